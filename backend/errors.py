@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What can go wrong in a way that a user can mend. Every message is one sentence or two: cause, remedy."""
+
+
+class BackendError(Exception):
+    """A failure the user can act on; the message names the cause and the remedy."""
+
+
+class ScanError(BackendError):
+    """The scan cannot be used as it is."""
+
+
+class WeightsError(BackendError):
+    """A weights file is missing, damaged or made for another program version."""
+
+
+class DataError(BackendError):
+    """Training data or a prepared cache cannot be used."""
+
+
+class Cancelled(BackendError):
+    """The user cancelled the job."""

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""ImFace (arXiv 2203.14510): two deformation fields and a template field, the chain written once."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from .blend_field import BlendField, Field
+from .warp import WARP_CHANNELS, warp
+
+#: Multi-PIE 68 indices of the anchors: outer eye corners, nose tip, mouth corners.
+ANCHOR_LANDMARKS = (36, 45, 30, 48, 54)
+#: One model unit in millimetres.
+UNIT_MM = 100.0
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Sizes of the network; defaults are the paper's."""
+
+    identity_dim: int = 128  #: length of an identity code
+    expression_dim: int = 128  #: length of an expression code
+    identity_hidden: int = 128  #: width of the identity and template mini-nets
+    expression_hidden: int = 128  #: width of the expression mini-nets
+    hidden_layers: int = 3  #: hidden-to-hidden layers of a mini-net
+    identity_hyper_hidden: int = 128  #: width of the identity hypernetworks
+    expression_hyper_hidden: int = 128  #: width of the expression hypernetworks
+    hyper_hidden_layers: int = 1  #: hidden-to-hidden layers of a hypernetwork
+    warp: str = "se3"  #: "se3" or "translation"
+    identities: int = 0  #: rows of the identity table; 0 in a bundled model
+    expressions: int = 0  #: rows of the expression table; 0 in a bundled model
+
+
+@dataclass
+class FieldValues:
+    """What the chain computes at points (B, N); lengths in model units."""
+
+    sdf: Tensor  #: (B, N)
+    template_sdf: Tensor  #: (B, N)
+    correction: Tensor  #: (B, N)
+    neutral_points: Tensor  #: (B, N, 3)
+    template_points: Tensor  #: (B, N, 3)
+    expression_deformation: Tensor | None  #: (B, N, 6 or 3); None for a neutral face
+
+
+@dataclass
+class Face:
+    """One pair of codes (or a batch of B pairs) with every field's weights written."""
+
+    expression: Field | None
+    identity: Field
+    template: Field
+
+    def to_neutral(self, points: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Observation -> neutral space; a neutral face skips the expression field (neutral rule)."""
+        if self.expression is None:
+            return points, None
+        deformation = self.expression(points)
+        return warp(points, deformation), deformation
+
+    def to_template(self, neutral_points: Tensor) -> tuple[Tensor, Tensor]:
+        """Neutral -> template space, and the SDF correction (B, N)."""
+        out = self.identity(neutral_points)
+        return warp(neutral_points, out[..., :-1]), out[..., -1]
+
+    def query(self, points: Tensor) -> FieldValues:
+        """Run the whole chain at points (B, N, 3) in observation space."""
+        neutral_points, deformation = self.to_neutral(points)
+        template_points, correction = self.to_template(neutral_points)
+        template_sdf = self.template(template_points)[..., 0]
+        return FieldValues(
+            sdf=template_sdf + correction,
+            template_sdf=template_sdf,
+            correction=correction,
+            neutral_points=neutral_points,
+            template_points=template_points,
+            expression_deformation=deformation,
+        )
+
+
+class ImFace(nn.Module):
+    """The model: embeddings, landmark nets, and the three Neural Blend-Fields."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        k = len(ANCHOR_LANDMARKS)
+        channels = WARP_CHANNELS[config.warp]
+        self.identity_codes = nn.Embedding(config.identities, config.identity_dim)
+        self.expression_codes = nn.Embedding(config.expressions, config.expression_dim)
+        nn.init.normal_(self.identity_codes.weight, std=0.01)
+        nn.init.normal_(self.expression_codes.weight, std=0.01)
+        self.landmarks = _landmark_net(config.expression_dim + config.identity_dim, k)
+        self.identity_landmarks = _landmark_net(config.identity_dim, k)
+        self.register_buffer("template_landmarks", torch.zeros(68, 3))
+        self.expression_field = BlendField(
+            k,
+            channels,
+            config.expression_hidden,
+            config.hidden_layers,
+            config.expression_dim,
+            config.expression_hyper_hidden,
+            config.hyper_hidden_layers,
+        )
+        self.identity_field = BlendField(
+            k,
+            channels + 1,
+            config.identity_hidden,
+            config.hidden_layers,
+            config.identity_dim,
+            config.identity_hyper_hidden,
+            config.hyper_hidden_layers,
+        )
+        self.template_field = BlendField(
+            k, 1, config.identity_hidden, config.hidden_layers, None, 0, 0
+        )
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights live."""
+        return self.template_landmarks.device
+
+    def anchors(self, identity: Tensor, expression: Tensor) -> tuple[Tensor, Tensor]:
+        """Anchor landmarks (B, K, 3) in observation and in neutral space, from codes (B, D)."""
+        observed = self.landmarks(torch.cat([expression, identity], dim=-1))
+        neutral = self.identity_landmarks(identity)
+        return observed.unflatten(-1, (-1, 3)), neutral.unflatten(-1, (-1, 3))
+
+    def face(self, identity: Tensor, expression: Tensor | None) -> Face:
+        """Write a face's fields: the hypernetworks run here, once, and never per point.
+
+        Parameters
+        ----------
+        identity : Tensor (B, D_id)
+        expression : Tensor (B, D_exp) or None
+            None is the neutral face: the expression field is skipped.
+        """
+        template_anchors = self.template_landmarks[list(ANCHOR_LANDMARKS)][None]
+        neutral_anchors = self.identity_landmarks(identity).unflatten(-1, (-1, 3))
+        expression_field = None
+        if expression is not None:
+            observed_anchors, _ = self.anchors(identity, expression)
+            expression_field = self.expression_field.write(observed_anchors, expression)
+        return Face(
+            expression=expression_field,
+            identity=self.identity_field.write(neutral_anchors, identity),
+            template=self.template_field.write(template_anchors),
+        )
+
+    def indexed_face(self, identity: int, expression: int) -> Face:
+        """Return the face of the training tables; expression 0 is neutral (row e * identities + i)."""
+        row = expression * self.config.identities + identity
+        code = None if expression == 0 else self.expression_codes.weight[row][None]
+        return self.face(self.identity_codes.weight[identity][None], code)
+
+
+def _landmark_net(inputs: int, landmarks: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(inputs, 256),
+        nn.LeakyReLU(),
+        nn.Linear(256, 256),
+        nn.LeakyReLU(),
+        nn.Linear(256, 3 * landmarks),
+    )
+
+
+#: Points per piece: activations of one piece stay in the processor's cache.
+CACHE_POINTS = 2048
+
+
+def pieces(points: Tensor, size: int = CACHE_POINTS) -> Iterator[Tensor]:
+    """Split points (N, 3) into cache-sized pieces (1, n, 3)."""
+    for piece in points.split(size):
+        yield piece[None]
+
+
+@torch.no_grad()
+def query_sdf(face: Face, points: Tensor) -> Tensor:
+    """Signed distance [model units] at points (N, 3) of a single face, in cache-sized pieces."""
+    return torch.cat([face.query(piece).sdf[0] for piece in pieces(points)])
+
+
+def query_gradient(face: Face, points: Tensor) -> tuple[Tensor, Tensor]:
+    """Signed distance (N,) and its gradient (N, 3) at points (N, 3) of a single face."""
+    sdf, gradient = [], []
+    for piece in pieces(points.detach()):
+        piece = piece.requires_grad_()
+        with torch.enable_grad():
+            value = face.query(piece).sdf
+            (slope,) = torch.autograd.grad(value.sum(), piece)
+        sdf.append(value[0].detach())
+        gradient.append(slope[0])
+    return torch.cat(sdf), torch.cat(gradient)

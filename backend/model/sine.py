@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Sine mini-nets (SIREN) whose weights may be written, per face, by a hypernetwork."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+OMEGA_0 = 30.0
+
+#: Weights (..., out, in) and biases (..., out), layer by layer.
+Layers = list[tuple[Tensor, Tensor]]
+
+
+def layer_sizes(inputs: int, hidden: int, hidden_layers: int, outputs: int) -> list[tuple[int, int]]:
+    """Return (out, in) of every layer of a sine net."""
+    widths = [inputs] + [hidden] * (hidden_layers + 1) + [outputs]
+    return [(after, before) for before, after in zip(widths, widths[1:], strict=False)]
+
+
+class SineNet(nn.Module):
+    """A sine net's own weights (the template field has no hypernetwork)."""
+
+    def __init__(self, sizes: list[tuple[int, int]]) -> None:
+        super().__init__()
+        self.weights = nn.ParameterList(nn.Parameter(torch.empty(size)) for size in sizes)
+        self.biases = nn.ParameterList(nn.Parameter(torch.empty(size[0])) for size in sizes)
+        for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            fan_in = weight.shape[1]
+            bound = 1 / fan_in if i == 0 else math.sqrt(6 / fan_in) / OMEGA_0
+            nn.init.uniform_(weight, -bound, bound)
+            nn.init.uniform_(bias, -1 / math.sqrt(fan_in), 1 / math.sqrt(fan_in))
+
+    def layers(self) -> Layers:
+        """Return the weights with a leading batch axis of one."""
+        return [(w[None], b[None]) for w, b in zip(self.weights, self.biases, strict=True)]
+
+
+class HyperNetwork(nn.Module):
+    """Writes a sine net's weights from a code: one ReLU MLP per tensor, L0.weight, L0.bias, ..."""
+
+    def __init__(
+        self, code_dim: int, hidden: int, hidden_layers: int, sizes: list[tuple[int, int]]
+    ) -> None:
+        super().__init__()
+        self.sizes = sizes
+        self.nets = nn.ModuleList()
+        for i, (out, fan_in) in enumerate(sizes):
+            # The output bias is the net's starting point; the code's part starts 100 times smaller.
+            bound = 1 / fan_in if i == 0 else math.sqrt(6 / fan_in) / OMEGA_0
+            last = i == len(sizes) - 1
+            self.nets.append(_relu_mlp(code_dim, hidden, hidden_layers, out * fan_in, bound, last))
+            self.nets.append(
+                _relu_mlp(code_dim, hidden, hidden_layers, out, 1 / math.sqrt(fan_in), last)
+            )
+
+    def layers(self, code: Tensor) -> Layers:
+        """Return the sine net written by ``code`` (B, D)."""
+        written = [net(code) for net in self.nets]
+        return [
+            (weight.view(-1, *size), bias)
+            for weight, bias, size in zip(written[::2], written[1::2], self.sizes, strict=True)
+        ]
+
+
+def _relu_mlp(
+    inputs: int, hidden: int, hidden_layers: int, outputs: int, bound: float, last: bool
+) -> nn.Sequential:
+    widths = [inputs] + [hidden] * (hidden_layers + 1)
+    modules: list[nn.Module] = []
+    for before, after in zip(widths, widths[1:], strict=False):
+        modules += [nn.Linear(before, after), nn.ReLU()]
+        nn.init.kaiming_normal_(modules[-2].weight, nonlinearity="relu")  # type: ignore[arg-type]
+    head = nn.Linear(hidden, outputs)
+    nn.init.kaiming_normal_(head.weight, nonlinearity="relu")
+    head.weight.data /= 1e2
+    # A field starts near the identity warp: its last layer starts small.
+    nn.init.uniform_(head.bias, -bound, bound)
+    if last:
+        head.weight.data /= 1e1
+        head.bias.data /= 1e1
+    return nn.Sequential(*modules, head)
+
+
+def anchor(layers: Layers, landmarks: Tensor) -> Layers:
+    """Fold the landmark offsets and omega_0 into the weights: the net then takes plain points.
+
+    The released net sees the K concatenated offsets x - l_k; (x - l_k) W_k summed over k is
+    x (sum W_k) - sum(l_k W_k), so one 3-wide first layer does the same work.
+
+    Parameters
+    ----------
+    layers : Layers
+        First weight (B, H, 3 K).
+    landmarks : Tensor (B, K, 3)
+    """
+    weight, bias = layers[0]
+    # Sums of K large, cancelling terms: float64 keeps the fold as exact as the unfolded net.
+    per_landmark = weight.double().unflatten(-1, (landmarks.shape[-2], 3))
+    shift = (per_landmark * landmarks.double().unsqueeze(1)).sum((-1, -2))
+    first_weight = OMEGA_0 * per_landmark.sum(-2)
+    first = (first_weight.to(weight.dtype), (OMEGA_0 * (bias - shift)).to(weight.dtype))
+    middle = [(OMEGA_0 * w, OMEGA_0 * b) for w, b in layers[1:-1]]
+    return [first, *middle, layers[-1]]
+
+
+def evaluate(layers: Layers, points: Tensor) -> Tensor:
+    """Run an anchored sine net.
+
+    Parameters
+    ----------
+    layers : Layers
+        Anchored weights (B, out, in); B may be 1 for every batch.
+    points : Tensor (B, N, 3)
+
+    Returns
+    -------
+    Tensor (B, N, out)
+    """
+    # Coordinates and results need float32 even where autocast runs the wide layers in bfloat16.
+    with torch.autocast(points.device.type, enabled=False):
+        hidden = _sin(_affine(points, *layers[0]))
+    for weight, bias in layers[1:-1]:
+        hidden = _sin(_affine(hidden, weight, bias))
+    with torch.autocast(points.device.type, enabled=False):
+        return _affine(hidden.to(points.dtype), *layers[-1])
+
+
+def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    if len(weight) == 1:
+        return nn.functional.linear(x, weight[0], bias[0])
+    return torch.baddbmm(bias.unsqueeze(-2), x, weight.transpose(-1, -2))
+
+
+def _sin(x: Tensor) -> Tensor:
+    return x.sin() if torch.is_grad_enabled() else x.sin_()

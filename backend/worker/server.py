@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The worker process: reads jobs from stdin, runs them one by one, answers on stdout.
+
+The main thread runs the jobs. A second thread reads stdin, so that a cancel arrives while a job
+runs. The end of stdin ends the process, whatever it is doing: no worker outlives its Blender.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import platform
+import queue
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import backend
+from backend.errors import BackendError, Cancelled
+from backend.worker.protocol import PROTOCOL, ProtocolError, pack, read_message
+
+if TYPE_CHECKING:
+    from backend.worker.protocol import Arrays
+
+    Report = Callable[[float, str], None]
+    JobFunction = Callable[[dict[str, Any], Arrays, Report], tuple[dict[str, Any], Arrays]]
+
+EXIT_BAD_SETUP = 2
+SECONDS_TO_LEAVE_A_JOB = 2.0
+
+
+def serve(jobs: Mapping[str, JobFunction] | None = None) -> int:
+    """Answer jobs until stdin ends or a ``quit`` comes.
+
+    Parameters
+    ----------
+    jobs
+        The job functions by name; ``backend.worker.jobs.JOBS`` if not given. A job gets its
+        parameters, its arrays and ``report(fraction, message)``, which sends progress and
+        raises `Cancelled` once the job was cancelled; it returns JSON values and arrays.
+
+    Returns
+    -------
+    int
+        The exit status: 0, or 2 if a package is missing (one sentence on stderr says which).
+    """
+    source, sink = _take_over_streams()
+    faulthandler.enable()
+    try:
+        hello = _hello()
+        if jobs is None:
+            from backend.worker.jobs import JOBS
+
+            jobs = JOBS
+    except ModuleNotFoundError as error:
+        print(_missing_package(error), file=sys.stderr)
+        return EXIT_BAD_SETUP
+    try:
+        _Server(source, sink, jobs).run(hello)
+    except OSError as error:  # a job's own errors never get here: the other end is gone
+        print(f"The connection to Blender was lost: {error}", file=sys.stderr)
+    return 0
+
+
+def _take_over_streams() -> tuple[BinaryIO, BinaryIO]:
+    """Keep stdin and stdout for the protocol alone.
+
+    What anything else prints goes to stderr. Nothing else may read stdin: on Windows even
+    asking for the type of a pipe waits while another thread reads from it, and libraries ask
+    when they are loaded.
+    """
+    source, sink = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    return source, sink
+
+
+def _hello() -> dict[str, Any]:
+    import torch
+
+    return {
+        "type": "hello",
+        "protocol": PROTOCOL,
+        "package": backend.__version__,
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "device": "cuda" if torch.cuda.is_available() else "cpu",
+    }
+
+
+def _missing_package(error: ModuleNotFoundError) -> str:
+    module = (error.name or "").partition(".")[0]
+    if module in ("", "backend"):
+        raise error  # our own fault, and no package that the user could install
+    package = {"skimage": "scikit-image"}.get(module, module)
+    title = {"torch": "PyTorch"}.get(package, package)
+    return (
+        f"The worker's Python at {sys.executable} has no {title}. "
+        f"Install {package} in it, or choose another Python in the preferences."
+    )
+
+
+class _Server:
+    def __init__(self, source: BinaryIO, sink: BinaryIO, jobs: Mapping[str, JobFunction]) -> None:
+        self._source = source
+        self._sink = sink
+        self._jobs = jobs
+        self._waiting: queue.SimpleQueue[tuple[dict[str, Any], Arrays] | None] = queue.SimpleQueue()
+        self._cancelled: set[int] = set()
+        self._closing = False
+
+    def run(self, hello: dict[str, Any]) -> None:
+        self._send(pack(hello))
+        threading.Thread(target=self._listen, daemon=True).start()
+        while (job := self._waiting.get()) is not None:
+            self._send(self._answer(*job))
+
+    def _send(self, message: bytes) -> None:
+        self._sink.write(message)
+        self._sink.flush()
+
+    def _listen(self) -> None:
+        """Sort what comes in until nothing comes any more, then see that the process ends."""
+        try:
+            while self._take(*read_message(self._source)):
+                pass
+        except EOFError:
+            pass  # the usual end: Blender closed the pipe, or is gone
+        except (OSError, ProtocolError) as error:
+            print(error, file=sys.stderr)
+        self._closing = True
+        self._waiting.put(None)
+        time.sleep(SECONDS_TO_LEAVE_A_JOB)
+        os._exit(0)  # only if a job did not heed `_closing`: else the process is gone by now
+
+    def _take(self, header: dict[str, Any], arrays: Arrays) -> bool:
+        match header.get("type"):
+            case "job":
+                self._waiting.put((header, arrays))
+            case "cancel":
+                self._cancelled.add(header.get("id", 0))
+            case "quit":
+                return False
+        return True
+
+    def _answer(self, header: dict[str, Any], arrays: Arrays) -> bytes:
+        job_id = header["id"]
+
+        def report(fraction: float, message: str) -> None:
+            if self._closing or job_id in self._cancelled:
+                raise Cancelled("The job was cancelled.")
+            progress = {"fraction": float(fraction), "message": message}
+            self._send(pack({"type": "progress", "id": job_id, **progress}))
+
+        try:
+            report(0.0, "Starting")
+            values, answer = self._jobs[header["name"]](header["params"], arrays, report)
+            return pack({"type": "result", "id": job_id, "values": values}, answer)
+        except Exception as error:
+            return pack({"type": "error", "id": job_id, **_describe(error)})
+
+
+def _describe(error: Exception) -> dict[str, str]:
+    """Return kind, message (one sentence) and details of what a job raised."""
+    if isinstance(error, Cancelled):
+        return {"kind": "cancelled", "message": str(error), "details": ""}
+    if isinstance(error, BackendError):
+        return {"kind": "user", "message": str(error), "details": ""}
+    details = "".join(traceback.format_exception(error))
+    if _is_out_of_memory(error):
+        message = "Memory ran out. Choose a lower resolution or close other programs."
+        return {"kind": "user", "message": message, "details": details}
+    first_line = str(error).partition("\n")[0]
+    message = f"The worker met an unexpected error ({type(error).__name__}: {first_line})."
+    return {"kind": "internal", "message": message, "details": details}
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # PyTorch raises a RuntimeError on the CPU, and a class of its own on a GPU.
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "DefaultCPUAllocator" in str(error)
+    )
