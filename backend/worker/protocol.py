@@ -14,16 +14,16 @@ from __future__ import annotations
 
 import io
 import json
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
 
-    Arrays = dict[str, np.ndarray]
-
 PROTOCOL = 1
 MAX_HEADER_BYTES = 16 * 2**20
 MAX_ARRAY_BYTES = 4 * 2**30
+
+Arrays = dict[str, "np.ndarray"]
 
 
 class ProtocolError(Exception):
@@ -44,7 +44,7 @@ def pack(header: dict[str, Any], arrays: Arrays | None = None) -> bytes:
     return b"".join([len(text).to_bytes(4, "big"), text, *files.values()])
 
 
-def read_message(stream: BinaryIO) -> tuple[dict[str, Any], Arrays]:
+def read_message(stream: IO[bytes]) -> tuple[dict[str, Any], Arrays]:
     """Wait for the next message; return its header (without ``"arrays"``) and its arrays.
 
     Raises
@@ -62,11 +62,14 @@ def read_message(stream: BinaryIO) -> tuple[dict[str, Any], Arrays]:
             for name, nbytes in header.pop("arrays")
         }
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, MemoryError) as error:
-        raise ProtocolError(f"The add-on sent something that is not a message ({error}).") from error
+        reason = f"{type(error).__name__}: {error}"
+        raise ProtocolError(
+            f"The add-on sent something that is not a message ({reason})."
+        ) from error
     return header, arrays
 
 
-def _read_part(stream: BinaryIO, nbytes: int, limit: int) -> bytes:
+def _read_part(stream: IO[bytes], nbytes: int, limit: int) -> bytes:
     if not 0 <= nbytes <= limit:
         raise ValueError(f"a part of {nbytes} bytes")
     data = stream.read(nbytes)

@@ -16,17 +16,14 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import IO, Any
 
 import backend
 from backend.errors import BackendError, Cancelled
-from backend.worker.protocol import PROTOCOL, ProtocolError, pack, read_message
+from backend.worker.protocol import PROTOCOL, Arrays, ProtocolError, pack, read_message
 
-if TYPE_CHECKING:
-    from backend.worker.protocol import Arrays
-
-    Report = Callable[[float, str], None]
-    JobFunction = Callable[[dict[str, Any], Arrays, Report], tuple[dict[str, Any], Arrays]]
+Report = Callable[[float, str], None]
+JobFunction = Callable[[dict[str, Any], Arrays, Report], tuple[dict[str, Any], Arrays]]
 
 EXIT_BAD_SETUP = 2
 SECONDS_TO_LEAVE_A_JOB = 2.0
@@ -65,7 +62,7 @@ def serve(jobs: Mapping[str, JobFunction] | None = None) -> int:
     return 0
 
 
-def _take_over_streams() -> tuple[BinaryIO, BinaryIO]:
+def _take_over_streams() -> tuple[IO[bytes], IO[bytes]]:
     """Keep stdin and stdout for the protocol alone.
 
     What anything else prints goes to stderr. Nothing else may read stdin: on Windows even
@@ -106,7 +103,7 @@ def _missing_package(error: ModuleNotFoundError) -> str:
 
 
 class _Server:
-    def __init__(self, source: BinaryIO, sink: BinaryIO, jobs: Mapping[str, JobFunction]) -> None:
+    def __init__(self, source: IO[bytes], sink: IO[bytes], jobs: Mapping[str, JobFunction]) -> None:
         self._source = source
         self._sink = sink
         self._jobs = jobs
@@ -129,14 +126,18 @@ class _Server:
         try:
             while self._take(*read_message(self._source)):
                 pass
-        except EOFError:
+        except (EOFError, OSError):
             pass  # the usual end: Blender closed the pipe, or is gone
-        except (OSError, ProtocolError) as error:
+        except ProtocolError as error:
             print(error, file=sys.stderr)
+        finally:
+            self._end()
+
+    def _end(self) -> None:
         self._closing = True
         self._waiting.put(None)
         time.sleep(SECONDS_TO_LEAVE_A_JOB)
-        os._exit(0)  # only if a job did not heed `_closing`: else the process is gone by now
+        os._exit(0)  # a job did not heed `_closing`: otherwise the process is gone by now
 
     def _take(self, header: dict[str, Any], arrays: Arrays) -> bool:
         match header.get("type"):

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The training losses of ImFace (section 3.4), each by name, and their weighted sum."""
+
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ..model.imface import ANCHOR_LANDMARKS, FieldValues, ImFace
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weights of the terms; the released values, but for what is said. 0 switches a term off."""
+
+    sdf: float = 3000.0  #: L1 of the signed distance
+    normal: float = 100.0  #: 1 - cos between gradient and true normal
+    eikonal_observed: float = 50.0  #: | |grad| - 1 | in observation space
+    eikonal_neutral: float = 50.0  #: | |grad| - 1 | in neutral space
+    landmarks: float = 1000.0  #: L1 of the generated anchors, observation space
+    neutral_landmarks: float = 1000.0  #: L1 of the generated anchors, neutral space
+    carried_to_neutral: float = 100.0  #: L1 of all 68 landmarks carried to the neutral face
+    carried_to_template: float = 100.0  #: L1 of all 68 landmarks carried on to the template
+    neutral: float = 1e4  #: mean square of the expression field's output on neutral scans
+    identity_code: float = 1e2  #: mean square (released: 1e6; our codes start informed, not at 0)
+    expression_code: float = 1e2  #: mean square (released: 1e6)
+    correction: float = 100.0  #: L1 of the SDF correction
+    correspondence: float = 2000.0  #: L1 of dense partners in neutral and template space (ours)
+
+
+@dataclass
+class Targets:
+    """A batch on the device; see ``learn.dataset.Batch``."""
+
+    state: Tensor  #: (B,)
+    points: Tensor  #: (B, N, 3)
+    sdf: Tensor  #: (B, N)
+    gradients: Tensor  #: (B, N, 3)
+    neutral: Tensor  #: (B, C, 3)
+    template: Tensor  #: (B, C, 3)
+    landmarks: Tensor  #: (B, 68, 3)
+    neutral_landmarks: Tensor  #: (B, 68, 3)
+
+
+def training_losses(
+    model: ImFace, identity: Tensor, expression: Tensor, batch: Targets, gradient_stride: int
+) -> dict[str, Tensor]:
+    """Return every term, unweighted, for codes (B, D) and their scans.
+
+    Parameters
+    ----------
+    gradient_stride : int
+        Normals and eikonal are taken at every so-maniest point: the double backward pass that
+        they need is the costliest part of a step.
+    """
+    face = model.face(identity, expression)
+    steep = batch.points[:, ::gradient_stride].requires_grad_()
+    at_steep = face.query(steep)
+    flat = torch.ones(batch.points.shape[1], dtype=torch.bool, device=steep.device)
+    flat[::gradient_stride] = False
+    at_flat = face.query(batch.points[:, flat])
+    at_landmarks = face.query(batch.landmarks)
+    order = torch.argsort(torch.cat([(~flat).nonzero(), flat.nonzero()])[:, 0])
+
+    def everywhere(name: str) -> Tensor:
+        return torch.cat([getattr(at_steep, name), getattr(at_flat, name)], dim=1)[:, order]
+
+    terms = _gradient_terms(steep, at_steep, batch.gradients[:, ::gradient_stride])
+    terms |= _landmark_terms(model, identity, expression, at_landmarks, batch)
+    carried = batch.neutral.shape[1]
+    terms["sdf"] = functional.l1_loss(everywhere("sdf"), batch.sdf)
+    terms["correction"] = everywhere("correction").abs().mean()
+    terms["correspondence"] = functional.l1_loss(
+        everywhere("neutral_points")[:, :carried], batch.neutral
+    ) + functional.l1_loss(everywhere("template_points")[:, :carried], batch.template)
+    is_neutral = (batch.state == 0).view(-1, 1, 1)
+    terms["neutral"] = (everywhere("expression_deformation") * is_neutral).square().mean()
+    terms["identity_code"] = identity.square().mean()
+    terms["expression_code"] = expression.square().mean()
+    return terms
+
+
+def _gradient_terms(points: Tensor, values: FieldValues, truth: Tensor) -> dict[str, Tensor]:
+    observed, neutral = torch.autograd.grad(
+        values.sdf.sum(), [points, values.neutral_points], create_graph=True
+    )
+    return {
+        "normal": (1 - functional.cosine_similarity(observed, truth, dim=-1)).mean(),
+        "eikonal_observed": (observed.norm(dim=-1) - 1).abs().mean(),
+        "eikonal_neutral": (neutral.norm(dim=-1) - 1).abs().mean(),
+    }
+
+
+def _landmark_terms(
+    model: ImFace, identity: Tensor, expression: Tensor, values: FieldValues, batch: Targets
+) -> dict[str, Tensor]:
+    anchors = list(ANCHOR_LANDMARKS)
+    observed, neutral = model.anchors(identity, expression)
+    template = model.template_landmarks.expand_as(values.template_points)
+    return {
+        "landmarks": functional.l1_loss(observed, batch.landmarks[:, anchors]),
+        "neutral_landmarks": functional.l1_loss(neutral, batch.neutral_landmarks[:, anchors]),
+        "carried_to_neutral": functional.l1_loss(values.neutral_points, batch.neutral_landmarks),
+        "carried_to_template": functional.l1_loss(values.template_points, template),
+    }
+
+
+def weighted_sum(terms: dict[str, Tensor], weights: LossWeights) -> Tensor:
+    """Return the training loss."""
+    names = [field.name for field in fields(weights)]
+    return torch.stack([getattr(weights, name) * terms[name] for name in names]).sum()

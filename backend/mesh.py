@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Meshes as arrays, read from and written to files."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import trimesh
+
+from .errors import BackendError, ScanError
+
+#: Extensions that can be read and written.
+FORMATS = (".obj", ".ply", ".stl", ".glb")
+MIN_TRIANGLES = 500
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """A polygon mesh.
+
+    Attributes
+    ----------
+    vertices : ndarray (V, 3) float
+    polygons : ndarray (F, 3) or (F, 4) int
+        Triangles, or quads where -1 in the last column pads a triangle.
+    uv : ndarray (U, 2) or None
+    uv_polygons : ndarray like polygons, or None
+        Indices into ``uv``.
+    """
+
+    vertices: np.ndarray
+    polygons: np.ndarray
+    uv: np.ndarray | None = None
+    uv_polygons: np.ndarray | None = None
+
+    @property
+    def triangles(self) -> np.ndarray:
+        """Return (T, 3) triangles; a quad gives two."""
+        return triangulate(self.polygons)
+
+
+def triangulate(polygons: np.ndarray) -> np.ndarray:
+    """Split quads (F, 4), -1 padding a triangle, into triangles (T, 3), in order."""
+    if polygons.shape[1] == 3:
+        return polygons
+    both = np.stack([polygons[:, :3], polygons[:, [0, 2, 3]]], axis=1)
+    keep = np.stack([np.ones(len(polygons), bool), polygons[:, 3] >= 0], axis=1)
+    return both[keep]
+
+
+def triangle_normals(vertices: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return unit normals (T, 3) and areas (T,); a triangle without area has a zero normal."""
+    a, b, c = (vertices[triangles[:, i]] for i in range(3))
+    cross = np.cross(b - a, c - a)
+    length = np.linalg.norm(cross, axis=1)
+    return cross / np.maximum(length, 1e-300)[:, None], length / 2
+
+
+def vertex_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """Return area-weighted unit normals (V, 3)."""
+    normals, areas = triangle_normals(vertices, triangles)
+    weighted = normals * areas[:, None]
+    total = np.stack(
+        [
+            np.bincount(triangles.ravel(), np.repeat(weighted[:, i], 3), len(vertices))
+            for i in range(3)
+        ],
+        axis=1,
+    )
+    return total / np.maximum(np.linalg.norm(total, axis=1), 1e-300)[:, None]
+
+
+def sample_surface(
+    vertices: np.ndarray, triangles: np.ndarray, count: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draw points uniformly by area.
+
+    Returns
+    -------
+    points : ndarray (count, 3)
+    face : ndarray (count,) int
+        The triangle of each point.
+    barycentric : ndarray (count, 3)
+    """
+    _, areas = triangle_normals(vertices, triangles)
+    cumulative = np.cumsum(areas)
+    # Stratified, so that even a small sample covers the surface evenly.
+    positions = (np.arange(count) + rng.random(count)) / count * cumulative[-1]
+    face = np.minimum(np.searchsorted(cumulative, positions), len(triangles) - 1)
+    u, v = np.sqrt(rng.random(count)), rng.random(count)
+    barycentric = np.stack([1 - u, u * (1 - v), u * v], axis=1)
+    points = np.einsum("nk,nkc->nc", barycentric, vertices[triangles[face]])
+    return points, face, barycentric
+
+
+def check_scan(vertices: np.ndarray, triangles: np.ndarray) -> None:
+    """Raise ScanError if a mesh cannot be a face scan."""
+    if len(triangles) == 0:
+        raise ScanError("The scan has no faces. Select a mesh with at least 500 faces.")
+    if not np.isfinite(vertices).all():
+        count = int((~np.isfinite(vertices).all(axis=1)).sum())
+        raise ScanError(
+            f"{count} vertices of the scan have no valid position (NaN or infinite). "
+            "Delete them and try again."
+        )
+    if len(triangles) < MIN_TRIANGLES:
+        raise ScanError(
+            f"The scan has only {len(triangles)} triangles. "
+            f"Select a mesh with at least {MIN_TRIANGLES}."
+        )
+    if np.ptp(vertices, axis=0).max() <= 0:
+        raise ScanError("All vertices of the scan lie in one point. Select a face scan.")
+
+
+def load_scan(path: Path) -> Mesh:
+    """Read a triangle mesh from an OBJ, PLY, STL or GLB file.
+
+    Raises
+    ------
+    ScanError
+        If the file cannot be read or holds no usable mesh.
+    """
+    if not path.is_file():
+        raise ScanError(f"There is no file {path}. Check the path.")
+    if path.suffix.lower() not in FORMATS:
+        raise ScanError(f"{path.name} is not a mesh file. Use OBJ, PLY, STL or GLB.")
+    try:
+        loaded = trimesh.load(path, force="mesh", process=False)
+    except Exception as error:  # trimesh's readers raise whatever their parser met
+        raise ScanError(
+            f"{path.name} is damaged or is not the kind of file its name says. Export it again."
+        ) from error
+    vertices = np.asarray(getattr(loaded, "vertices", np.zeros((0, 3))), np.float64)
+    triangles = np.asarray(getattr(loaded, "faces", np.zeros((0, 3))), np.int64)
+    check_scan(vertices, triangles)
+    return Mesh(vertices, triangles)
+
+
+def save_mesh(mesh: Mesh, path: Path) -> None:
+    """Write a mesh as OBJ (quads and UVs kept), or as triangles in PLY, STL or GLB.
+
+    Raises
+    ------
+    BackendError
+        If the extension is unknown.
+    """
+    if path.suffix.lower() not in FORMATS:
+        raise BackendError(f"{path.name} has no known extension. Use .obj, .ply, .stl or .glb.")
+    if path.suffix.lower() == ".obj":
+        path.write_text(_obj_text(mesh))
+    else:
+        trimesh.Trimesh(mesh.vertices, mesh.triangles, process=False).export(path)
+
+
+def _obj_text(mesh: Mesh) -> str:
+    lines = [f"v {x:.6f} {y:.6f} {z:.6f}" for x, y, z in mesh.vertices]
+    if mesh.uv is None or mesh.uv_polygons is None:
+        lines += ["f " + " ".join(str(i + 1) for i in face if i >= 0) for face in mesh.polygons]
+    else:
+        lines += [f"vt {u:.6f} {v:.6f}" for u, v in mesh.uv]
+        for face, uv_face in zip(mesh.polygons, mesh.uv_polygons, strict=True):
+            corners = zip(face, uv_face, strict=True)
+            lines.append("f " + " ".join(f"{i + 1}/{j + 1}" for i, j in corners if i >= 0))
+    return "\n".join(lines) + "\n"

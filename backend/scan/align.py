@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where the face is: the similarity that takes a scan into model space."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """x -> scale * R x + t.
+
+    Attributes
+    ----------
+    scale : float
+        Model units per unit of the source space.
+    rotation : ndarray (3, 3)
+    translation : ndarray (3,)
+        Model units.
+    """
+
+    scale: float
+    rotation: np.ndarray
+    translation: np.ndarray
+
+    def apply(self, points: np.ndarray) -> np.ndarray:
+        """Map points (N, 3)."""
+        return self.scale * points @ self.rotation.T + self.translation
+
+    def inverse(self) -> "Similarity":
+        """Return the map back."""
+        rotation = self.rotation.T
+        return Similarity(1 / self.scale, rotation, -(rotation @ self.translation) / self.scale)
+
+    def after(self, first: "Similarity") -> "Similarity":
+        """Return the map that applies ``first`` and then this one."""
+        return Similarity(
+            self.scale * first.scale,
+            self.rotation @ first.rotation,
+            self.scale * self.rotation @ first.translation + self.translation,
+        )
+
+    def matrix(self) -> np.ndarray:
+        """Return the homogeneous (4, 4) matrix."""
+        out = np.eye(4)
+        out[:3, :3] = self.scale * self.rotation
+        out[:3, 3] = self.translation
+        return out
+
+
+IDENTITY = Similarity(1.0, np.eye(3), np.zeros(3))

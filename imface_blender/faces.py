@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Face objects: what makes an object a face, and how a new one enters the scene."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import bpy
+import numpy as np
+from mathutils import Matrix
+
+from .errors import UserError
+from .mesh_io import FaceMesh
+from .properties import of_object
+from .worker_client import Job
+
+
+def is_face(obj: bpy.types.Object | None) -> bool:
+    """Tell whether the object is a mesh that carries codes."""
+    return obj is not None and obj.type == "MESH" and bool(of_object(obj).codes)
+
+
+def codes_of(obj: bpy.types.Object) -> Any:
+    """Return the codes stored on a face object; UserError when they cannot be read."""
+    try:
+        return json.loads(of_object(obj).codes)
+    except ValueError as error:
+        raise UserError(
+            f"The codes stored on '{obj.name}' are damaged. Generate or fit the face again."
+        ) from error
+
+
+def why_not_mesh(obj: bpy.types.Object | None) -> str:
+    """Return why nothing can be done with this mesh object, or an empty string."""
+    if obj is None:
+        return "No object is active. Select a mesh object"
+    if obj.type != "MESH":
+        return f"'{obj.name}' is no mesh. Select a mesh object"
+    if not (obj.is_editable and obj.data.is_editable):
+        return f"'{obj.name}' is linked from another file. Make it local first"
+    if not obj.visible_get():
+        return f"'{obj.name}' is hidden. Show it first"
+    return ""
+
+
+def why_not_face(obj: bpy.types.Object | None) -> str:
+    """Return why this object cannot serve as a face, or an empty string."""
+    reason = why_not_mesh(obj)
+    if not reason and not is_face(obj):
+        reason = f"'{obj.name}' is no ImFace face. Select one made by Generate, Fit Scan or Blend"
+    return reason
+
+
+def report_line(obj: bpy.types.Object) -> str:
+    """Return in one line how well a fitted face matches its scan, empty for other faces."""
+    if not of_object(obj).report:
+        return ""
+    report = json.loads(of_object(obj).report)
+    return (
+        f"Chamfer {report['chamfer_mm']:.2f} mm, 95 % of the scan within "
+        f"{report['scan_to_fit_p95_mm']:.2f} mm, coverage {report['coverage']:.0%}"
+    )
+
+
+def find(session_uid: int) -> bpy.types.Object:
+    """Return the object that was there when a job started; UserError when it was deleted."""
+    for obj in bpy.data.objects:
+        if obj.session_uid == session_uid:
+            return obj
+    raise UserError("The object was deleted while the job ran. Nothing was changed.")
+
+
+def life_size_at_cursor(scene: bpy.types.Scene) -> Matrix:
+    """Return the place of a new face: at the 3D cursor, life-size in the scene's unit."""
+    metre = 1.0 / scene.unit_settings.scale_length
+    return Matrix.Translation(scene.cursor.location) @ Matrix.Scale(metre, 4)
+
+
+def beside(obj: bpy.types.Object, other: bpy.types.Object) -> Matrix:
+    """Return the place next to `obj`, with its size and direction, away from `other`."""
+    corners = np.array(obj.bound_box)
+    width = float(np.ptp(corners[:, 0]))
+    other_is_right = (obj.matrix_world.inverted_safe() @ other.matrix_world.translation).x > 0
+    step = -1.2 * width if other_is_right else 1.2 * width
+    return obj.matrix_world @ Matrix.Translation((step, 0.0, 0.0))
+
+
+def add_face(
+    context: bpy.types.Context,
+    name: str,
+    topology: str,
+    place: Matrix,
+    job: Job,
+) -> bpy.types.Object:
+    """Make a face object from a job's mesh answer; it becomes the active and only selected one.
+
+    A bad answer raises before anything is made.
+    """
+    answer = FaceMesh.from_answer(job.values, job.arrays)
+    codes = json.dumps(job.values["codes"])
+    obj = bpy.data.objects.new(name, answer.to_blender(name))
+    obj.matrix_world = place
+    of_object(obj).codes = codes
+    of_object(obj).topology = topology
+    of_object(obj).report = json.dumps(job.values["report"]) if "report" in job.values else ""
+    _link(context, obj)
+    for selected in context.selected_objects:
+        selected.select_set(False)
+    obj.select_set(True)
+    context.view_layer.objects.active = obj
+    return obj
+
+
+def _link(context: bpy.types.Context, obj: bpy.types.Object) -> None:
+    """Link to the active collection, or to the scene's where that one is linked or hidden."""
+    collection = context.collection
+    if collection.is_editable:
+        collection.objects.link(obj)
+        if obj.name in context.view_layer.objects:
+            return
+        collection.objects.unlink(obj)
+    context.scene.collection.objects.link(obj)

@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one pattern for every long job.
+
+An operator says what to ask the worker (`prepare`) and what to do with the answer (`finish`).
+Called from the panel it runs as a modal operator and the window stays alive; called from a
+script, or without a window, it runs to its end like any other operator. Either way the scene
+changes in `finish` only, after everything that can go wrong has gone well: one undo step.
+"""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import bpy
+
+from .errors import UserError
+from .preferences import worker_python
+from .wire import Arrays
+from .worker_client import Job, WorkerClient, WorkerError
+
+SECONDS_BETWEEN_POLLS = 0.1
+UNEXPECTED = (
+    "Something unexpected went wrong and nothing was finished. "
+    "Copy the details from the panel and report them."
+)
+Outcome = set[Any]  # what an operator returns; Any because the type stubs differ in versions
+
+
+@dataclass
+class Status:
+    """What the panel shows of the worker; it lives as long as this Blender."""
+
+    job: Job | None = None
+    label: str = ""  # what the running job does
+    waiting: bool = False  # for Object Mode, to put the result into the scene
+    error: str = ""  # what went wrong last
+    details: str = ""
+
+
+class Request(NamedTuple):
+    """What the worker is asked for."""
+
+    name: str
+    params: dict[str, Any]
+    arrays: Arrays
+
+
+status = Status()
+_client: WorkerClient | None = None
+_client_python = ""
+
+
+def backend_dir() -> Path:
+    """Return the folder that holds `backend`: the add-on's own, or its parent in a checkout."""
+    here = Path(__file__).resolve().parent
+    for folder in (here, here.parent):
+        if (folder / "backend").is_dir():
+            return folder
+    raise UserError("The add-on's backend folder is missing. Install the add-on again.")
+
+
+def client() -> WorkerClient:
+    """Return the worker client; a new one when the chosen Python has changed."""
+    global _client, _client_python
+    python = worker_python()
+    if _client is None or python != _client_python:
+        close_worker()
+        _client = WorkerClient(python, backend_dir())
+        _client_python = python
+    return _client
+
+
+def worker_line() -> str:
+    """Return in one line what runs the worker."""
+    hello = _client.hello if _client else {}
+    if not hello:
+        return "The worker has not started yet"
+    return f"PyTorch {hello['torch']} on {hello['device']}, Python {hello['python']}"
+
+
+def close_worker() -> None:
+    """End the worker process, if there is one."""
+    global _client
+    if _client is not None:
+        _client.close()
+    _client = None
+
+
+class PolledOperator(bpy.types.Operator):
+    """An operator that is greyed out with a reason."""
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """Tell whether the operator can run; if not, its tooltip says why."""
+        reason = cls.why_not(context)
+        if reason:
+            cls.poll_message_set(reason)
+        return not reason
+
+    @classmethod
+    def why_not(cls, context: bpy.types.Context) -> str:
+        """Return the reason, or an empty string when the operator can run."""
+        raise NotImplementedError
+
+
+class JobOperator(PolledOperator):
+    """An operator whose work is done by the worker: `prepare`, the job, `finish`."""
+
+    bl_options = {"UNDO"}  # noqa: RUF012 - Blender only reads it
+    label = ""  # what it does, for the panel and the console
+    _job: Job | None = None
+    _timer: bpy.types.Timer | None = None
+
+    def prepare(self, context: bpy.types.Context) -> Request:
+        """Read what the job needs from the scene; UserError when it is not good."""
+        raise NotImplementedError
+
+    def finish(self, context: bpy.types.Context, job: Job) -> str:
+        """Change the scene and return a sentence about it; UserError before any change.
+
+        Objects that `prepare` used may be gone by now: look them up again.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def why_not(cls, context: bpy.types.Context) -> str:
+        """Return why the job cannot start now; subclasses go on with what they need."""
+        if status.job is not None:
+            return f"ImFace is busy ({status.label}). Wait, or cancel it"
+        if context.mode != "OBJECT":
+            return "Switch to Object Mode first"
+        return ""
+
+    def execute(self, context: bpy.types.Context) -> Outcome:
+        """Run to the end."""
+        job = self._begin(context)
+        if job is None:
+            return {"CANCELLED"}
+        try:
+            job.wait(on_progress=_print_progress)
+        except BaseException:  # above all Ctrl-C
+            self.cancel(context)
+            raise
+        return self._conclude(context, job)
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Outcome:
+        """Run beside the user's work, or to the end when there is no window."""
+        if bpy.app.background:
+            return self.execute(context)
+        if self._begin(context) is None:
+            return {"CANCELLED"}
+        manager = context.window_manager
+        self._timer = manager.event_timer_add(SECONDS_BETWEEN_POLLS, window=context.window)
+        manager.modal_handler_add(self)
+        return {"RUNNING_MODAL"}
+
+    def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> Outcome:
+        """Look after the job on each tick of the timer; Esc cancels it."""
+        job = self._job
+        if job is None or job is not status.job:  # its result was declined
+            self._end(context)
+            return {"CANCELLED"}
+        if event.type == "ESC" and event.value == "PRESS" and job.state == "running":
+            job.cancel()
+            return {"RUNNING_MODAL"}
+        if event.type != "TIMER":
+            return {"PASS_THROUGH"}
+        job.poll()
+        status.waiting = job.state == "done" and _user_is_busy(context)
+        redraw_panels(context)
+        if job.state == "running" or status.waiting:
+            return {"PASS_THROUGH"}
+        return self._conclude(context, job)
+
+    def cancel(self, context: bpy.types.Context) -> None:
+        """Give the job up: its window was closed, or another file is being loaded."""
+        if self._job is not None:
+            self._job.cancel()
+        self._end(context)
+
+    def _begin(self, context: bpy.types.Context) -> Job | None:
+        """Start the job; None when it cannot, which has been reported then."""
+        status.error = status.details = ""
+        try:
+            request = self.prepare(context)
+            job = client().submit(request.name, request.params, request.arrays)
+        except Exception as error:
+            self._explain(error)
+            return None
+        status.job = self._job = job
+        status.label = self.label
+        return job
+
+    def _conclude(self, context: bpy.types.Context, job: Job) -> Outcome:
+        """Bring the ended job's result into the scene, or say why there is none."""
+        self._end(context)
+        if job.state == "cancelled":
+            self.report({"INFO"}, f"Cancelled: {self.label}")
+            return {"CANCELLED"}
+        if job.state == "failed":
+            self._fail(job.error, job.details)
+            return {"CANCELLED"}
+        try:
+            self.report({"INFO"}, self.finish(context, job))
+        except Exception as error:
+            self._explain(error)
+            return {"CANCELLED"}
+        return {"FINISHED"}
+
+    def _end(self, context: bpy.types.Context) -> None:
+        if status.job is self._job:
+            status.job = None
+            status.waiting = False
+        if self._timer is not None:
+            context.window_manager.event_timer_remove(self._timer)
+            self._timer = None
+        redraw_panels(context)
+
+    def _explain(self, error: Exception) -> None:
+        """Tell the user of an error: of bad input its sentence, of our own fault the traceback."""
+        if isinstance(error, UserError | WorkerError):
+            self._fail(str(error))
+        else:
+            self._fail(UNEXPECTED, "".join(traceback.format_exception(error)))
+
+    def _fail(self, message: str, details: str = "") -> None:
+        status.error, status.details = message, details
+        self.report({"ERROR"}, message)
+
+
+def cancel_job() -> None:
+    """Cancel the running job, or decline the result that waits for Object Mode."""
+    if status.job is not None:
+        status.job.cancel()
+    if status.waiting:
+        status.job = None
+        status.waiting = False
+
+
+def _user_is_busy(context: bpy.types.Context) -> bool:
+    """Tell whether a change of the scene, and its undo step, would fall into the user's own."""
+    return context.mode != "OBJECT" or any(
+        operator.bl_idname.startswith("TRANSFORM_OT_")
+        for operator in context.window.modal_operators
+    )
+
+
+def redraw_panels(context: bpy.types.Context) -> None:
+    """Show the job's progress wherever the panel or the preferences are open."""
+    for window in context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.type in {"VIEW_3D", "PREFERENCES"}:
+                area.tag_redraw()
+
+
+def _print_progress(fraction: float, message: str) -> None:
+    print(f"ImFace: {fraction:4.0%} {message}", flush=True)

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Keyframe expressions."""
+
+import bpy
+from bpy.props import IntProperty
+
+from .. import faces, shape_keys
+from ..errors import UserError
+from ..jobs import Outcome, PolledOperator
+from ..properties import ExpressionValues
+
+CURRENT_FRAME = -1
+
+
+class IMFACE_OT_keyframe_expression(ExpressionValues, PolledOperator):
+    """Keyframe all expressions of the active face at once: the given values, and 0 for the rest"""
+
+    bl_idname = "imface.keyframe_expression"
+    bl_label = "Keyframe Expression"
+    bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012 - Blender only reads it
+
+    frame: IntProperty(
+        name="Frame", description="-1 is the current frame", default=CURRENT_FRAME, min=-1
+    )
+
+    @classmethod
+    def why_not(cls, context: bpy.types.Context) -> str:
+        """Return why the active object has no expressions to keyframe."""
+        face = context.object
+        reason = faces.why_not_face(face)
+        if not reason and not shape_keys.own_keys(face):
+            return f"'{face.name}' has no expressions yet. Use Add Expressions first"
+        return reason
+
+    def execute(self, context: bpy.types.Context) -> Outcome:
+        """Set the values and keyframe them."""
+        frame = context.scene.frame_current if self.frame == CURRENT_FRAME else self.frame
+        try:
+            count = shape_keys.keyframe(context.object, self.expressions, frame)
+        except UserError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        self.report({"INFO"}, f"Keyframed {count} expressions at frame {frame}")
+        return {"FINISHED"}

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Mix two faces."""
+
+import bpy
+
+from .. import faces
+from ..jobs import JobOperator, Request
+from ..properties import BlendChoice, MeshChoice
+from ..worker_client import Job
+
+
+class IMFACE_OT_blend(BlendChoice, MeshChoice, JobOperator):
+    """Make a face between the active one and the other selected one, beside the active one"""
+
+    bl_idname = "imface.blend"
+    bl_label = "Blend Faces"
+    label = "Blending two faces"
+
+    @classmethod
+    def why_not(cls, context: bpy.types.Context) -> str:
+        """Return why there are no two faces to blend."""
+        reason = super().why_not(context) or faces.why_not_face(context.object)
+        if reason:
+            return reason
+        others = _others(context)
+        if len(others) != 1:
+            return "Select two faces: the active one and one other"
+        return faces.why_not_face(others[0])
+
+    def prepare(self, context: bpy.types.Context) -> Request:
+        """Send both faces' codes."""
+        face, other = context.object, _others(context)[0]
+        self._place = faces.beside(face, other)
+        params = {
+            "a": faces.codes_of(face),
+            "b": faces.codes_of(other),
+            "weight": self.weight,
+            "what": self.what.lower(),
+        }
+        return Request("blend", params | self.mesh_params(), {})
+
+    def finish(self, context: bpy.types.Context, job: Job) -> str:
+        """Add the face between the two."""
+        face = faces.add_face(context, "Blend", self.topology, self._place, job)
+        return f"Blended '{face.name}'"
+
+
+def _others(context: bpy.types.Context) -> list[bpy.types.Object]:
+    return [obj for obj in context.selected_objects if obj != context.object]

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Give a face its expressions as shape keys."""
+
+import bpy
+
+from .. import faces, shape_keys
+from ..jobs import JobOperator, Request
+from ..properties import ExpressionNames, of_object
+from ..worker_client import Job
+
+
+class IMFACE_OT_add_expressions(ExpressionNames, JobOperator):
+    """Add the expressions to the active face as shape keys, or update those added before.
+
+    Other shape keys, values, drivers and keyframes stay as they are"""
+
+    bl_idname = "imface.add_expressions"
+    bl_label = "Add Expressions"
+    label = "Computing expressions"
+
+    @classmethod
+    def why_not(cls, context: bpy.types.Context) -> str:
+        """Return why the active object cannot have expressions."""
+        face = context.object
+        reason = super().why_not(context) or faces.why_not_face(face)
+        if not reason and of_object(face).topology == "SURFACE":
+            return f"'{face.name}' is a raw surface. Make the face again with the mesh Head or Face"
+        return reason
+
+    def prepare(self, context: bpy.types.Context) -> Request:
+        """Ask for the expressions of this face."""
+        face = context.object
+        self._session_uid = face.session_uid
+        wanted = [name.strip() for name in self.names.split(",") if name.strip()]
+        params = {
+            "codes": faces.codes_of(face),
+            "topology": of_object(face).topology.lower(),
+            "names": wanted or None,
+        }
+        return Request("shape_keys", params, {})
+
+    def finish(self, context: bpy.types.Context, job: Job) -> str:
+        """Write the shape keys."""
+        face = faces.find(self._session_uid)
+        names = job.values["names"]
+        shape_keys.write(face, names, job.arrays["basis_mm"], job.arrays["vertices_mm"])
+        absent = ", ".join(job.values.get("absent", []))
+        return f"{len(names)} expressions on '{face.name}'" + (
+            f". The model does not know {absent}" if absent else ""
+        )

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Make a random face."""
+
+import bpy
+
+from ..faces import add_face, life_size_at_cursor
+from ..jobs import JobOperator, Request
+from ..properties import GenerateChoice, MeshChoice
+from ..worker_client import Job
+
+
+class IMFACE_OT_generate(GenerateChoice, MeshChoice, JobOperator):
+    """Make a random face at the 3D cursor; the same seed makes the same face"""
+
+    bl_idname = "imface.generate"
+    bl_label = "Generate Face"
+    label = "Generating a face"
+
+    def prepare(self, context: bpy.types.Context) -> Request:
+        """Ask for a face of this seed."""
+        params = {"seed": self.seed, "strength": self.strength, "expressions": {}}
+        return Request("generate", params | self.mesh_params(), {})
+
+    def finish(self, context: bpy.types.Context, job: Job) -> str:
+        """Add the face, life-size."""
+        place = life_size_at_cursor(context.scene)
+        face = add_face(context, "Face", self.topology, place, job)
+        return f"Generated '{face.name}'"

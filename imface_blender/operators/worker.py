@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Look after the worker: test it, cancel its job, copy what it said."""
+
+import bpy
+
+from .. import jobs
+from ..jobs import JobOperator, Outcome, PolledOperator, Request
+from ..worker_client import Job
+
+
+class IMFACE_OT_check_worker(JobOperator):
+    """Start the worker and see that it has PyTorch and a face model"""
+
+    bl_idname = "imface.check_worker"
+    bl_label = "Test"
+    bl_options = set()  # noqa: RUF012 - Blender only reads it
+    label = "Testing the worker"
+
+    def prepare(self, context: bpy.types.Context) -> Request:
+        """Ask what the model knows: to answer, the worker has to load it."""
+        return Request("info", {}, {})
+
+    def finish(self, context: bpy.types.Context, job: Job) -> str:
+        """Say what answered; the scene stays as it is."""
+        known = len(job.values["expressions"])
+        return f"{jobs.worker_line()}, {known} expressions"
+
+
+class IMFACE_OT_cancel_job(PolledOperator):
+    """Cancel what ImFace is doing; Esc does so too"""
+
+    bl_idname = "imface.cancel_job"
+    bl_label = "Cancel"
+
+    @classmethod
+    def why_not(cls, context: bpy.types.Context) -> str:
+        """Return why there is nothing to cancel."""
+        return "" if jobs.status.job else "ImFace is not doing anything"
+
+    def execute(self, context: bpy.types.Context) -> Outcome:
+        """Cancel."""
+        jobs.cancel_job()
+        return {"FINISHED"}
+
+
+class IMFACE_OT_copy_details(PolledOperator):
+    """Copy the last error, with all that is known about it, to the clipboard"""
+
+    bl_idname = "imface.copy_details"
+    bl_label = "Copy Details"
+
+    @classmethod
+    def why_not(cls, context: bpy.types.Context) -> str:
+        """Return why there is nothing to copy."""
+        return "" if jobs.status.error else "There was no error"
+
+    def execute(self, context: bpy.types.Context) -> Outcome:
+        """Copy."""
+        text = f"{jobs.status.error}\n{jobs.worker_line()}\n{jobs.status.details}"
+        context.window_manager.clipboard = text
+        return {"FINISHED"}

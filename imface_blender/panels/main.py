@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The panel's head: the worker, what it does now, and what went wrong last."""
+
+import textwrap
+
+import bpy
+
+from ..jobs import status, worker_line
+
+COLUMNS = 44  # of text in a sidebar of usual width: labels do not wrap by themselves
+
+
+class IMFACE_PT_main(bpy.types.Panel):
+    """Generate, fit, blend and animate faces"""
+
+    bl_idname = "IMFACE_PT_main"
+    bl_label = "Generate Face"
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_category = "Generate Face"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """Draw the worker's line, the running job and the last error."""
+        row = self.layout.row()
+        row.label(text=worker_line())
+        row.operator("imface.check_worker")
+        if status.job is not None:
+            _draw_job(self.layout)
+        if status.error:
+            _draw_error(self.layout)
+
+
+def _draw_job(layout: bpy.types.UILayout) -> None:
+    job = status.job
+    if status.waiting:
+        layout.label(text="Ready: return to Object Mode to see it", icon="INFO")
+    else:
+        layout.progress(text=f"{status.label}: {job.message}", factor=job.fraction)
+    layout.operator("imface.cancel_job", icon="CANCEL")
+
+
+def _draw_error(layout: bpy.types.UILayout) -> None:
+    box = layout.box()
+    for number, line in enumerate(textwrap.wrap(status.error, COLUMNS)):
+        box.label(text=line, icon="NONE" if number else "ERROR")
+    box.operator("imface.copy_details", icon="COPYDOWN")

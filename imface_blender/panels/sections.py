@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The panel's sections, one for each operator.
+
+A button gets its values from the scene's settings; the operator itself reads only what it is
+given, so that a script and the panel do the same.
+"""
+
+import bpy
+
+from .. import faces
+from ..properties import of_scene
+
+POSES = {
+    "Neutral": "",
+    "Smile": "mouthSmileLeft=1, mouthSmileRight=1",
+    "Jaw Open": "jawOpen=1",
+}
+
+
+class _Section(bpy.types.Panel):
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_category = "Generate Face"
+    bl_parent_id = "IMFACE_PT_main"
+
+
+class IMFACE_PT_generate(_Section):
+    """A random face"""
+
+    bl_label = "Generate"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """Draw the seed, the mesh and the button."""
+        _draw_choices(self.layout, context, "seed", "strength", "topology", "resolution")
+        _draw_button(self.layout, context, "imface.generate")
+
+
+class IMFACE_PT_fit_scan(_Section):
+    """A face like a scan"""
+
+    bl_label = "Fit Scan"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """Draw the mesh, the button, and how well the active face matches its scan."""
+        _draw_choices(self.layout, context, "topology", "resolution")
+        _draw_button(self.layout, context, "imface.fit_scan")
+        if faces.is_face(context.object):
+            self.layout.label(text=faces.report_line(context.object))
+
+
+class IMFACE_PT_blend(_Section):
+    """A face between two"""
+
+    bl_label = "Blend"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """Draw the weight, what is mixed, the mesh and the button."""
+        _draw_choices(self.layout, context, "weight", "what", "topology", "resolution")
+        _draw_button(self.layout, context, "imface.blend")
+
+
+class IMFACE_PT_expressions(_Section):
+    """Expressions as shape keys"""
+
+    bl_label = "Expressions"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """Draw the names and the button."""
+        _draw_choices(self.layout, context, "names")
+        _draw_button(self.layout, context, "imface.add_expressions")
+
+
+class IMFACE_PT_animate(_Section):
+    """Keyframes on expressions"""
+
+    bl_label = "Animate"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """Draw a button for each pose, then one for the values of the user's own."""
+        row = self.layout.row(align=True)
+        for name, expressions in POSES.items():
+            button = row.operator("imface.keyframe_expression", text=name)
+            button.expressions = expressions
+        _draw_choices(self.layout, context, "expressions")
+        _draw_button(self.layout, context, "imface.keyframe_expression")
+
+
+def _draw_choices(layout: bpy.types.UILayout, context: bpy.types.Context, *names: str) -> None:
+    for name in names:
+        if name != "resolution" or of_scene(context.scene).topology == "SURFACE":
+            layout.prop(of_scene(context.scene), name)
+
+
+def _draw_button(layout: bpy.types.UILayout, context: bpy.types.Context, operator: str) -> None:
+    """Draw the operator's button with all values that it shares with the scene's settings."""
+    settings = of_scene(context.scene)
+    button = layout.operator(operator)
+    for name in set(button.bl_rna.properties.keys()) & set(settings.bl_rna.properties.keys()):
+        if name not in ("rna_type", "name"):
+            setattr(button, name, getattr(settings, name))
+
+
+CLASSES = (
+    IMFACE_PT_generate,
+    IMFACE_PT_fit_scan,
+    IMFACE_PT_blend,
+    IMFACE_PT_expressions,
+    IMFACE_PT_animate,
+)

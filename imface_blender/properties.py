@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What ImFace stores, and the choices that its operators and its panel share.
+
+Blender collects properties from plain base classes too, so every choice is described once.
+"""
+
+from typing import Any
+
+import bpy
+from bpy.props import EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
+
+TOPOLOGIES = (
+    ("HEAD", "Head", "The whole head with eyes and mouth: quads and UVs, ready for expressions"),
+    ("FACE", "Face", "The face part: quads and UVs, ready for expressions"),
+    ("SURFACE", "Surface", "The network's own surface, as triangles of the given resolution"),
+)
+BLEND_PARTS = (
+    ("IDENTITY", "Identity", "Mix who it is, keep the active face's expression"),
+    ("EXPRESSION", "Expression", "Mix the expressions, keep who the active face is"),
+    ("BOTH", "Both", "Mix who it is and the expression"),
+)
+
+
+class MeshChoice:
+    """Which mesh a face gets."""
+
+    topology: EnumProperty(
+        name="Mesh", description="What the face's mesh is made of", items=TOPOLOGIES
+    )
+    resolution: IntProperty(
+        name="Resolution",
+        description="Grid cells along each side of the head; only for the mesh Surface",
+        default=128,
+        min=32,
+        max=512,
+    )
+
+    def mesh_params(self) -> dict[str, Any]:
+        """Return the choice in the worker's words."""
+        return {"topology": self.topology.lower(), "resolution": self.resolution}
+
+
+class GenerateChoice:
+    """Which face is generated."""
+
+    seed: IntProperty(
+        name="Seed", description="The same seed gives the same face", default=1, min=0
+    )
+    strength: FloatProperty(
+        name="Strength",
+        description="How far the face is from the average one: 0 is the average, 1 is usual",
+        default=1.0,
+        min=0.0,
+        max=2.0,
+    )
+
+
+class BlendChoice:
+    """How two faces are mixed."""
+
+    weight: FloatProperty(
+        name="Weight",
+        description="0 gives the active face, 1 the other selected one",
+        default=0.5,
+        min=0.0,
+        max=1.0,
+        subtype="FACTOR",
+    )
+    what: EnumProperty(name="Blend", description="What is mixed", items=BLEND_PARTS)
+
+
+class ExpressionNames:
+    """Which expressions become shape keys."""
+
+    names: StringProperty(
+        name="Names",
+        description="Expressions separated by commas, such as jawOpen, browInnerUp; empty for all",
+    )
+
+
+class ExpressionValues:
+    """Which expression values are keyframed."""
+
+    expressions: StringProperty(
+        name="Values",
+        description="Such as mouthSmileLeft=1, mouthSmileRight=1; all other expressions are 0",
+    )
+
+
+class SceneSettings(
+    GenerateChoice,
+    BlendChoice,
+    MeshChoice,
+    ExpressionNames,
+    ExpressionValues,
+    bpy.types.PropertyGroup,
+):
+    """The values that the panel shows and hands to the operators."""
+
+
+class ObjectSettings(bpy.types.PropertyGroup):
+    """What makes an object a face."""
+
+    codes: StringProperty(name="Codes", description="The face's codes, as JSON")
+    report: StringProperty(name="Report", description="How well a fit matches its scan, as JSON")
+    topology: StringProperty(name="Mesh", description="Head, face or surface")
+
+
+class MeshSettings(bpy.types.PropertyGroup):
+    """Which shape keys of a mesh are ImFace's."""
+
+    shape_keys: StringProperty(name="Shape Keys", description="Expression to key name, as JSON")
+
+
+GROUP = "imface"
+CLASSES = (SceneSettings, ObjectSettings, MeshSettings)
+OWNERS = (
+    (bpy.types.Scene, SceneSettings),
+    (bpy.types.Object, ObjectSettings),
+    (bpy.types.Mesh, MeshSettings),
+)
+
+
+def of_scene(scene: bpy.types.Scene) -> SceneSettings:
+    """Return a scene's settings."""
+    return scene.imface  # type: ignore[attr-defined]
+
+
+def of_object(obj: bpy.types.Object) -> ObjectSettings:
+    """Return what is stored on an object."""
+    return obj.imface  # type: ignore[attr-defined]
+
+
+def of_mesh(mesh: bpy.types.Mesh) -> MeshSettings:
+    """Return what is stored on a mesh."""
+    return mesh.imface  # type: ignore[attr-defined]
+
+
+def register() -> None:
+    """Give scenes, objects and meshes an `imface` group."""
+    for owner, group in OWNERS:
+        setattr(owner, GROUP, PointerProperty(type=group))  # type: ignore[func-returns-value]
+
+
+def unregister() -> None:
+    """Take the `imface` groups away; what files store in them stays there."""
+    for owner, _group in OWNERS:
+        delattr(owner, GROUP)

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Expressions as shape keys.
+
+A mesh remembers which of its shape keys ImFace made (`mesh.imface.shape_keys`: JSON, expression
+to key name), so that an artist's own keys are never taken for ours, whatever their names.
+"""
+
+from __future__ import annotations
+
+import json
+
+import bpy
+import numpy as np
+
+from . import mesh_io
+from .errors import UserError
+from .properties import of_mesh
+
+SAME_MM = 1e-3  # the float32 noise of one write and read of a face is far below this
+
+
+def own_keys(obj: bpy.types.Object) -> dict[str, bpy.types.ShapeKey]:
+    """Return the object's ImFace shape keys by expression; keys the user deleted are left out."""
+    mesh = mesh_io.mesh_of(obj)
+    if mesh.shape_keys is None:
+        return {}
+    blocks = mesh.shape_keys.key_blocks
+    names = json.loads(of_mesh(mesh).shape_keys or "{}")
+    return {name: blocks[key] for name, key in names.items() if key in blocks}
+
+
+def write(
+    obj: bpy.types.Object, names: list[str], basis_mm: np.ndarray, vertices_mm: np.ndarray
+) -> None:
+    """Add the expressions as shape keys, or update in place those that ImFace made before.
+
+    Parameters
+    ----------
+    obj : Object
+        A face object. Values, drivers, keyframes and all other keys stay as they are.
+    names : list of str
+        E expressions.
+    basis_mm, vertices_mm : ndarray
+        (V, 3) and (E, V, 3) in face space [mm].
+
+    Raises
+    ------
+    UserError
+        When the mesh has another number of vertices than the basis.
+    ValueError
+        When the arrays do not fit together. Nothing has been changed in either case.
+    """
+    if vertices_mm.shape != (len(names), *basis_mm.shape) or not np.isfinite(vertices_mm).all():
+        raise ValueError(
+            f"{len(names)} names, {basis_mm.shape} basis, {vertices_mm.shape} vertices"
+        )
+    mesh = mesh_io.mesh_of(obj)
+    if len(mesh.vertices) != len(basis_mm):
+        raise UserError(
+            f"'{obj.name}' has {len(mesh.vertices)} vertices, but its codes give {len(basis_mm)}. "
+            "Expressions need the mesh as it was made: undo the edit, or make the face again."
+        )
+    if mesh.shape_keys is None:
+        obj.shape_key_add(name="Basis", from_mix=False)
+    current = mesh_io.read_points(mesh.shape_keys.reference_key.data)
+    basis = mesh_io.metres_from_mm(basis_mm)
+    change = _linear_change(basis, current)
+    keys = own_keys(obj)
+    for name, points_mm in zip(names, vertices_mm, strict=True):
+        if name not in keys:
+            keys[name] = obj.shape_key_add(name=name, from_mix=False)
+            keys[name].value = 0.0  # Blender 5.0 starts at 1, and all at once is no face
+        offsets = mesh_io.metres_from_mm(points_mm) - basis
+        mesh_io.write_points(keys[name].data, current + offsets @ change)
+    of_mesh(mesh).shape_keys = json.dumps({name: key.name for name, key in keys.items()})
+    mesh.update()
+
+
+def _linear_change(basis: np.ndarray, current: np.ndarray) -> np.ndarray:
+    """Return the (3, 3) matrix that `current` had applied to `basis`: identity if untouched.
+
+    Blender's Apply Scale and Apply Rotation move that transform into the mesh; expressions must
+    be turned and scaled with it.
+    """
+    if np.abs(current - basis).max() * mesh_io.MM_PER_METRE < SAME_MM:
+        return np.eye(3, dtype=np.float32)
+    homogeneous = np.column_stack([basis, np.ones(len(basis))]).astype(np.float64)
+    solution = np.linalg.lstsq(homogeneous, current.astype(np.float64), rcond=None)[0]
+    return solution[:3].astype(np.float32)
+
+
+def keyframe(obj: bpy.types.Object, expressions: str, frame: int) -> int:
+    """Keyframe all ImFace shape keys of a face and return how many there are.
+
+    Parameters
+    ----------
+    obj : Object
+        A face with expressions.
+    expressions : str
+        Such as "jawOpen=0.5, mouthSmileLeft=1"; expressions that are not named get 0.
+    frame : int
+        Where the keyframes go, replacing those that are there.
+
+    Raises
+    ------
+    UserError
+        When the text cannot be read; nothing has been changed then.
+    """
+    keys = own_keys(obj)
+    values = dict.fromkeys(keys, 0.0) | _parse(expressions, keys)
+    for name, key in keys.items():
+        key.value = values[name]
+        key.keyframe_insert("value", frame=frame)
+    return len(keys)
+
+
+def _parse(expressions: str, keys: dict[str, bpy.types.ShapeKey]) -> dict[str, float]:
+    values = {}
+    for part in filter(None, (part.strip() for part in expressions.split(","))):
+        name, _, number = (word.strip() for word in part.partition("="))
+        if name not in keys:
+            raise UserError(f"The face has no expression '{name}'. Add it with Add Expressions.")
+        values[name] = _number(name, number, keys[name])
+    return values
+
+
+def _number(name: str, text: str, key: bpy.types.ShapeKey) -> float:
+    """Read a value within the key's slider, beyond which Blender would silently clip it."""
+    low, high = key.slider_min, key.slider_max
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not low <= value <= high:
+        raise UserError(
+            f"'{name}={text}' is no value from {low:g} to {high:g}. Write such as {name}=0.5."
+        )
+    return value

@@ -1,0 +1,413 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Starts the worker process, sends it jobs, reads what it answers, cancels. No bpy, no torch.
+
+Nothing here blocks Blender's main thread: three threads for each worker do the reading and
+writing of its pipes and touch only queues; `Job.poll` takes what has arrived. A worker that
+died fails its job, and the next job starts a new worker.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from . import wire
+
+SECONDS_TO_HEED_A_CANCEL = 2.0
+SECONDS_TO_END = 2.0
+SECONDS_BETWEEN_POLLS = 0.02
+STDERR_TAIL_BYTES = 16 * 2**10
+
+ANOTHER_PYTHON = "Choose another Python in the preferences."
+KILLED_FROM_OUTSIDE = -9  # what Popen says of SIGKILL, which Linux sends when memory runs out
+EXIT_BAD_SETUP = 2  # the worker's last line on stderr is a sentence for the user
+
+Message = tuple[dict[str, Any], wire.Arrays]
+State = Literal["running", "done", "failed", "cancelled"]
+
+
+class WorkerError(Exception):
+    """The worker cannot take the job; the message is a sentence for the user."""
+
+
+def worker_command(python: str) -> list[str]:
+    """Return the command line that makes a Python a worker."""
+    # -P: a file in the current folder must not pass for one of the worker's modules.
+    return [python, "-P", "-m", "backend", "serve"]
+
+
+class WorkerClient:
+    """One worker process at a time, started when the first job needs it.
+
+    Parameters
+    ----------
+    python
+        The Python that has PyTorch.
+    backend_dir
+        The folder that holds the package ``backend``.
+    env
+        Environment variables for the worker besides Blender's own.
+    command
+        The command line of the worker, `worker_command` of ``python`` if not given.
+    start_timeout
+        How long the worker may take to say hello, PyTorch's import included [s].
+
+    Attributes
+    ----------
+    hello
+        What the worker said of itself: ``protocol``, ``package``, ``python``, ``torch``,
+        ``device``. Empty until a poll finds it, and again when a new worker starts.
+    """
+
+    def __init__(
+        self,
+        python: str,
+        backend_dir: Path,
+        env: Mapping[str, str] | None = None,
+        *,
+        command: Sequence[str] | None = None,
+        start_timeout: float = 120.0,
+    ) -> None:
+        self.hello: dict[str, Any] = {}
+        self._python = python
+        self._env = _worker_environment(backend_dir, env or {})
+        self._command = list(command or worker_command(python))
+        self._start_timeout = start_timeout
+        self._process: _Process | None = None
+        self._job: Job | None = None
+        self._jobs_so_far = 0
+
+    def start(self) -> None:
+        """Start a worker unless one runs; return at once, before it is ready.
+
+        Raises
+        ------
+        WorkerError
+            If the system cannot run the command.
+        """
+        if self._process is not None and self._process.is_alive():
+            return
+        self.hello = {}
+        try:
+            self._process = _Process(self._command, self._env)
+        except (OSError, ValueError) as error:
+            self._process = None
+            raise WorkerError(
+                f"The worker's Python at {self._python} cannot be started ({error}). "
+                + ANOTHER_PYTHON
+            ) from error
+
+    def submit(self, name: str, params: dict[str, Any], arrays: wire.Arrays | None = None) -> Job:
+        """Hand the worker a job, starting the worker if need be; return at once.
+
+        Raises
+        ------
+        WorkerError
+            If the last job still runs, or the worker cannot be started.
+        """
+        self.poll()
+        if self._job is not None and self._job.state == "running":
+            raise WorkerError("A job is still running. Wait until it ends, or cancel it.")
+        self.start()
+        self._jobs_so_far += 1
+        header = {"type": "job", "id": self._jobs_so_far, "name": name, "params": params}
+        self._job = Job(self, self._jobs_so_far, wire.pack(header, arrays))
+        self.poll()
+        return self._job
+
+    def poll(self) -> None:
+        """Take in what the worker has sent so far, and end it if it overran its time."""
+        while self._process is not None and (event := self._process.next_event()) is not None:
+            self._take(event)
+        self._keep_deadlines()
+        self._send_waiting_job()
+
+    def close(self) -> None:
+        """End the worker and its job; return when the process is gone (about 2 s at most)."""
+        process, self._process = self._process, None
+        idle = bool(self.hello)
+        if self._job is not None and self._job.state == "running":
+            self._job._finish("cancelled")
+            idle = False
+        if process is not None:
+            process.close(SECONDS_TO_END if idle else 0.0)
+
+    def _take(self, event: Message | _Ended) -> None:
+        if isinstance(event, _Ended):
+            message = self._say_what_ended(event)
+            self._lose_worker(message, f"Exit status: {event.status}")
+            return
+        header, arrays = event
+        job = self._job
+        if not self.hello:
+            self._greet(header)
+        elif job is not None and job.state == "running" and header.get("id") == job._id:
+            job._take(header, arrays)
+
+    def _greet(self, header: dict[str, Any]) -> None:
+        version = header.get("protocol")
+        if header.get("type") == "hello" and version == wire.PROTOCOL:
+            self.hello = header
+            return
+        self._lose_worker(
+            f"The worker speaks version {version} of the protocol and the add-on version "
+            f"{wire.PROTOCOL}. Install the add-on again and restart Blender.",
+            f"Its first message: {header}",
+        )
+
+    def _send_waiting_job(self) -> None:
+        job = self._job
+        if self._process is not None and self.hello and job is not None and job._request:
+            self._process.send(job._request)
+            job._request = None
+
+    def _send(self, header: dict[str, Any]) -> None:
+        if self._process is not None:
+            self._process.send(wire.pack(header))
+
+    def _keep_deadlines(self) -> None:
+        if self._process is None:
+            return
+        now = time.monotonic()
+        if not self.hello and now > self._process.started + self._start_timeout:
+            self._lose_worker(
+                f"The worker's Python at {self._python} did not answer within "
+                f"{self._start_timeout:g} seconds. {ANOTHER_PYTHON}"
+            )
+        job = self._job
+        if job is None or job.state != "running" or job._cancel_deadline is None:
+            return
+        if now > job._cancel_deadline:
+            self._lose_worker("The worker did not heed the cancel.")
+
+    def _lose_worker(self, message: str, cause: str = "") -> None:
+        """Kill the worker if it still lives, and fail its job."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.kill()
+        if self._job is not None and self._job.state == "running":
+            facts = [f"Command: {' '.join(self._command)}", f"Worker: {self.hello or 'no hello'}"]
+            tail = process.stderr_tail() or "The worker wrote no error output."
+            self._job._finish("failed", message, "\n".join([*facts, cause, "", tail]))
+
+    def _say_what_ended(self, event: _Ended) -> str:
+        """Return one sentence on what became of the worker, and what to do about it."""
+        python = f"The worker's Python at {self._python}"
+        last_line = event.stderr.rpartition("\n")[2]
+        if event.problem:
+            return f"{event.problem} {'Try again.' if self.hello else ANOTHER_PYTHON}"
+        if self.hello and event.status == KILLED_FROM_OUTSIDE:
+            return (
+                "The system ended the worker, probably because memory ran out. "
+                "Choose a lower resolution or close other programs."
+            )
+        if self.hello:
+            return f"The worker ended unexpectedly (exit status {event.status}). Try again."
+        if "Unknown option: -P" in event.stderr:
+            return f"{python} is older than Python 3.11. {ANOTHER_PYTHON}"
+        if event.status == EXIT_BAD_SETUP and last_line:
+            return last_line
+        return (
+            f"{python} ended before the worker was ready "
+            f"(exit status {event.status}, {last_line or 'no error output'}). {ANOTHER_PYTHON}"
+        )
+
+
+class Job:
+    """A job that the worker was given; made by `WorkerClient.submit`.
+
+    Attributes
+    ----------
+    state
+        "running" until the worker answered, was lost or heeded a cancel.
+    fraction, message
+        The progress, from 0 to 1, and what the worker does now.
+    values, arrays
+        The result of a job that is "done".
+    error, details
+        Of a job that "failed": one sentence, and text for a report (may be empty).
+    """
+
+    def __init__(self, client: WorkerClient, job_id: int, request: bytes) -> None:
+        self.state: State = "running"
+        self.fraction = 0.0
+        self.message = "Starting the worker"
+        self.values: dict[str, Any] = {}
+        self.arrays: wire.Arrays = {}
+        self.error = ""
+        self.details = ""
+        self._client = client
+        self._id = job_id
+        self._request: bytes | None = request  # None once sent
+        self._cancel_deadline: float | None = None
+
+    def poll(self) -> None:
+        """Take in what the worker has sent so far; never blocks."""
+        self._client.poll()
+
+    def wait(self, on_progress: Callable[[float, str], None] | None = None) -> None:
+        """Block until the job no longer runs; call ``on_progress`` with each news seen."""
+        seen = None
+        while self.state == "running":
+            self.poll()
+            news = (self.fraction, self.message)
+            if on_progress is not None and news != seen:
+                on_progress(*news)
+            seen = news
+            time.sleep(SECONDS_BETWEEN_POLLS)
+
+    def cancel(self) -> None:
+        """Ask the worker to stop; go on polling until the state is "cancelled".
+
+        From here on the job ends in no other state: an answer that was on its way is dropped,
+        and a worker that does not answer within 2 s is killed.
+        """
+        if self.state != "running" or self._cancel_deadline is not None:
+            return
+        self._cancel_deadline = time.monotonic() + SECONDS_TO_HEED_A_CANCEL
+        if self._request is not None:
+            self._finish("cancelled")
+        else:
+            self._client._send({"type": "cancel", "id": self._id})
+
+    def _take(self, header: dict[str, Any], arrays: wire.Arrays) -> None:
+        match header.get("type"):
+            case "progress":
+                self.fraction, self.message = header["fraction"], header["message"]
+            case "result":
+                self.values, self.arrays = header["values"], arrays
+                self._finish("done")
+            case "error" if header["kind"] == "cancelled":
+                self._finish("cancelled")
+            case "error":
+                self._finish("failed", header["message"], header["details"])
+
+    def _finish(self, state: State, error: str = "", details: str = "") -> None:
+        self._request = None
+        if self._cancel_deadline is not None:
+            state, error, details = "cancelled", "", ""
+        self.state, self.error, self.details = state, error, details
+
+
+@dataclass(frozen=True)
+class _Ended:
+    """The last event of a worker: it is gone."""
+
+    status: int
+    stderr: str
+    problem: str  # a sentence, if what it sent was at fault
+
+
+class _Process:
+    """A running worker, its pipes, and the threads that keep them from blocking anyone."""
+
+    def __init__(self, command: list[str], env: dict[str, str]) -> None:
+        self.started = time.monotonic()
+        self._stderr = b""
+        self._events: queue.SimpleQueue[Message | _Ended] = queue.SimpleQueue()
+        self._outgoing: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._popen = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=env,
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),  # exists on Windows only
+        )
+        self._error_reader = _start_thread(self._read_stderr)
+        self._reader = _start_thread(self._read)
+        self._writer = _start_thread(self._write)
+
+    def is_alive(self) -> bool:
+        return self._popen.poll() is None
+
+    def next_event(self) -> Message | _Ended | None:
+        try:
+            return self._events.get_nowait()
+        except queue.Empty:
+            return None
+
+    def send(self, message: bytes) -> None:
+        self._outgoing.put(message)
+
+    def stderr_tail(self) -> str:
+        return self._stderr.decode(errors="replace").strip()
+
+    def kill(self) -> None:
+        self._popen.kill()
+        # Should Python be behind a launcher that alone was killed, the end of stdin ends it.
+        self._outgoing.put(None)
+
+    def close(self, patience: float) -> None:
+        """End the worker by the end of its stdin, or kill it after so many seconds."""
+        self._outgoing.put(None)
+        try:
+            self._popen.wait(patience)
+        except subprocess.TimeoutExpired:
+            self.kill()
+        self._reader.join(SECONDS_TO_END)  # it waits for the process, so that no zombie stays
+
+    def _write(self) -> None:
+        assert self._popen.stdin is not None
+        try:
+            with self._popen.stdin as stream:
+                while (message := self._outgoing.get()) is not None:
+                    stream.write(message)
+                    stream.flush()
+        except OSError:
+            pass  # the worker is gone: the thread that reads its answers reports that
+
+    def _read(self) -> None:
+        assert self._popen.stdout is not None
+        problem = ""
+        with self._popen.stdout as stream:
+            try:
+                while True:
+                    self._events.put(wire.read_message(stream))
+            except EOFError:
+                pass  # what it died of stands in its exit status and on its stderr
+            except (OSError, wire.ProtocolError) as error:
+                problem = str(error)
+        self._events.put(self._wait_for_end(problem))
+
+    def _wait_for_end(self, problem: str) -> _Ended:
+        self._outgoing.put(None)
+        try:
+            self._popen.wait(SECONDS_TO_END)
+        except subprocess.TimeoutExpired:
+            problem = problem or "The worker closed its output."
+            self.kill()
+        status = self._popen.wait()
+        self._error_reader.join(SECONDS_TO_END)
+        return _Ended(status, self.stderr_tail(), problem)
+
+    def _read_stderr(self) -> None:
+        """Keep the tail of the worker's stderr, which would block it if nobody read."""
+        assert self._popen.stderr is not None
+        with self._popen.stderr as stream:
+            while chunk := os.read(stream.fileno(), STDERR_TAIL_BYTES):
+                self._stderr = (self._stderr + chunk)[-STDERR_TAIL_BYTES:]
+
+
+def _start_thread(target: Callable[[], None]) -> threading.Thread:
+    thread = threading.Thread(target=target, name="ImFace worker", daemon=True)
+    thread.start()
+    return thread
+
+
+def _worker_environment(backend_dir: Path, extra: Mapping[str, str]) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONHOME"}
+    own = {
+        "PYTHONPATH": str(backend_dir),
+        "PYTHONDONTWRITEBYTECODE": "1",  # the add-on's folder may be read-only, and stays clean
+        "PYTHONUTF8": "1",
+    }
+    return {**inherited, **own, **extra}

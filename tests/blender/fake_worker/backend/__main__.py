@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A worker with known answers: no PyTorch, no model, a face of five vertices.
+
+It stands in for the package `backend` when its parent folder is the backend's folder.
+"""
+
+import importlib.util
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+WIRE = Path(__file__).resolve().parents[4] / "imface_blender" / "wire.py"
+spec = importlib.util.spec_from_file_location("wire", WIRE)
+wire = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(wire)
+
+EXPRESSIONS = ["jawOpen", "mouthSmileLeft", "mouthSmileRight"]
+VERTICES_MM = np.array(
+    [[-50, -100, 10], [50, -100, 10], [50, 100, 10], [-50, 100, 10], [0, 150, -30]], np.float32
+)
+POLYGONS = np.array([[0, 1, 2, 3], [3, 2, 4, -1]], np.int32)
+UV = np.array([[0, 0], [1, 0], [1, 1], [0, 1], [0.5, 0.5]], np.float32)
+POSE = [[0, 0, 2, 10], [0, 2, 0, 20], [-2, 0, 0, 30], [0, 0, 0, 1]]  # a quarter turn, scale 2
+REPORT = {
+    "seconds": {"total": 1.5},
+    "chamfer_mm": 0.5,
+    "scan_to_fit_mean_mm": 0.6,
+    "scan_to_fit_p95_mm": 1.25,
+    "coverage": 0.9,
+}
+USER_ERROR, INTERNAL_ERROR, DEATH, BAD_INDEX, BAD_VERTEX, ENDLESS = range(100, 106)  # seeds
+
+
+class Refused(Exception):
+    """Carries the kind, the message and the details of an error event."""
+
+
+def codes(number, expression=None):
+    return {"format": 1, "weights": "fake", "identity": [float(number)], "expression": expression}
+
+
+def mesh(topology):
+    values = {"topology": topology}
+    arrays = {"vertices_mm": VERTICES_MM, "polygons": POLYGONS}
+    if topology != "surface":
+        values["materials"] = ["Skin", "Eyes"]
+        arrays |= {"uv": UV, "uv_polygons": POLYGONS, "material_index": np.array([0, 1], np.int32)}
+    return values, arrays
+
+
+def generate(params, arrays):
+    seed = params["seed"]
+    if seed == USER_ERROR:
+        raise Refused("user", "The weights are missing. Install the add-on again.", "")
+    if seed == INTERNAL_ERROR:
+        raise Refused("internal", "The worker failed.", "Traceback: a line of it")
+    if seed == DEATH:
+        print("last words", file=sys.stderr, flush=True)
+        os._exit(3)
+    values, answer = mesh(params["topology"])
+    if seed == BAD_INDEX:
+        answer["polygons"] = POLYGONS + 3
+    if seed == BAD_VERTEX:
+        answer["vertices_mm"] = VERTICES_MM * np.nan
+    return values | {"codes": codes(seed + params["strength"])}, answer
+
+
+def fit(params, arrays):
+    values, answer = mesh(params["topology"])
+    received = {name: array.tolist() for name, array in arrays.items()}
+    return values | {"codes": codes(0) | received, "pose": POSE, "report": REPORT}, answer
+
+
+def blend(params, arrays):
+    values, answer = mesh(params["topology"])
+    a, b, weight = params["a"]["identity"][0], params["b"]["identity"][0], params["weight"]
+    mixed = codes(a + weight * (b - a)) | {"what": params["what"]}
+    return values | {"codes": mixed}, answer
+
+
+def shape_keys(params, arrays):
+    """Each expression moves the last vertex along +Y, the first by 1 mm, the second by 2 ..."""
+    names = params["names"] or EXPRESSIONS
+    if unknown := set(names) - set(EXPRESSIONS):
+        raise Refused("user", f"There is no expression {unknown}. Choose another.", "")
+    vertices = np.repeat(VERTICES_MM[None], len(names), axis=0)
+    vertices[:, 4, 1] += [1 + EXPRESSIONS.index(name) for name in names]
+    values = {"names": names, "absent": ["tongueOut"], "residual": {}}
+    return values, {"basis_mm": VERTICES_MM, "vertices_mm": vertices}
+
+
+def info(params, arrays):
+    return {"expressions": EXPRESSIONS, "absent": ["tongueOut"], "model": {}}, {}
+
+
+JOBS = {f.__name__: f for f in (generate, fit, blend, shape_keys, info)}
+
+
+def send(header, arrays=None):
+    sys.stdout.buffer.write(wire.pack(header, arrays))
+    sys.stdout.buffer.flush()
+
+
+def answer(header, arrays):
+    """Do one job; a cancel is looked for only by the job that never ends."""
+    number = header["id"]
+    send({"type": "progress", "id": number, "fraction": 0.5, "message": "Half way"})
+    if header["params"].get("seed") == ENDLESS:
+        while wire.read_message(sys.stdin.buffer)[0]["type"] != "cancel":
+            time.sleep(0.01)
+        send({"type": "error", "id": number, "kind": "cancelled", "message": "", "details": ""})
+        return
+    try:
+        values, result = JOBS[header["name"]](header["params"], arrays)
+    except Refused as refused:
+        kind, message, details = refused.args
+        send({"type": "error", "id": number, "kind": kind, "message": message, "details": details})
+        return
+    send({"type": "result", "id": number, "values": values}, result)
+
+
+def serve():
+    hello = {"package": "0.1.0", "python": "3.11.7", "torch": "2.13.0", "device": "cpu"}
+    send({"type": "hello", "protocol": wire.PROTOCOL} | hello)
+    while True:
+        try:
+            header, arrays = wire.read_message(sys.stdin.buffer)
+        except EOFError:
+            return
+        if header["type"] == "quit":
+            return
+        if header["type"] == "job":
+            answer(header, arrays)
+
+
+serve()

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Blend: which codes are mixed, and where the new face stands."""
+
+import json
+
+import bpy
+import pytest
+from mathutils import Matrix
+
+
+@pytest.fixture
+def two_faces(make_face, select_only):
+    """Return two faces of identities 2 and 12; the first is the active one."""
+    first, second = make_face(seed=1), make_face(seed=11)
+    select_only(first, second)
+    return first, second
+
+
+def blended(**choices):
+    assert bpy.ops.imface.blend(**choices) == {"FINISHED"}
+    assert bpy.context.object.name == "Blend"
+    return json.loads(bpy.context.object.imface.codes)
+
+
+def test_the_weight_goes_from_the_active_face_to_the_other(two_faces, select_only):
+    assert blended(weight=0.25)["identity"] == [4.5]
+    first, second = two_faces
+    bpy.data.objects.remove(bpy.data.objects["Blend"])
+    select_only(second, first)
+    assert blended(weight=0.25)["identity"] == [9.5]
+
+
+def test_what_is_mixed(two_faces):
+    assert blended(what="EXPRESSION")["what"] == "expression"
+
+
+def test_the_blend_stands_beside_the_active_face_away_from_the_other(two_faces):
+    first, second = two_faces
+    first.matrix_world = Matrix.Translation((1, 2, 3)) @ Matrix.Scale(10, 4)
+    second.location = (5, 2, 3)
+    bpy.context.view_layer.update()
+    bpy.ops.imface.blend()
+    face = bpy.context.object
+    assert tuple(face.scale) == pytest.approx((10, 10, 10))
+    assert tuple(face.location) == pytest.approx((1 - 1.2, 2, 3))  # the face is 0.1 m wide
+
+
+def test_one_undo_step(two_faces):
+    bpy.ops.ed.undo_push(message="Before")
+    bpy.ops.imface.blend("EXEC_DEFAULT", True)
+    assert "Blend" in bpy.data.objects
+    bpy.ops.ed.undo()
+    assert set(bpy.data.objects.keys()) == {"Face", "Face.001"}
+
+
+def refused(sentence, census):
+    before = census()
+    with pytest.raises(RuntimeError, match=sentence):
+        bpy.ops.imface.blend()
+    assert census() == before
+
+
+def test_one_face_is_not_enough(two_faces, select_only, census):
+    select_only(two_faces[0])
+    refused("Select two faces: the active one and one other", census)
+
+
+def test_a_face_and_a_scan(two_faces, make_mesh, select_only, census):
+    select_only(two_faces[0], make_mesh())
+    refused("'Scan' is no ImFace face. Select one made by Generate", census)
+
+
+def test_two_scans(make_mesh, select_only, census):
+    select_only(make_mesh("A"), make_mesh("B"))
+    refused("'A' is no ImFace face", census)
+
+
+def test_damaged_codes(two_faces, census):
+    two_faces[1].imface.codes = "{"
+    refused("The codes stored on 'Face.001' are damaged", census)

@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Expressions as shape keys, and their keyframes."""
+
+import bpy
+import numpy as np
+import pytest
+from mathutils import Matrix
+
+NAMES = ["jawOpen", "mouthSmileLeft", "mouthSmileRight"]
+MOVED = 4  # the fake moves this vertex up, by 1, 2 and 3 mm
+
+
+@pytest.fixture
+def face(make_face):
+    return make_face()
+
+
+@pytest.fixture
+def lively_face(face):
+    bpy.ops.imface.add_expressions()
+    return face
+
+
+def keys(face):
+    return face.data.shape_keys.key_blocks
+
+
+def offset(face, name, points):
+    """Return how far a key moves the vertex that the fake moves, in metres."""
+    blocks = keys(face)
+    moved = points(blocks[name].data) - points(blocks[0].data)
+    assert np.abs(np.delete(moved, MOVED, axis=0)).max() == 0
+    return moved[MOVED]
+
+
+def test_every_expression_becomes_a_key(lively_face, points):
+    assert [key.name for key in keys(lively_face)] == ["Basis", *NAMES]
+    for millimetres, name in enumerate(NAMES, start=1):
+        expected = [0, 0, millimetres / 1000]
+        np.testing.assert_allclose(offset(lively_face, name, points), expected, atol=1e-7)
+    assert all(key.value == 0 for key in keys(lively_face)[1:])
+
+
+def test_some_expressions(face):
+    bpy.ops.imface.add_expressions(names=" jawOpen ,mouthSmileLeft,")
+    assert [key.name for key in keys(face)] == ["Basis", "jawOpen", "mouthSmileLeft"]
+
+
+def test_again_updates_in_place(lively_face, points):
+    jaw = keys(lively_face)["jawOpen"]
+    jaw.value = 0.3
+    jaw.keyframe_insert("value", frame=7)
+    jaw.data.foreach_set("co", np.zeros(15, np.float32))
+    bpy.ops.imface.add_expressions()
+    assert [key.name for key in keys(lively_face)] == ["Basis", *NAMES]
+    np.testing.assert_allclose(offset(lively_face, "jawOpen", points), [0, 0, 1e-3], atol=1e-7)
+    assert keys(lively_face)["jawOpen"].value == pytest.approx(0.3)
+    assert keyframes(lively_face)["jawOpen"] == {7: pytest.approx(0.3)}
+
+
+def test_an_artist_s_own_key_of_the_same_name_stays(face, points):
+    own = face.shape_key_add(name="Basis") and face.shape_key_add(name="jawOpen")
+    own.data.foreach_set("co", np.ones(15, np.float32))
+    bpy.ops.imface.add_expressions()
+    bpy.ops.imface.add_expressions()
+    expected = ["Basis", "jawOpen", "jawOpen.001", "mouthSmileLeft", "mouthSmileRight"]
+    assert [key.name for key in keys(face)] == expected
+    assert (points(keys(face)["jawOpen"].data) == 1).all()
+    np.testing.assert_allclose(offset(face, "jawOpen.001", points), [0, 0, 1e-3], atol=1e-7)
+
+
+def test_a_deleted_key_comes_back_and_a_renamed_one_is_the_artist_s(lively_face):
+    lively_face.shape_key_remove(keys(lively_face)["mouthSmileLeft"])
+    keys(lively_face)["mouthSmileRight"].name = "Grin"
+    bpy.ops.imface.add_expressions()
+    expected = ["Basis", "jawOpen", "Grin", "mouthSmileLeft", "mouthSmileRight"]
+    assert [key.name for key in keys(lively_face)] == expected
+
+
+def test_keys_survive_save_and_reload(lively_face, tmp_path):
+    path = str(tmp_path / "face.blend")
+    bpy.ops.wm.save_as_mainfile(filepath=path)
+    bpy.ops.wm.open_mainfile(filepath=path)
+    face = bpy.data.objects["Face"]
+    bpy.context.view_layer.objects.active = face
+    bpy.ops.imface.add_expressions()
+    assert [key.name for key in keys(face)] == ["Basis", *NAMES]
+
+
+def test_sculpted_vertices_keep_their_place(face, points):
+    face.data.vertices[0].co.x -= 0.01
+    bpy.ops.imface.add_expressions()
+    assert points(keys(face)["jawOpen"].data)[0, 0] == pytest.approx(-0.06)
+
+
+def test_expressions_follow_an_applied_scale_and_rotation(face, points):
+    # The fake's five points span space, so the transform can be found from them.
+    face.matrix_world = Matrix.Rotation(np.pi / 2, 4, "X") @ Matrix.Scale(10, 4)
+    bpy.context.view_layer.update()
+    bpy.ops.object.transform_apply()
+    bpy.ops.imface.add_expressions()
+    expected = [0, -0.01, 0]  # up became -Y, 1 mm became 10
+    blocks = keys(face)
+    moved = points(blocks["jawOpen"].data) - points(blocks[0].data)
+    np.testing.assert_allclose(moved[MOVED], expected, atol=1e-6)
+
+
+def test_one_undo_step(face):
+    bpy.ops.ed.undo_push(message="Before")
+    bpy.ops.imface.add_expressions("EXEC_DEFAULT", True)
+    bpy.ops.ed.undo()
+    assert bpy.data.objects["Face"].data.shape_keys is None
+    bpy.ops.ed.redo()
+    assert len(keys(bpy.data.objects["Face"])) == 4
+
+
+def refused(sentence, census, **choices):
+    before = census()
+    with pytest.raises(RuntimeError, match=sentence):
+        bpy.ops.imface.add_expressions(**choices)
+    assert census() == before
+
+
+def test_a_changed_mesh_is_refused(face, census):
+    face.data.vertices.add(1)
+    refused("'Face' has 6 vertices, but its codes give 5", census)
+
+
+def test_an_unknown_expression_is_refused(face, census):
+    refused("There is no expression", census, names="wink")
+
+
+def test_a_surface_is_refused(make_face, census):
+    make_face(topology="SURFACE")
+    refused("'Face' is a raw surface", census)
+
+
+def test_a_scan_is_refused(make_mesh, census):
+    make_mesh()
+    refused("'Scan' is no ImFace face", census)
+
+
+def keyframes(face):
+    """Return {key name: {frame: value}}, read in the way of this Blender."""
+    keys = face.data.shape_keys
+    action = keys.animation_data.action
+    if bpy.app.version < (5, 0, 0):
+        curves = action.fcurves
+    else:
+        bag = action.layers[0].strips[0].channelbag(keys.animation_data.action_slot)
+        curves = bag.fcurves
+    found = {}
+    for curve in curves:
+        name = curve.data_path.removeprefix('key_blocks["').removesuffix('"].value')
+        found[name] = {int(point.co.x): point.co.y for point in curve.keyframe_points}
+    return found
+
+
+def test_a_pose_is_keyframed_on_every_expression(lively_face):
+    bpy.ops.imface.keyframe_expression(frame=1)
+    bpy.ops.imface.keyframe_expression(
+        expressions="mouthSmileLeft=1, mouthSmileRight = 0.5", frame=10
+    )
+    bpy.context.scene.frame_set(20)
+    bpy.ops.imface.keyframe_expression(expressions="jawOpen=1")
+    assert keyframes(lively_face) == {
+        "jawOpen": {1: 0, 10: 0, 20: 1},
+        "mouthSmileLeft": {1: 0, 10: 1, 20: 0},
+        "mouthSmileRight": {1: 0, 10: 0.5, 20: 0},
+    }
+
+
+def test_the_pose_moves_the_mesh(lively_face, points):
+    bpy.ops.imface.keyframe_expression(frame=1)
+    bpy.ops.imface.keyframe_expression(expressions="jawOpen=1", frame=10)
+    heights = []
+    for frame in (1, 10):
+        bpy.context.scene.frame_set(frame)
+        evaluated = lively_face.evaluated_get(bpy.context.evaluated_depsgraph_get())
+        heights.append(points(evaluated.data.vertices)[MOVED, 2])
+    assert heights == pytest.approx([0.15, 0.151], abs=1e-6)
+
+
+def test_foreign_keys_and_keyframes_stay(lively_face):
+    own = lively_face.shape_key_add(name="Scar")
+    own.value = 0.75
+    own.keyframe_insert("value", frame=3)
+    lively_face.location.x = 2
+    lively_face.keyframe_insert("location", frame=3)
+    bpy.ops.imface.keyframe_expression(expressions="jawOpen=1", frame=3)
+    assert keyframes(lively_face)["Scar"] == {3: 0.75}
+    assert own.value == 0.75
+    assert lively_face.animation_data.action is not None
+
+
+def test_keyframing_is_one_undo_step(lively_face):
+    bpy.ops.ed.undo_push(message="Before")
+    bpy.ops.imface.keyframe_expression("EXEC_DEFAULT", True, expressions="jawOpen=1")
+    bpy.ops.ed.undo()
+    blocks = bpy.data.objects["Face"].data.shape_keys
+    assert blocks.animation_data is None
+    assert blocks.key_blocks["jawOpen"].value == 0
+
+
+@pytest.mark.parametrize(
+    ("expressions", "sentence"),
+    [
+        ("wink=1", "The face has no expression 'wink'. Add it with Add Expressions."),
+        ("jawOpen=2", "'jawOpen=2' is no value from 0 to 1. Write such as jawOpen=0.5."),
+        ("jawOpen", "'jawOpen=' is no value from 0 to 1"),
+        ("mouthSmileLeft=1, jawOpen=wide", "'jawOpen=wide' is no value from 0 to 1"),
+        ("jawOpen=nan", "'jawOpen=nan' is no value from 0 to 1"),
+    ],
+)
+def test_what_cannot_be_keyframed(lively_face, census, expressions, sentence):
+    before = census()
+    with pytest.raises(RuntimeError, match=sentence):
+        bpy.ops.imface.keyframe_expression(expressions=expressions)
+    assert census() == before
+    assert all(key.value == 0 for key in keys(lively_face)[1:])
+    assert lively_face.data.shape_keys.animation_data is None
+
+
+def test_a_face_without_expressions_cannot_be_keyframed(face):
+    with pytest.raises(RuntimeError, match="'Face' has no expressions yet. Use Add Expressions"):
+        bpy.ops.imface.keyframe_expression()

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fit Scan: what the worker gets, where the face arrives, and what is refused."""
+
+import json
+
+import bpy
+import numpy as np
+import pytest
+from mathutils import Vector
+
+from imface_blender import faces
+
+
+def test_the_worker_gets_the_scan_upright_and_facing_forward(make_mesh):
+    scan = make_mesh("Anna")
+    scan.location = (10, 0, 0)
+    assert bpy.ops.imface.fit_scan() == {"FINISHED"}
+    received = json.loads(bpy.context.object.imface.codes)
+    assert received["vertices"] == [[10, 0, 0], [11, 0, 0], [10, 1, 0]]
+    assert received["triangles"] == [[0, 1, 2]]
+
+
+def test_the_face_arrives_by_the_pose_and_the_scan_stays(make_mesh, points):
+    scan = make_mesh("Anna")
+    bpy.ops.imface.fit_scan()
+    face = bpy.context.object
+    assert face.name == "Anna Face"
+    # The fake's pose takes (x, y, z) mm to (2z + 10, 2y + 20, -2x + 30) in scan space. The first
+    # vertex, (-50, -100, 10) mm, so gets to (30, -180, 130): (30, -130, -180) in Blender.
+    world = face.matrix_world @ face.data.vertices[0].co
+    assert (world - Vector((30, -130, -180))).length < 1e-3
+    np.testing.assert_allclose(points(face.data.vertices)[0], [-0.05, -0.01, -0.1], atol=1e-8)
+    assert tuple(face.scale) == pytest.approx((2000, 2000, 2000))
+    assert scan.name in bpy.data.objects
+    assert tuple(scan.data.vertices[1].co) == (1, 0, 0)
+
+
+def test_the_report_is_kept_and_can_be_read_in_one_line(make_mesh):
+    make_mesh()
+    bpy.ops.imface.fit_scan()
+    face = bpy.context.object
+    assert json.loads(face.imface.report)["chamfer_mm"] == 0.5
+    expected = "Chamfer 0.50 mm, 95 % of the scan within 1.25 mm, coverage 90%"
+    assert faces.report_line(face) == expected
+
+
+def test_one_undo_step(make_mesh):
+    make_mesh("Anna")
+    bpy.ops.ed.undo_push(message="Before")
+    bpy.ops.imface.fit_scan("EXEC_DEFAULT", True)
+    assert set(bpy.data.objects.keys()) == {"Anna", "Anna Face"}
+    bpy.ops.ed.undo()
+    assert set(bpy.data.objects.keys()) == {"Anna"}
+
+
+def test_a_taken_name_gets_a_number(make_mesh):
+    make_mesh("Anna Face")
+    make_mesh("Anna")
+    bpy.ops.imface.fit_scan()
+    assert bpy.context.object.name == "Anna Face.001"
+
+
+def refused(sentence, census):
+    """Run the operator and see that it says the sentence and leaves all as it was."""
+    before = census()
+    with pytest.raises(RuntimeError, match=sentence):
+        bpy.ops.imface.fit_scan()
+    assert census() == before
+
+
+def test_a_mesh_without_faces(make_mesh, census):
+    make_mesh(faces=())
+    refused("'Scan' has no faces. Select a mesh with at least 500 faces.", census)
+
+
+def test_a_mesh_whose_modifiers_leave_no_faces(make_mesh, census):
+    make_mesh().modifiers.new("Mask", "MASK").vertex_group = "None"
+    bpy.context.object.vertex_groups.new(name="None")
+    refused("'Scan' has no faces", census)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_coordinates_that_are_no_numbers(make_mesh, census, value):
+    make_mesh(vertices=[(value, 0, 0), (1, 0, 0), (0, 0, 1)])
+    refused("'Scan' has vertices whose coordinates are not numbers", census)
+
+
+def test_an_object_that_is_no_mesh(select_only, census):
+    empty = bpy.data.objects.new("Empty", None)
+    bpy.context.scene.collection.objects.link(empty)
+    select_only(empty)
+    refused("'Empty' is no mesh. Select a mesh object", census)
+
+
+def test_nothing_active(census):
+    refused("No object is active. Select a mesh object", census)
+
+
+def test_a_hidden_scan(make_mesh, census):
+    make_mesh().hide_set(True)
+    refused("'Scan' is hidden. Show it first", census)
+
+
+def test_a_scan_in_edit_mode(make_mesh, census):
+    make_mesh()
+    bpy.ops.object.mode_set(mode="EDIT")
+    refused("Switch to Object Mode first", census)
+
+
+def test_a_scan_linked_from_another_file(make_mesh, select_only, tmp_path, census):
+    make_mesh("Linked")
+    path = str(tmp_path / "scan.blend")
+    bpy.data.libraries.write(path, {bpy.context.object})
+    bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
+    with bpy.data.libraries.load(path, link=True) as (_source, target):
+        target.objects = ["Linked"]
+    linked = target.objects[0]
+    bpy.context.scene.collection.objects.link(linked)
+    select_only(linked)
+    refused("'Linked' is linked from another file. Make it local first", census)

@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The pattern of a long job: errors, cancelling, and the modal's steps without a window."""
+
+import sys
+import time
+from types import SimpleNamespace
+
+import bpy
+import pytest
+
+from imface_blender import faces, jobs
+from imface_blender.jobs import JobOperator, Request
+
+USER_ERROR, INTERNAL_ERROR, DEATH, BAD_INDEX, BAD_VERTEX, ENDLESS = range(100, 106)  # seeds
+
+
+def refused(census, seed=1):
+    """Generate, see that nothing was made, and return the sentence."""
+    before = census()
+    with pytest.raises(RuntimeError) as caught:
+        bpy.ops.imface.generate(seed=seed)
+    assert census() == before
+    assert jobs.status.job is None
+    assert jobs.status.error in str(caught.value)
+    return jobs.status.error
+
+
+def test_progress_is_printed(capfd):
+    bpy.ops.imface.generate()
+    assert "ImFace:  50% Half way" in capfd.readouterr().out
+
+
+def test_invoked_without_a_window_it_runs_to_the_end():
+    assert bpy.ops.imface.generate("INVOKE_DEFAULT") == {"FINISHED"}
+    assert bpy.context.object.name == "Face"
+
+
+def test_the_worker_refuses(census):
+    assert refused(census, USER_ERROR) == "The weights are missing. Install the add-on again."
+    assert jobs.status.details == ""
+
+
+def test_the_worker_fails(census):
+    assert refused(census, INTERNAL_ERROR) == "The worker failed."
+    assert jobs.status.details == "Traceback: a line of it"
+
+
+def test_the_worker_dies_and_the_next_job_gets_a_new_one(census):
+    assert "ended unexpectedly" in refused(census, DEATH)
+    assert "last words" in jobs.status.details
+    assert bpy.ops.imface.generate() == {"FINISHED"}
+    assert jobs.status.error == jobs.status.details == ""
+
+
+@pytest.mark.parametrize("seed", [BAD_INDEX, BAD_VERTEX])
+def test_an_answer_that_is_no_mesh(census, seed):
+    assert refused(census, seed).startswith("The worker's answer is not a mesh")
+
+
+def test_an_unexpected_error_keeps_its_traceback(census, monkeypatch):
+    monkeypatch.setattr(faces.FaceMesh, "from_answer", lambda *_: 1 / 0)
+    assert refused(census) == jobs.UNEXPECTED
+    assert "ZeroDivisionError" in jobs.status.details
+
+
+def test_no_python_chosen(census, monkeypatch):
+    monkeypatch.delenv("IMFACE_PYTHON")
+    assert refused(census).startswith("No Python is chosen for the worker.")
+
+
+def test_a_python_that_does_not_exist(census, monkeypatch):
+    monkeypatch.setenv("IMFACE_PYTHON", "/nowhere/python")
+    assert "/nowhere/python cannot be started" in refused(census)
+
+
+def test_the_preference_goes_before_the_environment(census, monkeypatch):
+    monkeypatch.setenv("IMFACE_PYTHON", "/nowhere/python")
+    addon = bpy.context.preferences.addons.new()
+    addon.module = "imface_blender"
+    try:
+        addon.preferences.worker_python = sys.executable
+        assert bpy.ops.imface.generate() == {"FINISHED"}
+        addon.preferences.worker_python = "/elsewhere/python"
+        assert "/elsewhere/python cannot be started" in refused(census)
+    finally:
+        bpy.context.preferences.addons.remove(addon)
+
+
+def test_a_missing_backend(census, monkeypatch, tmp_path):
+    monkeypatch.undo()
+    monkeypatch.setattr(jobs, "__file__", str(tmp_path / "add_on" / "jobs.py"))
+    with pytest.raises(jobs.UserError, match="backend folder is missing"):
+        jobs.backend_dir()
+
+
+def test_the_backend_beside_the_add_on_goes_first(monkeypatch, tmp_path):
+    monkeypatch.undo()
+    for folder in (tmp_path, tmp_path / "add_on"):
+        (folder / "backend").mkdir(parents=True)
+    monkeypatch.setattr(jobs, "__file__", str(tmp_path / "add_on" / "jobs.py"))
+    assert jobs.backend_dir() == (tmp_path / "add_on").resolve()
+
+
+def test_the_worker_s_line():
+    jobs.close_worker()
+    assert jobs.worker_line() == "The worker has not started yet"
+    assert bpy.ops.imface.check_worker() == {"FINISHED"}
+    assert jobs.worker_line() == "PyTorch 2.13.0 on cpu, Python 3.11.7"
+    assert len(bpy.data.objects) == 0
+
+
+class Window:
+    """Stands in for a job operator in a window: the true methods, but no Blender behind them."""
+
+    for _name, _method in vars(JobOperator).items():
+        if _name in {"modal", "cancel"} or _name[:2] in {"_b", "_c", "_e", "_f"}:
+            locals()[_name] = _method
+    label = "Doing it"
+    _job = _timer = None
+
+    def __init__(self, seed):
+        self.seed, self.reports, self.finished = seed, [], 0
+        self.context = SimpleNamespace(
+            mode="OBJECT",
+            window=SimpleNamespace(modal_operators=[self]),
+            window_manager=bpy.context.window_manager,
+        )
+        self.bl_idname = "IMFACE_OT_generate"
+        assert self._begin(self.context) is jobs.status.job
+
+    def prepare(self, context):
+        params = {"seed": self.seed, "strength": 1.0, "topology": "head", "resolution": 128}
+        return Request("generate", params, {})
+
+    def finish(self, context, job):
+        self.finished += 1
+        return "Done"
+
+    def report(self, kind, message):
+        self.reports.append((*kind, message))
+
+    def event(self, kind, value="NOTHING"):
+        return self.modal(self.context, SimpleNamespace(type=kind, value=value))
+
+    def tick_until(self, condition):
+        deadline = time.monotonic() + 10
+        result = self.event("TIMER")
+        while not condition(result):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+            result = self.event("TIMER")
+        return result
+
+
+def ended(result):
+    return result != {"PASS_THROUGH"}
+
+
+def test_a_modal_ends_with_the_result():
+    window = Window(seed=1)
+    assert window.event("MOUSEMOVE") == {"PASS_THROUGH"}
+    assert window.tick_until(ended) == {"FINISHED"}
+    assert window.finished == 1
+    assert window.reports == [("INFO", "Done")]
+    assert jobs.status.job is None
+
+
+def test_a_modal_tells_of_an_error():
+    window = Window(USER_ERROR)
+    assert window.tick_until(ended) == {"CANCELLED"}
+    assert window.reports == [("ERROR", "The weights are missing. Install the add-on again.")]
+    assert jobs.status.error == window.reports[0][1]
+
+
+@pytest.mark.parametrize("way", ["escape", "button"])
+def test_a_running_job_can_be_cancelled(way):
+    window = Window(ENDLESS)
+    window.tick_until(lambda _: jobs.status.job.fraction == 0.5)
+    assert jobs.status.job.message == "Half way"
+    if way == "escape":
+        assert window.event("ESC", "PRESS") == {"RUNNING_MODAL"}
+    else:
+        assert bpy.ops.imface.cancel_job() == {"FINISHED"}
+    assert window.tick_until(ended) == {"CANCELLED"}
+    assert window.finished == 0
+    assert window.reports == [("INFO", "Cancelled: Doing it")]
+    assert jobs.status.error == ""
+
+
+def test_only_one_job_at_a_time():
+    window = Window(ENDLESS)
+    with pytest.raises(RuntimeError, match=r"ImFace is busy \(Doing it\). Wait, or cancel it"):
+        bpy.ops.imface.generate()
+    window.event("ESC", "PRESS")
+    window.tick_until(ended)
+    assert bpy.ops.imface.generate() == {"FINISHED"}
+
+
+def test_the_result_waits_until_the_user_is_back_in_object_mode():
+    window = Window(seed=1)
+    window.context.mode = "EDIT_MESH"
+    window.tick_until(lambda _: jobs.status.waiting)
+    assert window.event("ESC", "PRESS") == {"PASS_THROUGH"}
+    assert window.finished == 0
+    window.context.mode = "OBJECT"
+    assert window.tick_until(ended) == {"FINISHED"}
+    assert window.finished == 1
+    assert not jobs.status.waiting
+
+
+def test_the_result_waits_until_the_user_has_dropped_what_is_being_moved():
+    window = Window(seed=1)
+    grab = SimpleNamespace(bl_idname="TRANSFORM_OT_translate")
+    window.context.window.modal_operators.append(grab)
+    window.tick_until(lambda _: jobs.status.waiting)
+    window.context.window.modal_operators.remove(grab)
+    assert window.tick_until(ended) == {"FINISHED"}
+
+
+def test_a_waiting_result_can_be_declined():
+    window = Window(seed=1)
+    window.context.mode = "EDIT_MESH"
+    window.tick_until(lambda _: jobs.status.waiting)
+    bpy.ops.imface.cancel_job()
+    other = Window(seed=2)
+    assert window.event("TIMER") == {"CANCELLED"}
+    assert window.finished == 0
+    assert jobs.status.job is other._job
+    assert other.tick_until(ended) == {"FINISHED"}
+
+
+def test_a_closed_window_cancels_its_job():
+    window = Window(ENDLESS)
+    window.cancel(window.context)
+    assert jobs.status.job is None
+    time.sleep(0.3)  # the worker needs a moment to heed it
+    assert bpy.ops.imface.generate() == {"FINISHED"}
+
+
+def test_a_face_that_was_deleted_meanwhile(make_face):
+    uid = make_face().session_uid
+    assert faces.find(uid).name == "Face"
+    bpy.data.objects.remove(bpy.data.objects["Face"])
+    with pytest.raises(jobs.UserError, match="deleted while the job ran"):
+        faces.find(uid)
+
+
+def test_nothing_to_cancel_and_nothing_to_copy():
+    with pytest.raises(RuntimeError, match="ImFace is not doing anything"):
+        bpy.ops.imface.cancel_job()
+    with pytest.raises(RuntimeError, match="There was no error"):
+        bpy.ops.imface.copy_details()

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The panels: what they say and what their buttons do, drawn to a layout that writes it down."""
+
+from types import SimpleNamespace
+
+import bpy
+import pytest
+
+from imface_blender import jobs, panels
+from imface_blender.panels import sections
+
+
+class Layout:
+    """Writes down what is drawn; rows and boxes write into the same list."""
+
+    def __init__(self):
+        self.drawn = []
+        self.buttons = {}
+
+    def row(self, align=False):
+        return self
+
+    box = row
+
+    def label(self, text="", icon="NONE"):
+        self.drawn.append(text)
+
+    def progress(self, text="", factor=0.0):
+        self.drawn.append(f"{text} {factor:.0%}")
+
+    def prop(self, owner, name):
+        assert name in owner.bl_rna.properties
+        self.drawn.append(name)
+
+    def operator(self, operator, text="", icon="NONE"):
+        category, name = operator.split(".")
+        rna = getattr(getattr(bpy.ops, category), name).get_rna_type()
+        button = SimpleNamespace(bl_rna=rna)
+        self.buttons[text or operator] = button
+        self.drawn.append(text or operator)
+        return button
+
+
+def draw(panel):
+    layout = Layout()
+    panel.draw(SimpleNamespace(layout=layout), bpy.context)
+    return layout
+
+
+def test_every_panel_is_in_the_tab_generate_face():
+    names = [cls.bl_label for cls in panels.CLASSES]
+    expected = ["Generate Face", "Generate", "Fit Scan", "Blend", "Expressions", "Animate"]
+    assert names == expected
+    for cls in panels.CLASSES:
+        assert cls.is_registered
+        assert (cls.bl_category, cls.bl_region_type) == ("Generate Face", "UI")
+
+
+@pytest.mark.parametrize("panel", sections.CLASSES)
+def test_sections_draw(panel, make_mesh):
+    draw(panel)
+    make_mesh()
+    draw(panel)
+    bpy.ops.imface.fit_scan()
+    draw(panel)
+
+
+def test_buttons_carry_the_panel_s_settings():
+    settings = bpy.context.scene.imface
+    settings.seed, settings.strength, settings.topology = 5, 0.5, "SURFACE"
+    settings.resolution = 64
+    button = draw(sections.IMFACE_PT_generate).buttons["imface.generate"]
+    assert (button.seed, button.strength, button.topology) == (5, 0.5, "SURFACE")
+    assert button.resolution == 64
+    settings.weight, settings.what = 0.25, "BOTH"
+    button = draw(sections.IMFACE_PT_blend).buttons["imface.blend"]
+    assert (button.weight, button.what) == (0.25, "BOTH")
+    settings.names = "jawOpen"
+    button = draw(sections.IMFACE_PT_expressions).buttons["imface.add_expressions"]
+    assert button.names == "jawOpen"
+
+
+def test_the_resolution_is_shown_where_it_matters():
+    assert "resolution" not in draw(sections.IMFACE_PT_generate).drawn
+    bpy.context.scene.imface.topology = "SURFACE"
+    assert "resolution" in draw(sections.IMFACE_PT_generate).drawn
+
+
+def test_poses_to_keyframe():
+    bpy.context.scene.imface.expressions = "jawOpen=0.2"
+    buttons = draw(sections.IMFACE_PT_animate).buttons
+    assert buttons["Neutral"].expressions == ""
+    assert buttons["Smile"].expressions == "mouthSmileLeft=1, mouthSmileRight=1"
+    assert buttons["imface.keyframe_expression"].expressions == "jawOpen=0.2"
+
+
+def test_a_fit_s_report_is_shown(make_mesh):
+    make_mesh()
+    bpy.ops.imface.fit_scan()
+    assert any("Chamfer 0.50 mm" in text for text in draw(sections.IMFACE_PT_fit_scan).drawn)
+
+
+def test_the_head_shows_the_worker_the_job_and_the_error():
+    head = panels.CLASSES[0]
+    jobs.close_worker()
+    assert draw(head).drawn == ["The worker has not started yet", "imface.check_worker"]
+    jobs.status.job = SimpleNamespace(fraction=0.25, message="Snapping")
+    jobs.status.label = "Fitting a scan"
+    assert draw(head).drawn[2:] == ["Fitting a scan: Snapping 25%", "imface.cancel_job"]
+    jobs.status.waiting = True
+    assert "Ready: return to Object Mode to see it" in draw(head).drawn
+    jobs.status.job = None
+    jobs.status.error = "A sentence that is too long for one line of the sidebar."
+    drawn = draw(head).drawn
+    assert drawn[2:] == [
+        "A sentence that is too long for one line of",
+        "the sidebar.",
+        "imface.copy_details",
+    ]
+
+
+def test_the_preferences_draw():
+    preferences = bpy.types.AddonPreferences.bl_rna_get_subclass_py("ImFacePreferences")
+    layout = Layout()
+    stand_in = SimpleNamespace(layout=layout, bl_rna=preferences.bl_rna)
+    preferences.draw(stand_in, bpy.context)
+    assert layout.drawn == ["worker_python", "imface.check_worker"]

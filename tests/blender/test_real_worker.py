@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The whole way through with the true worker and the bundled weights."""
+
+import json
+import os
+from pathlib import Path
+
+import bpy
+import numpy as np
+import pytest
+
+from imface_blender import jobs
+
+ROOT = Path(__file__).resolve().parents[2]
+HAS_WEIGHTS = any((ROOT / "weights").glob("*.safetensors"))
+
+pytestmark = [
+    pytest.mark.real_worker,
+    pytest.mark.skipif(not HAS_WEIGHTS, reason="weights/ holds no model"),
+]
+
+
+@pytest.fixture(autouse=True)
+def real_worker(blender, monkeypatch):
+    """Choose the true worker; the Python of the checkout's .venv unless another is set."""
+    python = os.environ.get("IMFACE_TEST_PYTHON", str(ROOT / ".venv" / "bin" / "python"))
+    monkeypatch.setenv("IMFACE_PYTHON", python)
+    monkeypatch.setattr(jobs, "backend_dir", lambda: ROOT)
+    jobs.close_worker()
+    yield
+    jobs.close_worker()
+
+
+def test_generate_fit_blend_express_and_keyframe(points, select_only):
+    assert bpy.ops.imface.generate(seed=1) == {"FINISHED"}
+    face = bpy.context.object
+    height = np.ptp(points(face.data.vertices)[:, 2])
+    assert 0.18 < height < 0.4  # a head, in metres
+
+    # The face itself, moved and in centimetres, is a scan whose fit is known.
+    scan = bpy.data.objects.new("Scan", face.data.copy())
+    bpy.context.scene.collection.objects.link(scan)
+    scan.scale = (100, 100, 100)
+    scan.location = (50, 20, 10)
+    select_only(scan)
+    assert bpy.ops.imface.fit_scan() == {"FINISHED"}
+    fit = bpy.context.object
+    assert fit.scale[0] == pytest.approx(100, rel=0.1)
+    assert json.loads(fit.imface.report)["chamfer_mm"] < 3
+
+    select_only(fit, face)
+    assert bpy.ops.imface.blend(weight=0.5) == {"FINISHED"}
+    blend = bpy.context.object
+    names = "jawOpen,mouthSmileLeft,mouthSmileRight"
+    assert bpy.ops.imface.add_expressions(names=names) == {"FINISHED"}
+    keys = blend.data.shape_keys.key_blocks
+    lowest = points(keys["jawOpen"].data)[:, 2] - points(keys["Basis"].data)[:, 2]
+    assert lowest.min() < -0.005  # the chin goes down by more than 5 mm
+    assert bpy.ops.imface.keyframe_expression(frame=1) == {"FINISHED"}
+    assert bpy.ops.imface.keyframe_expression(expressions="jawOpen=1", frame=10) == {"FINISHED"}
+    bpy.context.scene.frame_set(10)
+    assert keys["jawOpen"].value == 1
+
+
+def test_a_scan_of_five_triangles_is_refused(make_mesh, census):
+    vertices = np.random.default_rng(0).normal(size=(7, 3)).tolist()
+    make_mesh(vertices=vertices, faces=[(i, i + 1, i + 2) for i in range(5)])
+    before = census()
+    with pytest.raises(RuntimeError):
+        bpy.ops.imface.fit_scan()
+    assert census() == before
+    assert jobs.status.error
+    assert "Traceback" not in jobs.status.error
+    assert jobs.status.details == ""
+
+
+def test_the_same_seed_gives_the_same_face(points):
+    bpy.ops.imface.generate(seed=3)
+    first = points(bpy.context.object.data.vertices)
+    bpy.ops.imface.generate(seed=3)
+    assert (points(bpy.context.object.data.vertices) == first).all()

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The backend never needs Blender, and the add-on never needs the backend or what it uses."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+ADDON = ROOT / "imface_blender"
+BACKEND_FILES = sorted((ROOT / "backend").rglob("*.py"))
+ADDON_FILES = sorted(ADDON.rglob("*.py"))
+ADDON_MODULES_WITHOUT_BPY = ("errors", "wire", "worker_client")
+BLENDERS_OWN = {"bpy", "bmesh", "mathutils", "gpu", "imface_blender"}
+WORKERS_OWN = {"torch", "backend", "trimesh", "skimage", "scipy", "safetensors"}
+
+
+def _short_name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def _run(program: str) -> None:
+    """Run a program in a fresh Python; show what it wrote if it fails."""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def _imports(path: Path) -> Iterator[str]:
+    """Yield the first names of all modules that a file imports, within functions too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            yield node.module.partition(".")[0]
+
+
+def test_every_module_of_the_backend_comes_without_blender() -> None:
+    _run(f"""
+import importlib, pkgutil, sys
+sys.modules.update(dict.fromkeys({BLENDERS_OWN!r}))
+import backend
+names = [found.name for found in pkgutil.walk_packages(backend.__path__, "backend.")]
+assert "backend.worker.server" in names, names
+for name in names:
+    importlib.import_module(name)
+""")
+
+
+def test_the_server_comes_without_packages() -> None:
+    """So that a Python without PyTorch can still say so."""
+    _run(f"""
+import sys
+sys.modules.update(dict.fromkeys({(WORKERS_OWN - {"backend"}) | {"numpy"}!r}))
+import backend.worker.server
+""")
+
+
+@pytest.mark.parametrize("module", ADDON_MODULES_WITHOUT_BPY)
+def test_what_needs_no_blender_comes_without_it_and_without_the_backend(module: str) -> None:
+    _run(f"""
+import importlib, sys, types
+sys.modules.update(dict.fromkeys({(BLENDERS_OWN | WORKERS_OWN)!r}))
+package = types.ModuleType("addon")
+package.__path__ = [{str(ADDON)!r}]
+sys.modules["addon"] = package
+importlib.import_module("addon.{module}")
+""")
+
+
+@pytest.mark.parametrize("path", BACKEND_FILES, ids=_short_name)
+def test_no_function_of_the_backend_imports_what_is_blenders(path: Path) -> None:
+    assert not BLENDERS_OWN & set(_imports(path))
+
+
+@pytest.mark.parametrize("path", ADDON_FILES, ids=_short_name)
+def test_no_function_of_the_addon_imports_what_is_the_workers(path: Path) -> None:
+    assert not WORKERS_OWN & set(_imports(path))
