@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What can go wrong in a way that a user can mend. Every message is one sentence or two: cause, remedy."""
+"""What can go wrong in a way that a user can mend; a message names the cause and the remedy."""
 
 
 class BackendError(Exception):

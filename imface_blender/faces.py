@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import bpy
@@ -52,13 +53,10 @@ def why_not_face(obj: bpy.types.Object | None) -> str:
     return reason
 
 
-def report_line(obj: bpy.types.Object) -> str:
-    """Return in one line how well a fitted face matches its scan, empty for other faces."""
-    if not of_object(obj).report:
-        return ""
-    report = json.loads(of_object(obj).report)
+def report_line(report: Mapping[str, Any]) -> str:
+    """Return in one line how well a fitted face matches its scan."""
     return (
-        f"Chamfer {report['chamfer_mm']:.2f} mm, 95 % of the scan within "
+        f"Chamfer {report['chamfer_mm']:.2f} mm, 95% of the scan within "
         f"{report['scan_to_fit_p95_mm']:.2f} mm, coverage {report['coverage']:.0%}"
     )
 

@@ -82,15 +82,17 @@ def worker_line() -> str:
 
 
 def close_worker() -> None:
-    """End the worker process, if there is one."""
+    """End the worker process and its job, if there are any."""
     global _client
     if _client is not None:
         _client.close()
     _client = None
+    status.job = None
+    status.waiting = False
 
 
 class PolledOperator(bpy.types.Operator):
-    """An operator that is greyed out with a reason."""
+    """An operator that is greyed out with a reason: by itself, outside Object Mode."""
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -103,7 +105,7 @@ class PolledOperator(bpy.types.Operator):
     @classmethod
     def why_not(cls, context: bpy.types.Context) -> str:
         """Return the reason, or an empty string when the operator can run."""
-        raise NotImplementedError
+        return "" if context.mode == "OBJECT" else "Switch to Object Mode first"
 
 
 class JobOperator(PolledOperator):
@@ -130,9 +132,7 @@ class JobOperator(PolledOperator):
         """Return why the job cannot start now; subclasses go on with what they need."""
         if status.job is not None:
             return f"ImFace is busy ({status.label}). Wait, or cancel it"
-        if context.mode != "OBJECT":
-            return "Switch to Object Mode first"
-        return ""
+        return super().why_not(context)
 
     def execute(self, context: bpy.types.Context) -> Outcome:
         """Run to the end."""

@@ -16,6 +16,7 @@ import numpy as np
 from mathutils import Matrix
 
 from .errors import UserError
+from .wire import Arrays
 
 MM_PER_METRE = 1000.0
 UV_LAYER = "UVMap"
@@ -23,7 +24,6 @@ NOT_A_MESH = (
     "The worker's answer is not a mesh that Blender can show. "
     "Reinstall the add-on so that all its parts have the same version."
 )
-Arrays = dict[str, np.ndarray]
 
 
 def blender_from_backend(points: np.ndarray) -> np.ndarray:

@@ -35,10 +35,6 @@ class MeshChoice:
         max=512,
     )
 
-    def mesh_params(self) -> dict[str, Any]:
-        """Return the choice in the worker's words."""
-        return {"topology": self.topology.lower(), "resolution": self.resolution}
-
 
 class GenerateChoice:
     """Which face is generated."""
@@ -119,6 +115,14 @@ OWNERS = (
     (bpy.types.Object, ObjectSettings),
     (bpy.types.Mesh, MeshSettings),
 )
+
+
+def mesh_params(choice: MeshChoice) -> dict[str, Any]:
+    """Return the choice in the worker's words.
+
+    No method: Blender 4.2 as a module crashes at exit after a PropertyGroup that had one.
+    """
+    return {"topology": choice.topology.lower(), "resolution": choice.resolution}
 
 
 def of_scene(scene: bpy.types.Scene) -> SceneSettings:

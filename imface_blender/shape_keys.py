@@ -16,7 +16,7 @@ from . import mesh_io
 from .errors import UserError
 from .properties import of_mesh
 
-SAME_MM = 1e-3  # the float32 noise of one write and read of a face is far below this
+SMALLEST_APPLIED_CHANGE = 0.1  # of a matrix element: 10% of size, or 6 degrees
 
 
 def own_keys(obj: bpy.types.Object) -> dict[str, bpy.types.ShapeKey]:
@@ -77,16 +77,15 @@ def write(
 
 
 def _linear_change(basis: np.ndarray, current: np.ndarray) -> np.ndarray:
-    """Return the (3, 3) matrix that `current` had applied to `basis`: identity if untouched.
+    """Return the (3, 3) matrix that the mesh, (V, 3) `current`, had applied to its basis.
 
     Blender's Apply Scale and Apply Rotation move that transform into the mesh; expressions must
-    be turned and scaled with it.
+    be turned and scaled with it. What is closer to no transform is a sculpted or smiling face.
     """
-    if np.abs(current - basis).max() * mesh_io.MM_PER_METRE < SAME_MM:
-        return np.eye(3, dtype=np.float32)
     homogeneous = np.column_stack([basis, np.ones(len(basis))]).astype(np.float64)
     solution = np.linalg.lstsq(homogeneous, current.astype(np.float64), rcond=None)[0]
-    return solution[:3].astype(np.float32)
+    untouched = np.abs(solution[:3] - np.eye(3)).max() < SMALLEST_APPLIED_CHANGE
+    return (np.eye(3) if untouched else solution[:3]).astype(np.float32)
 
 
 def keyframe(obj: bpy.types.Object, expressions: str, frame: int) -> int:

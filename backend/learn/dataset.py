@@ -75,7 +75,9 @@ class Recipes:
     def neutral(self, ict: IctFaceKit, person: int) -> np.ndarray:
         """Return a person's neutral head (V, 3)."""
         mask = self.mask_weights(ict, person)
-        return ict.neutral(self.identity[person] if mask is not None else self.identity[person, 0], mask)
+        return ict.neutral(
+            self.identity[person] if mask is not None else self.identity[person, 0], mask
+        )
 
 
 def draw_recipes(config: DatasetConfig, names: tuple[str, ...], identity_modes: int) -> Recipes:
@@ -329,7 +331,9 @@ class ScanCache:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(f"{folder} is not a prepared cache. Run 'prepare' first.") from error
         if not self._arrays["done"].all():
-            raise DataError(f"The cache {folder} is unfinished. Run 'prepare' again to complete it.")
+            raise DataError(
+                f"The cache {folder} is unfinished. Run 'prepare' again to complete it."
+            )
 
     def batches(
         self, step: int, seed: int, scans: int, points: int, part: int = 0, parts: int = 1

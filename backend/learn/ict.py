@@ -2,17 +2,17 @@
 """The ICT Face Model Light as training data: faces from coefficients, in model space."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import DataError
+from ..scan.align import NOSE_TIP_POSITION
 
 #: ICT files are in centimetres; one model unit is 100 mm.
 _UNITS_PER_CM = 0.1
 NOSE_TIP = 30
-NOSE_TIP_POSITION = np.array([0.0, 0.0, 0.4])
 #: Parts that the front sees and that belong to the face's surface.
 SKIN_PARTS = ("face", "head_and_neck", "eyeball_left", "eyeball_right")
 
@@ -101,7 +101,7 @@ def _from_npz(path: Path) -> IctFaceKit:
             for kind in ("identity", "expression")
         }
         ranges = np.concatenate([data["part_vertex_ranges"], data["part_polygon_ranges"]], axis=1)
-        return _in_model_space(
+        kit = IctFaceKit(
             mean=data["mean_vertices"].astype(np.float64),
             identity_modes=modes["identity"],
             expression_modes=modes["expression"],
@@ -111,20 +111,20 @@ def _from_npz(path: Path) -> IctFaceKit:
             uv_polygons=data["uv_polygons"].astype(np.int32),
             landmarks=data["landmarks68"].astype(np.int64),
             parts={
-                str(n): tuple(int(i) for i in row)
-                for n, row in zip(data["part_names"], ranges, strict=True)
+                str(name): (int(row[0]), int(row[1]), int(row[2]), int(row[3]))
+                for name, row in zip(data["part_names"], ranges, strict=True)
             },
         )
+        return _in_model_space(kit)
 
 
-def _in_model_space(mean: np.ndarray, landmarks: np.ndarray, **rest) -> IctFaceKit:
-    scaled = mean * _UNITS_PER_CM
-    return IctFaceKit(
-        mean=scaled + (NOSE_TIP_POSITION - scaled[landmarks[NOSE_TIP]]),
-        identity_modes=rest.pop("identity_modes") * np.float32(_UNITS_PER_CM),
-        expression_modes=rest.pop("expression_modes") * np.float32(_UNITS_PER_CM),
-        landmarks=landmarks,
-        **rest,
+def _in_model_space(centimetres: IctFaceKit) -> IctFaceKit:
+    mean = centimetres.mean * _UNITS_PER_CM
+    return replace(
+        centimetres,
+        mean=mean + (NOSE_TIP_POSITION - mean[centimetres.landmarks[NOSE_TIP]]),
+        identity_modes=centimetres.identity_modes * np.float32(_UNITS_PER_CM),
+        expression_modes=centimetres.expression_modes * np.float32(_UNITS_PER_CM),
     )
 
 
@@ -172,7 +172,7 @@ def _from_folder(folder: Path) -> IctFaceKit:
             f"{folder} has no identity*.obj or expression files. Clone the whole repository."
         )
     polygons, uv_polygons = _obj_faces(folder / "generic_neutral_mesh.obj")
-    return _in_model_space(
+    kit = IctFaceKit(
         mean=mean,
         identity_modes=_offsets(identities, mean),
         expression_modes=_offsets(expressions, mean),
@@ -183,6 +183,7 @@ def _from_folder(folder: Path) -> IctFaceKit:
         landmarks=np.array(_LANDMARKS),
         parts=_PARTS,
     )
+    return _in_model_space(kit)
 
 
 def _offsets(paths: list[Path], mean: np.ndarray) -> np.ndarray:

@@ -68,7 +68,9 @@ def _updated(config: T, changes: dict[str, Any], where: str) -> T:
     known = {f.name for f in fields(config)}  # type: ignore[arg-type]
     for name in changes:
         if name not in known:
-            raise DataError(f"The configuration has no setting '{where}{name}'. Check its spelling.")
+            raise DataError(
+                f"The configuration has no setting '{where}{name}'. Check its spelling."
+            )
     return replace(
         config,  # type: ignore[type-var]
         **{
@@ -128,12 +130,16 @@ def new_model(ict: IctFaceKit, config: TrainConfig) -> ImFace:
 class Trainer:
     """One training run; state lives in ``folder/checkpoint.pt``."""
 
-    def __init__(self, ict: IctFaceKit, cache: ScanCache, folder: Path, config: TrainConfig) -> None:
+    def __init__(
+        self, ict: IctFaceKit, cache: ScanCache, folder: Path, config: TrainConfig
+    ) -> None:
         self.config = replace(config, data=cache.config)
         self.cache = cache
         self.folder = folder
         self.rank, self.processes = _process_group()
-        self.device = torch.device("cuda", self.rank) if torch.cuda.is_available() else torch.device("cpu")
+        self.device = (
+            torch.device("cuda", self.rank) if torch.cuda.is_available() else torch.device("cpu")
+        )
         self.model = new_model(ict, self.config).to(self.device)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=0.0, fused=True)
         self.step = 0
@@ -226,7 +232,9 @@ class Trainer:
 
         people, states = tensor(batch.person), tensor(batch.state)
         rows = states * self.config.data.identities + people
-        targets = Targets(states, **{f.name: tensor(getattr(batch, f.name)) for f in fields(Targets)[1:]})
+        targets = Targets(
+            states, **{f.name: tensor(getattr(batch, f.name)) for f in fields(Targets)[1:]}
+        )
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._use_bfloat16()):
             return training_losses(
                 self.model,
@@ -252,7 +260,9 @@ class Trainer:
         flat = torch.cat([g.view(-1) for g in gradients])
         dist.all_reduce(flat)
         flat /= self.processes
-        for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+        for gradient, part in zip(
+            gradients, flat.split([g.numel() for g in gradients]), strict=True
+        ):
             gradient.copy_(part.view_as(gradient))
 
     def _log(self, terms: dict[str, float]) -> None:

@@ -94,7 +94,9 @@ class BlendField(nn.Module):
         code : Tensor (B, D) or None
         """
         with torch.autocast(landmarks.device.type, enabled=False):
-            layers = (
-                self.source.layers() if isinstance(self.source, SineNet) else self.source.layers(code)
-            )
+            if isinstance(self.source, SineNet):
+                layers = self.source.layers()
+            else:
+                assert code is not None
+                layers = self.source.layers(code)
             return Field(anchor(layers, landmarks), self.fusion)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""ImFace (arXiv 2203.14510): two deformation fields and a template field, the chain written once."""
+"""ImFace (arXiv 2203.14510): two deformation fields and a template field, one chain."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ class Face:
     template: Field
 
     def to_neutral(self, points: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Observation -> neutral space; a neutral face skips the expression field (neutral rule)."""
+        """Observation -> neutral space; a neutral face skips the field (the neutral rule)."""
         if self.expression is None:
             return points, None
         deformation = self.expression(points)
@@ -82,6 +82,8 @@ class Face:
 
 class ImFace(nn.Module):
     """The model: embeddings, landmark nets, and the three Neural Blend-Fields."""
+
+    template_landmarks: Tensor
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -150,7 +152,7 @@ class ImFace(nn.Module):
         )
 
     def indexed_face(self, identity: int, expression: int) -> Face:
-        """Return the face of the training tables; expression 0 is neutral (row e * identities + i)."""
+        """Return a face of the training tables: row e * identities + i, expression 0 neutral."""
         row = expression * self.config.identities + identity
         code = None if expression == 0 else self.expression_codes.weight[row][None]
         return self.face(self.identity_codes.weight[identity][None], code)

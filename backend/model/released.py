@@ -49,7 +49,9 @@ def load_released_checkpoint(folder: Path) -> ImFace:
         ) from error
     released = content.get("decoder") if isinstance(content, Mapping) else None
     if not isinstance(released, Mapping):
-        raise WeightsError(f"{path} has no 'decoder' entry. Choose a checkpoint of the paper's code.")
+        raise WeightsError(
+            f"{path} has no 'decoder' entry. Choose a checkpoint of the paper's code."
+        )
     try:
         model = ImFace(_config(released))
         model.load_state_dict({_rename(k): v for k, v in released.items() if not _UNUSED.match(k)})

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Sine mini-nets (SIREN) whose weights may be written, per face, by a hypernetwork."""
 
+import itertools
 import math
 
 import torch
@@ -12,10 +13,12 @@ OMEGA_0 = 30.0
 Layers = list[tuple[Tensor, Tensor]]
 
 
-def layer_sizes(inputs: int, hidden: int, hidden_layers: int, outputs: int) -> list[tuple[int, int]]:
+def layer_sizes(
+    inputs: int, hidden: int, hidden_layers: int, outputs: int
+) -> list[tuple[int, int]]:
     """Return (out, in) of every layer of a sine net."""
     widths = [inputs] + [hidden] * (hidden_layers + 1) + [outputs]
-    return [(after, before) for before, after in zip(widths, widths[1:], strict=False)]
+    return [(after, before) for before, after in itertools.pairwise(widths)]
 
 
 class SineNet(nn.Module):
@@ -68,7 +71,7 @@ def _relu_mlp(
 ) -> nn.Sequential:
     widths = [inputs] + [hidden] * (hidden_layers + 1)
     modules: list[nn.Module] = []
-    for before, after in zip(widths, widths[1:], strict=False):
+    for before, after in itertools.pairwise(widths):
         modules += [nn.Linear(before, after), nn.ReLU()]
         nn.init.kaiming_normal_(modules[-2].weight, nonlinearity="relu")  # type: ignore[arg-type]
     head = nn.Linear(hidden, outputs)

@@ -33,48 +33,59 @@ class SdfSamples:
     surface: int
 
 
-class SheetDistance:
-    """Signed distance to a sheet.
+class NearestTriangle:
+    """Finds the nearest point of a mesh among the triangles of the nearest samples of a dense
+    point cover: exact where the cover is denser than the triangles, within micrometres elsewhere.
 
-    The nearest point is found on the triangles of the nearest samples of a dense point cover,
-    which is exact where the cover is denser than the triangles and within micrometres elsewhere.
+    Parameters
+    ----------
+    mesh : Mesh
+        Triangles.
+    cover : int
+        Number of samples.
     """
 
-    def __init__(self, sheet: Mesh, cover: int = 60_000, seed: int = 0) -> None:
-        self._corners = sheet.vertices[sheet.polygons]
-        self._normals, _ = triangle_normals(sheet.vertices, sheet.polygons)
-        self._points, self._face, _ = sample_surface(
-            sheet.vertices, sheet.polygons, cover, np.random.default_rng(seed)
+    def __init__(self, mesh: Mesh, cover: int = 60_000, seed: int = 0) -> None:
+        self._corners = mesh.vertices[mesh.polygons]
+        self.normals, _ = triangle_normals(mesh.vertices, mesh.polygons)
+        self.cover, self._face, _ = sample_surface(
+            mesh.vertices, mesh.polygons, cover, np.random.default_rng(seed)
         )
-        self._tree = cKDTree(self._points)
-        self._plan = cKDTree(self._points[:, :2])
+        self._tree = cKDTree(self.cover)
 
-    def __call__(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return signed distances (N,) and unit gradients (N, 3) at points (N, 3)."""
+    def __call__(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the nearest triangle (N,), the nearest point (N, 3) and its distance (N,)."""
         _, nearest = self._tree.query(points, k=2, workers=-1)
-        face, closest, distance = self._closest(points, self._face[nearest])
-        offset, normal = points - closest, self._normals[face]
-        # The nearest triangle tells the side; where that could be a fold's wrong flank, the
-        # height over the sheet does.
-        in_front = (offset * normal).sum(1) >= 0
-        far = np.flatnonzero(distance > _NEAR)
-        _, below = self._plan.query(points[far, :2], workers=-1)
-        in_front[far] = points[far, 2] >= self._points[below, 2]
-        sign = np.where(in_front, 1.0, -1.0)
-        away = offset * (sign / np.maximum(distance, 1e-12))[:, None]
-        # On the sheet the offset is rounding noise: there the normal is the gradient.
-        return sign * distance, np.where((distance < 1e-5)[:, None], normal, away)
-
-    def _closest(
-        self, points: np.ndarray, faces: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the best of the candidate faces (N, K), its closest point, and the distance."""
+        faces = self._face[nearest]
         spread = np.repeat(points, faces.shape[1], axis=0)
         closest = trimesh.triangles.closest_point(self._corners[faces.ravel()], spread)
         distance = np.linalg.norm(spread - closest, axis=1).reshape(faces.shape)
         best = distance.argmin(1)
         rows = np.arange(len(points))
         return faces[rows, best], closest.reshape(*faces.shape, 3)[rows, best], distance[rows, best]
+
+
+class SheetDistance:
+    """Signed distance to a pseudo-watertight sheet."""
+
+    def __init__(self, sheet: Mesh, cover: int = 60_000, seed: int = 0) -> None:
+        self._nearest = NearestTriangle(sheet, cover, seed)
+        self._plan = cKDTree(self._nearest.cover[:, :2])
+
+    def __call__(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return signed distances (N,) and unit gradients (N, 3) at points (N, 3)."""
+        face, closest, distance = self._nearest(points)
+        offset, normal = points - closest, self._nearest.normals[face]
+        # The nearest triangle tells the side; where that could be a fold's wrong flank, the
+        # height over the sheet does.
+        in_front = (offset * normal).sum(1) >= 0
+        far = np.flatnonzero(distance > _NEAR)
+        _, below = self._plan.query(points[far, :2], workers=-1)
+        in_front[far] = points[far, 2] >= self._nearest.cover[below, 2]
+        sign = np.where(in_front, 1.0, -1.0)
+        away = offset * (sign / np.maximum(distance, 1e-12))[:, None]
+        # On the sheet the offset is rounding noise: there the normal is the gradient.
+        return sign * distance, np.where((distance < 1e-5)[:, None], normal, away)
 
 
 def uniform_in_ball(count: int, rng: np.random.Generator) -> np.ndarray:

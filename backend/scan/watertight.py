@@ -95,6 +95,19 @@ def visible_sheet(
     return _sheet(visible)
 
 
+def front_points(scan: Mesh, count: int, seed: int = 0) -> np.ndarray:
+    """Draw about ``count`` points (N, 3) of a scan that a viewer at +z sees, scan space."""
+    middle = (scan.vertices.max(0) + scan.vertices.min(0)) / 2
+    half = np.ptp(scan.vertices, axis=0).max() / 2
+    vertices = (scan.vertices - middle) / half
+    points, face, _ = sample_surface(
+        vertices, scan.polygons, 4 * count, np.random.default_rng(seed)
+    )
+    normals, _ = triangle_normals(vertices, scan.polygons)
+    seen = visible_from_front(points, normals[face], depth_map(vertices, scan.polygons))
+    return points[seen][:: max(int(seen.sum()) // count, 1)] * half + middle
+
+
 def _near_ball(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     """Keep the triangles whose bounding box meets the ball's column seen from the front."""
     corners = vertices[triangles]

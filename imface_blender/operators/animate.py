@@ -27,7 +27,7 @@ class IMFACE_OT_keyframe_expression(ExpressionValues, PolledOperator):
     def why_not(cls, context: bpy.types.Context) -> str:
         """Return why the active object has no expressions to keyframe."""
         face = context.object
-        reason = faces.why_not_face(face)
+        reason = super().why_not(context) or faces.why_not_face(face)
         if not reason and not shape_keys.own_keys(face):
             return f"'{face.name}' has no expressions yet. Use Add Expressions first"
         return reason

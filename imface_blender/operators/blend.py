@@ -5,7 +5,7 @@ import bpy
 
 from .. import faces
 from ..jobs import JobOperator, Request
-from ..properties import BlendChoice, MeshChoice
+from ..properties import BlendChoice, MeshChoice, mesh_params
 from ..worker_client import Job
 
 
@@ -37,7 +37,7 @@ class IMFACE_OT_blend(BlendChoice, MeshChoice, JobOperator):
             "weight": self.weight,
             "what": self.what.lower(),
         }
-        return Request("blend", params | self.mesh_params(), {})
+        return Request("blend", params | mesh_params(self), {})
 
     def finish(self, context: bpy.types.Context, job: Job) -> str:
         """Add the face between the two."""

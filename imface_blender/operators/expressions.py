@@ -10,12 +10,14 @@ from ..worker_client import Job
 
 
 class IMFACE_OT_add_expressions(ExpressionNames, JobOperator):
-    """Add the expressions to the active face as shape keys, or update those added before.
-
-    Other shape keys, values, drivers and keyframes stay as they are"""
+    """Add or update the shape keys of the active face."""
 
     bl_idname = "imface.add_expressions"
     bl_label = "Add Expressions"
+    bl_description = (
+        "Add the expressions to the active face as shape keys, or update those added before. "
+        "Your own shape keys, and all values, drivers and keyframes stay as they are"
+    )
     label = "Computing expressions"
 
     @classmethod

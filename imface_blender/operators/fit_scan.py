@@ -5,17 +5,19 @@ import bpy
 
 from .. import faces, mesh_io
 from ..jobs import JobOperator, Request
-from ..properties import MeshChoice
+from ..properties import MeshChoice, mesh_params
 from ..worker_client import Job
 
 
 class IMFACE_OT_fit_scan(MeshChoice, JobOperator):
-    """Make a face that matches the active scan, in the scan's place; the scan stays as it is.
-
-    The scan has to be upright and look along -Y (the front view shows its face)"""
+    """Add a face object that matches the active scan."""
 
     bl_idname = "imface.fit_scan"
     bl_label = "Fit Face to Scan"
+    bl_description = (
+        "Make a face that matches the active scan, in the scan's place; the scan stays as it is. "
+        "It has to be upright and its face visible in the front view"
+    )
     label = "Fitting a scan"
 
     @classmethod
@@ -28,10 +30,11 @@ class IMFACE_OT_fit_scan(MeshChoice, JobOperator):
         scan = context.object
         self._name = f"{scan.name} Face"
         arrays = mesh_io.scan_arrays(scan, context.evaluated_depsgraph_get())
-        return Request("fit", self.mesh_params(), arrays)
+        return Request("fit", mesh_params(self), arrays)
 
     def finish(self, context: bpy.types.Context, job: Job) -> str:
         """Add the face where the scan was."""
         place = mesh_io.place_from_pose(job.values.get("pose"))
+        quality = faces.report_line(job.values["report"])
         face = faces.add_face(context, self._name, self.topology, place, job)
-        return f"Made '{face.name}'. {faces.report_line(face)}"
+        return f"Fitted '{face.name}': {quality}"

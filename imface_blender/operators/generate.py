@@ -5,7 +5,7 @@ import bpy
 
 from ..faces import add_face, life_size_at_cursor
 from ..jobs import JobOperator, Request
-from ..properties import GenerateChoice, MeshChoice
+from ..properties import GenerateChoice, MeshChoice, mesh_params
 from ..worker_client import Job
 
 
@@ -19,7 +19,7 @@ class IMFACE_OT_generate(GenerateChoice, MeshChoice, JobOperator):
     def prepare(self, context: bpy.types.Context) -> Request:
         """Ask for a face of this seed."""
         params = {"seed": self.seed, "strength": self.strength, "expressions": {}}
-        return Request("generate", params | self.mesh_params(), {})
+        return Request("generate", params | mesh_params(self), {})
 
     def finish(self, context: bpy.types.Context, job: Job) -> str:
         """Add the face, life-size."""

@@ -12,7 +12,7 @@ class IMFACE_OT_check_worker(JobOperator):
     """Start the worker and see that it has PyTorch and a face model"""
 
     bl_idname = "imface.check_worker"
-    bl_label = "Test"
+    bl_label = "Test Worker"
     bl_options = set()  # noqa: RUF012 - Blender only reads it
     label = "Testing the worker"
 

@@ -7,7 +7,7 @@ import bpy
 
 from ..jobs import status, worker_line
 
-COLUMNS = 44  # of text in a sidebar of usual width: labels do not wrap by themselves
+COLUMNS = 38  # of text in a sidebar of usual width: labels do not wrap by themselves
 
 
 class IMFACE_PT_main(bpy.types.Panel):
@@ -21,13 +21,19 @@ class IMFACE_PT_main(bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         """Draw the worker's line, the running job and the last error."""
-        row = self.layout.row()
-        row.label(text=worker_line())
-        row.operator("imface.check_worker")
+        draw_text(self.layout, worker_line())
+        self.layout.operator("imface.check_worker")
         if status.job is not None:
             _draw_job(self.layout)
         if status.error:
             _draw_error(self.layout)
+
+
+def draw_text(layout: bpy.types.UILayout, text: str) -> None:
+    """Draw a sentence on as many lines as it needs."""
+    column = layout.column(align=True)
+    for line in textwrap.wrap(text, COLUMNS):
+        column.label(text=line)
 
 
 def _draw_job(layout: bpy.types.UILayout) -> None:
@@ -41,6 +47,5 @@ def _draw_job(layout: bpy.types.UILayout) -> None:
 
 def _draw_error(layout: bpy.types.UILayout) -> None:
     box = layout.box()
-    for number, line in enumerate(textwrap.wrap(status.error, COLUMNS)):
-        box.label(text=line, icon="NONE" if number else "ERROR")
+    draw_text(box, status.error)
     box.operator("imface.copy_details", icon="COPYDOWN")

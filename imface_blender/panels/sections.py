@@ -5,10 +5,13 @@ A button gets its values from the scene's settings; the operator itself reads on
 given, so that a script and the panel do the same.
 """
 
+import json
+
 import bpy
 
 from .. import faces
-from ..properties import of_scene
+from ..properties import of_object, of_scene
+from .main import draw_text
 
 POSES = {
     "Neutral": "",
@@ -44,8 +47,8 @@ class IMFACE_PT_fit_scan(_Section):
         """Draw the mesh, the button, and how well the active face matches its scan."""
         _draw_choices(self.layout, context, "topology", "resolution")
         _draw_button(self.layout, context, "imface.fit_scan")
-        if faces.is_face(context.object):
-            self.layout.label(text=faces.report_line(context.object))
+        if faces.is_face(context.object) and (report := of_object(context.object).report):
+            draw_text(self.layout, faces.report_line(json.loads(report)))
 
 
 class IMFACE_PT_blend(_Section):

@@ -40,8 +40,8 @@ def test_the_report_is_kept_and_can_be_read_in_one_line(make_mesh):
     bpy.ops.imface.fit_scan()
     face = bpy.context.object
     assert json.loads(face.imface.report)["chamfer_mm"] == 0.5
-    expected = "Chamfer 0.50 mm, 95 % of the scan within 1.25 mm, coverage 90%"
-    assert faces.report_line(face) == expected
+    expected = "Chamfer 0.50 mm, 95% of the scan within 1.25 mm, coverage 90%"
+    assert faces.report_line(json.loads(face.imface.report)) == expected
 
 
 def test_one_undo_step(make_mesh):

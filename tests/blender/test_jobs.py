@@ -112,9 +112,10 @@ def test_the_worker_s_line():
 class Window:
     """Stands in for a job operator in a window: the true methods, but no Blender behind them."""
 
-    for _name, _method in vars(JobOperator).items():
-        if _name in {"modal", "cancel"} or _name[:2] in {"_b", "_c", "_e", "_f"}:
-            locals()[_name] = _method
+    modal, cancel = JobOperator.modal, JobOperator.cancel
+    _begin, _conclude, _end = JobOperator._begin, JobOperator._conclude, JobOperator._end
+    _explain, _fail = JobOperator._explain, JobOperator._fail
+    bl_idname = "IMFACE_OT_generate"
     label = "Doing it"
     _job = _timer = None
 
@@ -125,7 +126,6 @@ class Window:
             window=SimpleNamespace(modal_operators=[self]),
             window_manager=bpy.context.window_manager,
         )
-        self.bl_idname = "IMFACE_OT_generate"
         assert self._begin(self.context) is jobs.status.job
 
     def prepare(self, context):

@@ -20,7 +20,7 @@ class Layout:
     def row(self, align=False):
         return self
 
-    box = row
+    box = column = row
 
     def label(self, text="", icon="NONE"):
         self.drawn.append(text)
@@ -113,8 +113,8 @@ def test_the_head_shows_the_worker_the_job_and_the_error():
     jobs.status.error = "A sentence that is too long for one line of the sidebar."
     drawn = draw(head).drawn
     assert drawn[2:] == [
-        "A sentence that is too long for one line of",
-        "the sidebar.",
+        "A sentence that is too long for one",
+        "line of the sidebar.",
         "imface.copy_details",
     ]
 

@@ -9,6 +9,7 @@ import bpy
 import pytest
 
 import imface_blender
+from imface_blender import jobs
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = sorted(
@@ -32,6 +33,23 @@ def test_every_operator_has_a_name_and_a_tooltip(operator):
     assert rna.name
     assert rna.description
     assert not rna.description.endswith(".")  # Blender adds it
+    assert "\n" not in rna.description
+
+
+def test_unregistering_ends_a_running_job():
+    jobs.status.job = jobs.client().submit("info", {}, {})
+    imface_blender.unregister()
+    imface_blender.register()
+    assert bpy.ops.imface.generate() == {"FINISHED"}
+
+
+def run(program):
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, timeout=60, check=False)
+    return done.returncode
+
+
+def test_blender_exits_cleanly_after_the_add_on():
+    assert run("import imface_blender as a; a.register(); a.unregister()") == 0
 
 
 def test_the_add_on_imports_neither_torch_nor_the_backend():
@@ -39,5 +57,4 @@ def test_the_add_on_imports_neither_torch_nor_the_backend():
         "import sys; sys.modules.update({'torch': None, 'backend': None}); import importlib\n"
         f"for name in {MODULES}: importlib.import_module(name)"
     )
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, timeout=60, check=False)
-    assert done.returncode == 0
+    assert run(program) == 0

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,9 +34,9 @@ ANIMATION = {
     ),
     50: ("open jaw", "jawOpen=1"),
 }
-PICTURE_HEIGHT = 600
-ROW_WIDTH = 1920
-ROW_GAP_M = 0.45
+PICTURE_HEIGHT_PX = 600
+ROW_WIDTH_PX = 1920
+LINE_UP_STEP_M = 0.5
 Picture = tuple[Path, str]
 
 
@@ -49,15 +50,15 @@ def call(operator: Callable[..., set[str]], **arguments: object) -> None:
 @contextmanager
 def installed(archive: Path) -> Iterator[None]:
     """Install and enable the extension, and disable it at the end: Blender hangs otherwise."""
-    with step("Installing the zip in Blender " + bpy.app.version_string):
-        call(
-            bpy.ops.extensions.package_install_files,
-            filepath=str(archive),
-            repo="user_default",
-            enable_on_install=True,
-        )
-        call(bpy.ops.preferences.addon_enable, module=MODULE)
     try:
+        with step("Installing the zip in Blender " + bpy.app.version_string):
+            call(
+                bpy.ops.extensions.package_install_files,
+                filepath=str(archive),
+                repo="user_default",
+                enable_on_install=True,
+            )
+            call(bpy.ops.preferences.addon_enable, module=MODULE)
         yield
     finally:
         bpy.ops.preferences.addon_disable(module=MODULE)
@@ -83,8 +84,9 @@ def import_scan(path: Path) -> bpy.types.Object:
     with step(f"Importing {path.name}"):
         call(bpy.ops.wm.obj_import, filepath=str(path))
     scan = bpy.context.object
-    scan.data.materials.clear()
-    scan.data.shade_smooth()
+    if scan.name != path.stem:
+        raise RuntimeError(f"{path} holds no mesh. Restore the file from the repository.")
+    scan.data.materials.clear()  # so that it is shown in the same clay as the faces
     return scan
 
 
@@ -128,38 +130,38 @@ def portraits(
     blended: bpy.types.Object,
     folder: Path,
 ) -> list[list[Picture]]:
-    """Render the seven pictures of the contact sheet, in two rows."""
+    """Render the pictures of the contact sheet: four people, three frames of the animation."""
     lights = studio.Studio()
-    scene = bpy.context.scene
+    studio.dress([generated, scan, fitted, blended])
 
-    def shoot(subject: bpy.types.Object, name: str, of_row: int) -> Path:
-        path = folder / f"{name}.png"
-        with step(f"Rendering: {name}"):
-            lights.shoot(subject, path, ROW_WIDTH // of_row, PICTURE_HEIGHT)
-        return path
+    def shoot(subject: bpy.types.Object, caption: str, in_row: int) -> Picture:
+        path = folder / f"{caption}.png"
+        width = studio.width_in_row(ROW_WIDTH_PX, in_row)
+        with step(f"Rendering: {caption}"):
+            lights.shoot(subject, path, width, PICTURE_HEIGHT_PX)
+        return path, caption
 
     people = []
-    scene.frame_set(1)
+    bpy.context.scene.frame_set(min(ANIMATION))
     for subject, place, caption in (
-        (generated, generated, "generated"),
-        (scan, fitted, "scan"),  # in the frame of its fit, so that the two compare
-        (fitted, fitted, "fit"),
-        (blended, blended, "blend"),
+        (generated, generated, "generated, seed 1"),
+        (scan, fitted, "scan of a real head"),  # framed like its fit, so that the two compare
+        (fitted, fitted, "fit to the scan"),
+        (blended, blended, "blend of the two"),
     ):
-        studio.dress(subject)
         lights.aim(place)
-        people.append((shoot(subject, caption, of_row=4), caption))
+        people.append(shoot(subject, caption, in_row=4))
     frames = []
-    for frame, (caption, _) in ANIMATION.items():
-        scene.frame_set(frame)
-        frames.append((shoot(blended, f"frame {frame}", of_row=3), f"frame {frame}: {caption}"))
+    for frame, (expression, _) in ANIMATION.items():
+        bpy.context.scene.frame_set(frame)
+        frames.append(shoot(blended, f"frame {frame}, {expression}", in_row=len(ANIMATION)))
     return [people, frames]
 
 
 def line_up(objects: Sequence[bpy.types.Object]) -> None:
     """Stand the objects in a row, for whoever opens the file; the last stays where it is."""
     for steps, obj in enumerate(reversed(objects)):
-        obj.location.x = objects[-1].location.x - steps * ROW_GAP_M
+        obj.location.x = objects[-1].location.x - steps * LINE_UP_STEP_M
 
 
 def run(archive: Path, scan_file: Path, out: Path) -> None:
@@ -176,18 +178,22 @@ def run(archive: Path, scan_file: Path, out: Path) -> None:
         with step(f"Writing demo.png and demo.blend to {out}"):
             studio.contact_sheet(rows, out / "demo.png")
             line_up([generated, scan, fitted, blended])
+            bpy.context.scene.frame_set(min(ANIMATION))
+            bpy.context.scene.render.filepath = "//animation/"
             call(bpy.ops.wm.save_as_mainfile, filepath=str(out / "demo.blend"))
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the demo; return 1, and say why, when an operator refuses."""
+    sys.stdout.reconfigure(line_buffering=True)  # in order with what Blender itself prints
     archive, scan_file, out = map(Path, arguments)
+    start = time.monotonic()
     try:
-        with step("The demo"):
-            run(archive, scan_file, out)
+        run(archive, scan_file, out)
     except RuntimeError as error:
         print(f"The demo stopped. {error}", file=sys.stderr)
         return 1
+    print(f"== The demo took {time.monotonic() - start:.0f} s: {out / 'demo.png'}")
     return 0
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import bpy
 from mathutils import Matrix, Vector
@@ -13,38 +14,57 @@ from PIL import Image, ImageDraw, ImageFont
 
 Colour = tuple[float, float, float]
 
-SAMPLES = 20
+SAMPLES = 16
 LENS_MM = 80
 SENSOR_MM = 36
 YAW_DEGREES = 22  # of the camera around the head: three quarters show more than the front
 # The part of a bust that a portrait shows: its height, and how far its middle is below the crown.
-PORTRAIT_HEIGHT = 0.87
-PORTRAIT_MIDDLE = 0.42
+PORTRAIT_HEIGHT = 0.90
+PORTRAIT_MIDDLE = 0.425
 # Lights in portrait heights around the middle of a head that looks along -Y. They turn with the
 # camera, so that all pictures are lit alike.
 LIGHTS: dict[str, tuple[Colour, float, float, Colour]] = {
     # name: (place, diameter, power [W] at a portrait height of 1 m, colour)
-    "Key": ((-1.9, -2.0, 1.5), 1.3, 75.0, (1.0, 0.95, 0.88)),
-    "Fill": ((2.4, -2.6, -0.3), 2.4, 14.0, (0.84, 0.92, 1.0)),
+    "Key": ((-1.9, -2.0, 1.5), 1.3, 78.0, (1.0, 0.95, 0.88)),
+    "Fill": ((2.4, -2.6, -0.3), 2.4, 8.0, (0.84, 0.92, 1.0)),
     "Rim": ((2.2, 1.6, 1.2), 1.0, 50.0, (0.86, 0.93, 1.0)),
 }
-AMBIENT: Colour = (0.09, 0.095, 0.105)
+AMBIENT: Colour = (0.06, 0.064, 0.07)
 
-SKIN: Colour = (0.56, 0.33, 0.25)
-TEETH: Colour = (0.70, 0.66, 0.58)
-MOUTH: Colour = (0.40, 0.12, 0.11)
+
+class Look(NamedTuple):
+    """What a material looks like."""
+
+    colour: Colour
+    roughness: float
+    subsurface: float = 0.1
+    alpha: float = 1.0
+
+
+CLAY = Look((0.57, 0.315, 0.23), 0.5)
+MOUTH = Look((0.40, 0.12, 0.11), 0.35)
+HIDDEN = Look((1.0, 1.0, 1.0), 0.0, subsurface=0.0, alpha=0.0)  # cards without their textures
+LOOKS = {
+    "ImFace Skin": CLAY,
+    "ImFace Mouth": MOUTH,
+    "ImFace Teeth": Look((0.70, 0.66, 0.58), 0.25),
+    "ImFace Eyes": Look((0.55, 0.50, 0.46), 0.08, subsurface=0.0),
+    "ImFace Eye Sockets": MOUTH,
+    "ImFace Eye Fluid": HIDDEN,
+    "ImFace Lashes": HIDDEN,
+}
 # Distance from the pupil in an eyeball's UV square, and the colour there.
 IRIS: tuple[tuple[float, Colour], ...] = (
     (0.050, (0.004, 0.004, 0.004)),
     (0.062, (0.13, 0.07, 0.035)),
     (0.115, (0.22, 0.12, 0.06)),
     (0.142, (0.03, 0.018, 0.012)),
-    (0.158, (0.55, 0.50, 0.46)),
+    (0.158, LOOKS["ImFace Eyes"].colour),
 )
 
 MARGIN_PX = 12
 CAPTION_PX = 44
-BACKGROUND: Colour = (0.20, 0.21, 0.23)  # in the middle of a picture, sRGB
+WALL = (51, 54, 59)  # sRGB, behind the head
 PAPER = (14, 15, 17)
 INK = (214, 214, 210)
 
@@ -61,7 +81,7 @@ class Studio:
         self.camera = self._camera()
         scene.camera = self.camera
         scene.world = bpy.data.worlds.new("Studio")
-        scene.world.color = AMBIENT
+        _node(scene.world, "Background").inputs["Color"].default_value = (*AMBIENT, 1.0)
         _use_cycles(scene)
 
     def _light(self, name: str) -> bpy.types.Object:
@@ -123,37 +143,35 @@ def _use_cycles(scene: bpy.types.Scene) -> None:
     scene.cycles.use_denoising = True
     scene.cycles.denoiser = "OPENIMAGEDENOISE"
     scene.cycles.denoising_prefilter = "FAST"
+    scene.view_settings.look = "AgX - Medium High Contrast"
     scene.render.film_transparent = True
     scene.render.image_settings.file_format = "PNG"
     scene.render.image_settings.color_mode = "RGBA"
 
 
-def dress(obj: bpy.types.Object) -> None:
-    """Colour an object's materials by their names: eyes, teeth, mouth, and clay for the rest."""
-    if not obj.data.materials:
-        obj.data.materials.append(bpy.data.materials.new("Clay"))
-    for material in obj.data.materials:
-        material.use_nodes = True
-        name = material.name.lower()
-        if "eyeball" in name:
-            _paint(material, SKIN, roughness=0.08, subsurface=0.0)
+def dress(objects: Sequence[bpy.types.Object]) -> None:
+    """Colour the add-on's materials by their names, and show what has none in clay."""
+    clay = bpy.data.materials.new("Clay")
+    for obj in objects:
+        if not obj.data.materials:
+            obj.data.materials.append(clay)
+    for material in {material for obj in objects for material in obj.data.materials}:
+        _paint(material, LOOKS.get(material.name, CLAY))
+        if material.name == "ImFace Eyes":
             _paint_iris(material)
-        elif "teeth" in name:
-            _paint(material, TEETH, roughness=0.25, subsurface=0.1)
-        elif "mouth" in name or "tongue" in name:
-            _paint(material, MOUTH, roughness=0.35, subsurface=0.1)
-        else:
-            _paint(material, SKIN, roughness=0.5, subsurface=0.12)
 
 
-def _paint(
-    material: bpy.types.Material, colour: Colour, roughness: float, subsurface: float
-) -> None:
-    inputs = material.node_tree.nodes["Principled BSDF"].inputs
-    inputs["Base Color"].default_value = (*colour, 1.0)
-    inputs["Roughness"].default_value = roughness
-    inputs["Subsurface Weight"].default_value = subsurface
-    inputs["Subsurface Scale"].default_value = 0.004
+def _node(owner: bpy.types.Material | bpy.types.World, name: str) -> bpy.types.Node:
+    return owner.node_tree.nodes[name]
+
+
+def _paint(material: bpy.types.Material, look: Look) -> None:
+    inputs = _node(material, "Principled BSDF").inputs
+    inputs["Base Color"].default_value = (*look.colour, 1.0)
+    inputs["Roughness"].default_value = look.roughness
+    inputs["Alpha"].default_value = look.alpha
+    inputs["Subsurface Weight"].default_value = look.subsurface
+    inputs["Subsurface Scale"].default_value = 0.004  # [m]
     inputs["Subsurface Radius"].default_value = (1.0, 0.4, 0.25)
 
 
@@ -175,12 +193,17 @@ def _paint_iris(material: bpy.types.Material) -> None:
     link(uv.outputs["UV"], square.inputs[0])
     link(square.outputs["Vector"], distance.inputs[0])
     link(distance.outputs["Value"], ramp.inputs["Fac"])
-    link(ramp.outputs["Color"], nodes["Principled BSDF"].inputs["Base Color"])
+    link(ramp.outputs["Color"], _node(material, "Principled BSDF").inputs["Base Color"])
+
+
+def width_in_row(row: int, pictures: int) -> int:
+    """Return how wide each of so many pictures is in a row of a sheet [pixels]."""
+    return (row - MARGIN_PX * (pictures - 1)) // pictures
 
 
 def contact_sheet(rows: Sequence[Sequence[tuple[Path, str]]], path: Path) -> None:
     """Put captioned pictures together, row by row; the pictures of a row have one height."""
-    tiles = [[_tile(Path(file), caption) for file, caption in row] for row in rows]
+    tiles = [[_tile(file, caption) for file, caption in row] for row in rows]
     width = max(sum(tile.width + MARGIN_PX for tile in row) for row in tiles) + MARGIN_PX
     height = sum(row[0].height + MARGIN_PX for row in tiles) + MARGIN_PX
     sheet = Image.new("RGB", (width, height), PAPER)
@@ -196,7 +219,7 @@ def contact_sheet(rows: Sequence[Sequence[tuple[Path, str]]], path: Path) -> Non
 
 def _tile(file: Path, caption: str) -> Image.Image:
     picture = Image.open(file).convert("RGBA")
-    ground = _background(picture.width, picture.height)
+    ground = _wall(picture.width, picture.height)
     ground.alpha_composite(picture)
     tile = Image.new("RGB", (picture.width, picture.height + CAPTION_PX), PAPER)
     tile.paste(ground.convert("RGB"))
@@ -206,13 +229,9 @@ def _tile(file: Path, caption: str) -> Image.Image:
     return tile
 
 
-def _background(width: int, height: int) -> Image.Image:
+def _wall(width: int, height: int) -> Image.Image:
     """Return a studio wall: brightest behind the head, dark at the corners."""
-    bright = Image.new("RGB", (width, height), tuple(round(255 * c) for c in BACKGROUND))
-    dark = Image.new("RGB", (width, height), PAPER)
-    return Image.composite(dark, bright, _vignette(width, height)).convert("RGBA")
-
-
-def _vignette(width: int, height: int) -> Image.Image:
-    # Pillow's radial gradient is black in the middle and white at the rim of a 256 x 256 square.
-    return Image.radial_gradient("L").resize((width, height))
+    bright = Image.new("RGBA", (width, height), WALL)
+    dark = Image.new("RGBA", (width, height), PAPER)
+    distance = Image.radial_gradient("L").resize((width, height))  # black in the middle
+    return Image.composite(dark, bright, distance)

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command line: ``python -m backend``. The same words as the add-on's operators."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from .errors import BackendError
+
+EXIT_FAILED = 1
+EXIT_BAD_INPUT = 2
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns the exit status: 0, 1 (failed) or 2 (bad input)."""
+    options = _parser().parse_args(arguments)
+    if options.command == "serve":  # before anything imports NumPy or PyTorch
+        from .worker.server import serve
+
+        return serve()
+    from . import commands
+
+    try:
+        answer = commands.COMMANDS[options.command](options)
+    except BackendError as error:
+        print(error, file=sys.stderr)
+        return EXIT_BAD_INPUT
+    except OSError as error:
+        print(f"{error.filename}: {error.strerror}. Check path and free space.", file=sys.stderr)
+        return EXIT_FAILED
+    if options.json:
+        print(json.dumps(answer))
+    return EXIT_FAILED if answer.get("failed") else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m backend", description=__doc__)
+    parser.add_argument("--json", action="store_true", help="end with one machine-readable line")
+    commands = parser.add_subparsers(dest="command", required=True)
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--json", action="store_true", default=argparse.SUPPRESS)
+    for add in (_face_commands, _training_commands):
+        add(commands, common)
+    commands.add_parser("serve", help="answer jobs on stdin (what the add-on starts)")
+    return parser
+
+
+def _face_commands(commands: argparse._SubParsersAction, common: argparse.ArgumentParser) -> None:
+    def command(name: str, text: str) -> argparse.ArgumentParser:
+        parser = commands.add_parser(name, help=text, parents=[common])
+        parser.add_argument("--weights", type=Path, help="a weights file; default: the bundled one")
+        return parser
+
+    def meshed(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--resolution", type=int, default=256, help="of the surface's grid")
+        parser.add_argument(
+            "--topology",
+            choices=("surface", "template", "head"),
+            default="surface",
+            help="surface: marching cubes; template: the face's quads; head: the whole head",
+        )
+
+    generate = command("generate", "draw a random face")
+    generate.add_argument("--seed", type=int, default=1)
+    generate.add_argument("--strength", type=float, default=1.0)
+    generate.add_argument(
+        "--expression", nargs="+", default=[], metavar="NAME=VALUE", help="such as jawOpen=0.7"
+    )
+    generate.add_argument("--out", type=Path, required=True, metavar="FILE")
+    meshed(generate)
+
+    fit = command("fit", "fit scans that stand upright and face +z (or -y in Blender's axes)")
+    fit.add_argument("scans", type=Path, nargs="+", metavar="SCAN")
+    fit.add_argument("--out", type=Path, required=True, metavar="DIR")
+    meshed(fit)
+
+    blend = command("blend", "blend two faces")
+    blend.add_argument("a", type=Path, metavar="A.json")
+    blend.add_argument("b", type=Path, metavar="B.json")
+    blend.add_argument("--weight", type=float, default=0.5, help="0 is A, 1 is B")
+    blend.add_argument("--what", choices=("identity", "expression", "both"), default="both")
+    blend.add_argument("--out", type=Path, required=True, metavar="FILE")
+    meshed(blend)
+
+    keys = command("shape-keys", "build all named expressions of a face on one topology")
+    keys.add_argument("codes", type=Path, metavar="CODES.json")
+    keys.add_argument("--names", nargs="+", metavar="NAME", help="default: all")
+    keys.add_argument("--level", choices=("face", "head"), default="face")
+    keys.add_argument("--out", type=Path, required=True, metavar="FILE.npz")
+
+    query = command("query", "evaluate the fields of a face of the training tables")
+    query.add_argument("--identity", type=int, required=True)
+    query.add_argument("--expression", type=int, required=True, help="0 is neutral")
+    query.add_argument("--points", type=Path, required=True, metavar="P.npy")
+    query.add_argument("--out", type=Path, required=True, metavar="FILE.npz")
+
+    released = commands.add_parser(
+        "import-checkpoint", help="read a checkpoint of the paper's code", parents=[common]
+    )
+    released.add_argument("folder", type=Path, metavar="DIR")
+    released.add_argument("--out", type=Path, required=True, metavar="FILE")
+
+
+def _training_commands(
+    commands: argparse._SubParsersAction, common: argparse.ArgumentParser
+) -> None:
+    def command(name: str, text: str) -> argparse.ArgumentParser:
+        parser = commands.add_parser(name, help=text, parents=[common])
+        parser.add_argument("--config", type=Path, metavar="FILE.toml")
+        parser.add_argument(
+            "--data", type=Path, required=True, help="ICT-FaceKit: our .npz, or the repository"
+        )
+        return parser
+
+    prepare = command("prepare", "make a cache of training samples; run again to go on")
+    prepare.add_argument("--cache", type=Path, required=True, metavar="DIR")
+    prepare.add_argument("--workers", type=int, default=2)
+    train = command("train", "train a model (torchrun shares it among processes)")
+    train.add_argument("--cache", type=Path, required=True, metavar="DIR")
+    train.add_argument("--out", type=Path, required=True, metavar="DIR")
+    train.add_argument("--minutes", type=float, help="fit the schedule to this time")
+    train.add_argument("--resume", action="store_true")
+    publish = command("publish", "turn a training checkpoint into a weights folder")
+    publish.add_argument("checkpoint", type=Path)
+    publish.add_argument("--out", type=Path, required=True, metavar="DIR")
+    evaluate = command("evaluate", "measure a model on faces it has never seen")
+    evaluate.add_argument("--weights", type=Path)
+    evaluate.add_argument("--faces", type=int, default=4)
+    evaluate.add_argument("--seed", type=int, default=1_000_003, help="of the held-out faces")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

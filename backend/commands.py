@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the command line does; each command returns what ``--json`` prints."""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from .checkpoint import (
+    BUNDLED,
+    CARD_NAME,
+    FaceModel,
+    file_sha256,
+    load_face_model,
+    model_from_tables,
+    save_face_model,
+)
+from .codes import Codes
+from .errors import BackendError
+from .face.blend import blend
+from .face.fit import fit_scan, measure_fit
+from .face.generate import generate
+from .face.shapes import LEVEL_OF_TOPOLOGY, build_mesh, shape_keys
+from .learn.dataset import ScanCache, prepare
+from .learn.evaluate import evaluate
+from .learn.ict import load_ict
+from .learn.publish import publish
+from .learn.train import Trainer, load_config
+from .mesh import FORMATS, Mesh, load_scan, save_mesh
+from .model.imface import UNIT_MM, FieldValues, query_gradient
+from .model.released import load_released_checkpoint
+
+Options = argparse.Namespace
+Answer = dict[str, Any]
+
+
+def _model(options: Options) -> FaceModel:
+    return load_face_model(options.weights or BUNDLED)
+
+
+def _say(text: str) -> None:
+    if sys.stderr.isatty():
+        print(text, file=sys.stderr)
+
+
+def _check_output(path: Path, extensions: tuple[str, ...]) -> None:
+    """Refuse a wrong extension before any work is done."""
+    if path.suffix.lower() not in extensions:
+        raise BackendError(f"{path.name} has no known extension. Use {', '.join(extensions)}.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+
+
+def _in_mm(mesh: Mesh) -> Mesh:
+    return replace(mesh, vertices=mesh.vertices * UNIT_MM)
+
+
+def _write_face(model: FaceModel, codes: Codes, options: Options) -> Answer:
+    topology = LEVEL_OF_TOPOLOGY[options.topology]
+    mesh = build_mesh(model, codes, topology, options.resolution)
+    save_mesh(_in_mm(mesh), options.out)
+    codes_file = options.out.with_suffix(".codes.json")
+    codes.save(codes_file)
+    _say(f"{options.out}: {len(mesh.vertices)} vertices, {len(mesh.polygons)} polygons")
+    return {"mesh": str(options.out), "codes": str(codes_file), "vertices": len(mesh.vertices)}
+
+
+def _generate(options: Options) -> Answer:
+    _check_output(options.out, FORMATS)
+    model = _model(options)
+    codes = generate(model, options.seed, options.strength, _weights(options.expression))
+    return _write_face(model, codes, options)
+
+
+def _weights(pairs: list[str]) -> dict[str, float]:
+    weights = {}
+    for pair in pairs:
+        name, separator, value = pair.partition("=")
+        try:
+            weights[name] = float(value)
+        except ValueError as error:
+            raise BackendError(f"'{pair}' is no expression. Write NAME=VALUE.") from error
+        if not separator or not 0 <= weights[name] <= 1:
+            raise BackendError(f"The value in '{pair}' is out of range. Choose 0 to 1.")
+    return weights
+
+
+def _blend(options: Options) -> Answer:
+    _check_output(options.out, FORMATS)
+    model = _model(options)
+    a, b = Codes.load(options.a), Codes.load(options.b)
+    return _write_face(model, blend(model, a, b, options.weight, options.what), options)
+
+
+def _fit(options: Options) -> Answer:
+    model = _model(options)
+    reports: dict[str, Any] = {}
+    failed: dict[str, str] = {}
+    for path in tqdm(options.scans, disable=None, unit="scan"):
+        try:
+            reports[str(path)] = _fit_one(model, path, options)
+        except BackendError as error:
+            if len(options.scans) == 1:
+                raise
+            failed[str(path)] = str(error)
+            print(f"{path.name}: {error}", file=sys.stderr)
+    return {"reports": reports, "failed": failed}
+
+
+def _fit_one(model: FaceModel, path: Path, options: Options) -> Answer:
+    started = time.perf_counter()
+    scan = load_scan(path)
+    result = fit_scan(model, scan)
+    surface = build_mesh(model, result.codes, "surface", options.resolution)
+    figures = measure_fit(scan, result.pose, surface)
+    mesh = surface
+    if options.topology != "surface":
+        mesh = build_mesh(model, result.codes, LEVEL_OF_TOPOLOGY[options.topology], 0)
+    folder = options.out / path.stem
+    folder.mkdir(parents=True, exist_ok=True)
+    save_mesh(
+        replace(mesh, vertices=result.pose.inverse().apply(mesh.vertices)), folder / "fit.ply"
+    )
+    result.codes.save(folder / "codes.json")
+    report = {
+        "scan": str(path),
+        "seconds": result.seconds | {"total": round(time.perf_counter() - started, 3)},
+        "pose": result.pose.matrix().tolist(),
+        "scale": result.pose.scale,
+        **figures,
+    }
+    (folder / "report.json").write_text(json.dumps(report, indent=1))
+    _say(f"{path.name}: {figures['scan_to_fit_mean_mm']:.2f} mm mean distance to the fit")
+    return report
+
+
+def _shape_keys(options: Options) -> Answer:
+    _check_output(options.out, (".npz",))
+    model = _model(options)
+    names = options.names or list(model.expression_names)
+    bar = tqdm(total=100, disable=None, unit="%")
+
+    def progress(fraction: float, _: str) -> None:
+        bar.update(int(100 * fraction) - bar.n)
+
+    keys = shape_keys(model, Codes.load(options.codes), names, options.level, progress)
+    bar.close()
+    np.savez_compressed(
+        options.out,
+        names=np.array(names),
+        basis=keys.basis_mm,
+        vertices=keys.vertices_mm,
+        polygons=keys.polygons,
+    )
+    return {"file": str(options.out), "names": names, "residual": keys.residual}
+
+
+def _query(options: Options) -> Answer:
+    _check_output(options.out, (".npz",))
+    model = _model(options)
+    config = model.imface.config
+    rows = config.expressions // max(config.identities, 1)
+    if not (0 <= options.identity < config.identities and 0 <= options.expression < rows):
+        raise BackendError(
+            f"The tables hold {config.identities} identities and {rows} expressions, counted "
+            "from 0. Choose among them."
+        )
+    points = _load_points(options.points).to(model.device)
+    face = model.imface.indexed_face(options.identity, options.expression)
+    with torch.no_grad():
+        values = face.query(points[None])
+    names = [f.name for f in fields(FieldValues) if f.name != "expression_deformation"]
+    arrays = {name: getattr(values, name)[0].cpu().numpy() for name in names}
+    arrays["gradient"] = query_gradient(face, points)[1].cpu().numpy()
+    np.savez(options.out, **arrays)
+    return {"file": str(options.out), "points": len(points)}
+
+
+def _load_points(path: Path) -> torch.Tensor:
+    try:
+        points = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise BackendError(f"{path} is no .npy array of points. Write one with np.save.") from error
+    if not isinstance(points, np.ndarray) or points.ndim != 2 or points.shape[1] != 3:
+        raise BackendError(f"{path.name} does not hold points (N, 3). Write one with np.save.")
+    return torch.from_numpy(points.astype(np.float32))
+
+
+def _import_checkpoint(options: Options) -> Answer:
+    _check_output(options.out, (".safetensors",))
+    model = model_from_tables(load_released_checkpoint(options.folder))
+    digest = save_face_model(model, options.out, half=False)
+    config = model.imface.config
+    _say(f"{config.identities} identities, {config.expressions} expression codes, {config.warp}")
+    return {"file": str(options.out), "sha256": digest, "warp": config.warp}
+
+
+def _prepare(options: Options) -> Answer:
+    config = load_config(options.config)
+    with tqdm(total=config.data.identities, disable=None, unit="person") as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.update(done - bar.n)
+
+        prepare(
+            options.data, options.cache, config.data, workers=options.workers, progress=progress
+        )
+    return {"cache": str(options.cache), "people": config.data.identities}
+
+
+def _train(options: Options) -> Answer:
+    config = load_config(options.config)
+    if options.minutes:
+        config = replace(config, minutes=options.minutes, steps=sys.maxsize)
+    trainer = Trainer(load_ict(options.data), ScanCache(options.cache), options.out, config)
+    if options.resume:
+        trainer.resume()
+    trainer.run()
+    return {"checkpoint": str(trainer.checkpoint), "step": trainer.step}
+
+
+def _publish(options: Options) -> Answer:
+    options.out.mkdir(parents=True, exist_ok=True)
+    model = publish(options.checkpoint, load_ict(options.data))
+    path = options.out / BUNDLED.name
+    save_face_model(model, path, half=True)
+    files = {p.name: file_sha256(p) for p in sorted(options.out.glob("*.safetensors"))}
+    card = {"format": 1, "files": files}
+    (options.out / CARD_NAME).write_text(json.dumps(card, indent=1) + "\n")
+    return {"files": files}
+
+
+def _evaluate(options: Options) -> Answer:
+    figures = evaluate(_model(options), load_ict(options.data), options.faces, options.seed)
+    for name, value in figures.items():
+        print(f"{name}: {value:.3f}")
+    return figures
+
+
+COMMANDS: dict[str, Callable[[Options], Answer]] = {
+    "generate": _generate,
+    "fit": _fit,
+    "blend": _blend,
+    "shape-keys": _shape_keys,
+    "query": _query,
+    "import-checkpoint": _import_checkpoint,
+    "prepare": _prepare,
+    "train": _train,
+    "publish": _publish,
+    "evaluate": _evaluate,
+}

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Blending two faces by their codes."""
+
+from typing import Literal
+
+import numpy as np
+
+from ..checkpoint import FaceModel
+from ..codes import Codes
+from ..errors import BackendError
+from .generate import check_codes
+
+What = Literal["identity", "expression", "both"]
+
+
+def blend(model: FaceModel, a: Codes, b: Codes, weight: float, what: What = "both") -> Codes:
+    """Mix face ``a`` with face ``b``; what is not blended stays a's.
+
+    Parameters
+    ----------
+    weight : float
+        0 gives a, 1 gives b.
+    what : {"identity", "expression", "both"}
+
+    Raises
+    ------
+    BackendError
+        If the weight or ``what`` is out of range, or codes belong to other weights.
+    """
+    if not 0 <= weight <= 1:
+        raise BackendError(f"The blend weight {weight} is out of range. Choose 0 to 1.")
+    if what not in ("identity", "expression", "both"):
+        raise BackendError(f"'{what}' cannot be blended. Choose identity, expression or both.")
+    check_codes(model, a)
+    check_codes(model, b)
+    identity, expression = a.identity, a.expression
+    if what != "expression":
+        identity = (1 - weight) * a.identity + weight * b.identity
+    if what != "identity":
+        expression = _blend_expression(model, a, b, weight)
+    return Codes(np.asarray(identity, np.float32), expression, model.hash_prefix)
+
+
+def _blend_expression(model: FaceModel, a: Codes, b: Codes, weight: float) -> np.ndarray | None:
+    if weight == 0 or weight == 1:  # an end is that face's very code, neutral included
+        return a.expression if weight == 0 else b.expression
+    if a.expression is None and b.expression is None:
+        return None
+    neutral = model.neutral_expression.cpu().numpy()
+    first = neutral if a.expression is None else a.expression
+    second = neutral if b.expression is None else b.expression
+    return np.asarray((1 - weight) * first + weight * second, np.float32)

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The zero level set as a mesh: coarse-to-fine marching cubes inside the model's ball."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+from skimage.measure import marching_cubes
+
+from ..errors import BackendError
+from ..mesh import Mesh
+from ..model.imface import Face, query_sdf
+
+#: sdf at points (N, 3) in model space, as (N,) float32.
+SdfFunction = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class ExtractConfig:
+    """How the surface is meshed."""
+
+    resolution: int = 256  #: grid points per axis over [-1, 1]
+    slope: float = 1.5  #: bound on the field's gradient norm; 1 for a true distance
+    coarsest: int = 8  #: cells per side of the first blocks
+
+
+def face_sdf(face: Face, device: torch.device) -> SdfFunction:
+    """Return a face's signed distance as a function of NumPy points."""
+
+    def sdf(points: np.ndarray) -> np.ndarray:
+        on_device = torch.from_numpy(np.ascontiguousarray(points, np.float32)).to(device)
+        return query_sdf(face, on_device).cpu().numpy()
+
+    return sdf
+
+
+def extract_mesh(sdf: SdfFunction, config: ExtractConfig = ExtractConfig()) -> Mesh:
+    """Mesh the zero level set inside the unit ball.
+
+    Blocks of cells whose centre is farther from the surface than a block's reach are never
+    looked at again, so about 2 % of the grid is evaluated.
+
+    Returns
+    -------
+    Mesh
+        Triangles in model space, normals towards + (out of the face), cut at the ball.
+
+    Raises
+    ------
+    BackendError
+        If there is no surface in the ball, or the resolution is below 16.
+    """
+    if config.resolution < 16:
+        raise BackendError("The resolution must be at least 16. Choose 128 or 256.")
+    cells = _surface_cells(sdf, config)
+    return mesh_cells(sdf, cells, config.resolution)
+
+
+def mesh_cells(sdf: SdfFunction, cells: np.ndarray, resolution: int) -> Mesh:
+    """Run marching cubes over the given cells (N, 3) of the grid and clean up."""
+    if len(cells) == 0:
+        raise BackendError("The field has no surface. Choose other codes or other weights.")
+    low, high = cells.min(0), cells.max(0) + 2
+    corner = np.zeros(high - low, bool)
+    active = np.zeros(high - low, bool)
+    local = cells - low
+    for offset in np.ndindex(2, 2, 2):
+        corner[tuple((local + offset).T)] = True
+    # scikit-image computes the cube below the masked grid point.
+    active[tuple((local + 1).T)] = True
+    spacing = 2 / (resolution - 1)
+    volume = np.ones(corner.shape, np.float32)
+    volume[corner] = sdf((np.argwhere(corner) + low) * spacing - 1)
+    if not (volume[corner].min() < 0 < volume[corner].max()):
+        raise BackendError("The field has no surface. Choose other codes or other weights.")
+    vertices, triangles, _, _ = marching_cubes(
+        volume, 0.0, mask=active, gradient_direction="ascent"
+    )
+    vertices = (vertices + low) * spacing - 1
+    vertices, triangles = clip(vertices, triangles, 1 - np.linalg.norm(vertices, axis=1))
+    return largest_component(Mesh(vertices, triangles))
+
+
+def _surface_cells(sdf: SdfFunction, config: ExtractConfig) -> np.ndarray:
+    """Return every cell (N, 3) that may hold a piece of the surface."""
+    spacing = 2 / (config.resolution - 1)
+    size = config.coarsest
+    side = np.arange(0, config.resolution - 1, size)
+    blocks = np.stack(np.meshgrid(side, side, side, indexing="ij"), axis=-1).reshape(-1, 3)
+    while True:
+        reach = spacing * size * np.sqrt(3) / 2
+        centers = (blocks + size / 2) * spacing - 1
+        blocks = blocks[np.linalg.norm(centers, axis=1) <= 1 + reach]
+        if size == 1:
+            return blocks
+        centers = (blocks + size / 2) * spacing - 1
+        blocks = blocks[np.abs(sdf(centers)) <= config.slope * reach]
+        size //= 2
+        blocks = _split(blocks, size)
+        blocks = blocks[(blocks < config.resolution - 1).all(1)]
+
+
+def _split(blocks: np.ndarray, size: int) -> np.ndarray:
+    offsets = np.array(list(np.ndindex(2, 2, 2))) * size
+    return (blocks[:, None] + offsets).reshape(-1, 3)
+
+
+def clip(
+    vertices: np.ndarray, triangles: np.ndarray, values: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cut a mesh where ``values`` (V,), linear over each triangle, is 0; keep the part >= 0."""
+    inside = values[triangles] >= 0
+    count = inside.sum(1)
+    whole = triangles[count == 3]
+    one = _rotated(triangles[count == 1], inside[count == 1], True)
+    two = _rotated(triangles[count == 2], inside[count == 2], False)
+    cut_edges = np.concatenate([one[:, [0, 1]], one[:, [0, 2]], two[:, [0, 1]], two[:, [0, 2]]])
+    edges, inverse = np.unique(np.sort(cut_edges, axis=1), axis=0, return_inverse=True)
+    inverse = inverse.reshape(-1) + len(vertices)
+    a, b = values[edges[:, 0]], values[edges[:, 1]]
+    share = (a / np.where(a == b, 1, a - b))[:, None]
+    new = vertices[edges[:, 0]] * (1 - share) + vertices[edges[:, 1]] * share
+    n, m = len(one), len(two)
+    e1, e2, e3, e4 = np.split(inverse, np.cumsum([n, n, m]))
+    pieces = [
+        whole,
+        np.stack([one[:, 0], e1, e2], axis=1),
+        np.stack([two[:, 1], two[:, 2], e3], axis=1),
+        np.stack([two[:, 2], e4, e3], axis=1),
+    ]
+    return np.concatenate([vertices, new]), np.concatenate(pieces)
+
+
+def _rotated(triangles: np.ndarray, inside: np.ndarray, odd: bool) -> np.ndarray:
+    """Rotate each triangle so that the one corner whose state is ``odd`` comes first."""
+    first = (inside == odd).argmax(1)
+    order = (first[:, None] + np.arange(3)) % 3
+    return np.take_along_axis(triangles, order, axis=1)
+
+
+def largest_component(mesh: Mesh) -> Mesh:
+    """Keep the connected piece with the most triangles, and only the vertices it uses."""
+    triangles = mesh.polygons
+    edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]]])
+    graph = coo_matrix(
+        (np.ones(len(edges), bool), (edges[:, 0], edges[:, 1])), shape=(len(mesh.vertices),) * 2
+    )
+    _, label = connected_components(graph, directed=False)
+    of_triangle = label[triangles[:, 0]]
+    keep = of_triangle == np.bincount(of_triangle).argmax()
+    used, inverse = np.unique(triangles[keep], return_inverse=True)
+    return Mesh(mesh.vertices[used], inverse.reshape(-1, 3))

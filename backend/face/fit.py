@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fitting: the codes, and the pose, of the face in a scan."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..checkpoint import FaceModel
+from ..codes import Codes
+from ..errors import ScanError
+from ..mesh import Mesh, check_scan
+from ..model.imface import UNIT_MM
+from ..scan.align import Similarity, find_pose
+from ..scan.sampling import NearestTriangle, SdfSamples, sample_sdf
+from ..scan.watertight import front_points, make_watertight
+from .extract import ExtractConfig, extract_mesh, face_sdf
+from .generate import face_of
+
+Report = Callable[[float, str], None]
+
+#: A scan this far [model units] from the mean face, trimmed mean, holds no upright face.
+_NO_FACE = 0.08
+#: Distances are measured inside this radius [model units]: outside are hair, ears and collar.
+_MEASURED_RADIUS = 0.9
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """How codes and pose are searched."""
+
+    steps: int = 220  #: Adam steps
+    points: int = 2500  #: points per step
+    learning_rate: float = 0.06  #: of the whitened codes
+    pose_rate: float = 0.003  #: of rotation [rad], translation [model units] and log scale
+    prior: float = 2e-4  #: weight of the Gaussian prior
+    robust_mm: float = 3.0  #: residuals beyond this grow only as their logarithm
+    offset_mm: float = 2.0  #: spread of the points off the surface
+    seed: int = 0  #: of the points drawn
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """A fitted face.
+
+    Attributes
+    ----------
+    codes : Codes
+    pose : Similarity
+        Scan space -> model space.
+    seconds : dict
+        Time per stage.
+    """
+
+    codes: Codes
+    pose: Similarity
+    seconds: dict[str, float]
+
+
+@dataclass
+class _Pose:
+    """A small similarity on top of the first pose, as parameters."""
+
+    rotation: Tensor = field(default_factory=lambda: torch.zeros(3))
+    translation: Tensor = field(default_factory=lambda: torch.zeros(3))
+    log_scale: Tensor = field(default_factory=lambda: torch.zeros(1))
+
+    def parameters(self) -> list[Tensor]:
+        return [self.rotation, self.translation, self.log_scale]
+
+    def matrix(self) -> Tensor:
+        x, y, z = self.rotation
+        zero = torch.zeros_like(x)
+        skew = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero]).view(3, 3)
+        return self.log_scale.exp() * torch.linalg.matrix_exp(skew)
+
+    def apply(self, points: Tensor) -> Tensor:
+        return points @ self.matrix().T + self.translation
+
+    def similarity(self) -> Similarity:
+        matrix = self.matrix().detach().cpu().double().numpy()
+        scale = float(np.exp(self.log_scale.item()))
+        return Similarity(scale, matrix / scale, self.translation.detach().cpu().double().numpy())
+
+
+def fit_scan(
+    model: FaceModel,
+    scan: Mesh,
+    config: FitConfig = FitConfig(),
+    report: Report = lambda fraction, message: None,
+) -> FitResult:
+    """Fit an upright scan that faces +z, in any unit; no landmarks.
+
+    Raises
+    ------
+    ScanError
+        If the mesh cannot be a scan, or no face is found in it.
+    """
+    check_scan(scan.vertices, scan.polygons)
+    clock = _Clock()
+    report(0.02, "Looking for the face")
+    pose, error = find_pose(front_points(scan, 12_000), mean_face_points(model))
+    if error > _NO_FACE:
+        raise ScanError(
+            f"No face was found in the scan (the best match is {error * UNIT_MM:.0f} mm off). "
+            "Turn it upright so that the face looks forward."
+        )
+    clock.lap("pose")
+    report(0.1, "Closing the visible surface")
+    sheet = make_watertight(scan, pose)
+    samples = sample_sdf(sheet, surface=60_000, near=0, uniform=0, seed=config.seed)
+    clock.lap("watertight")
+    codes, change = fit_samples(
+        model, samples, config, lambda share, text: report(0.15 + 0.8 * share, text)
+    )
+    clock.lap("codes")
+    return FitResult(codes, change.after(pose), clock.seconds)
+
+
+def mean_face_points(model: FaceModel, count: int = 1500) -> np.ndarray:
+    """Return points (N, 3) spread over the model's mean face, model space."""
+    mean = Codes(model.identity_prior.mean.cpu().numpy(), None, model.hash_prefix)
+    sdf = face_sdf(face_of(model, mean), model.device)
+    mesh = extract_mesh(sdf, ExtractConfig(resolution=64))
+    rows = np.random.default_rng(0).permutation(len(mesh.vertices))[:count]
+    return mesh.vertices[rows]
+
+
+def fit_samples(
+    model: FaceModel,
+    samples: SdfSamples,
+    config: FitConfig = FitConfig(),
+    report: Report = lambda fraction, message: None,
+) -> tuple[Codes, Similarity]:
+    """Search the codes, and a correction of the pose, that put samples on the zero level set.
+
+    The codes are whitened by the Gaussian of the training codes, which is also their prior;
+    residuals beyond a few millimetres (hair, noise) count only as their logarithm.
+
+    Returns
+    -------
+    codes : Codes
+    pose : Similarity
+        The samples' space -> model space.
+    """
+    rng = np.random.default_rng(config.seed)
+    points, normals = samples.points[: samples.surface], samples.gradients[: samples.surface]
+    pose = _Pose(*(t.to(model.device).requires_grad_() for t in _Pose().parameters()))
+    whitened = torch.zeros(2, len(model.neutral_expression), device=model.device)
+    whitened.requires_grad_()
+    optimizer = torch.optim.Adam(
+        [
+            {"params": [whitened], "lr": config.learning_rate},
+            {"params": pose.parameters(), "lr": config.pose_rate},
+        ]
+    )
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.steps)
+    for step in range(config.steps):
+        rows = rng.integers(0, len(points), config.points)
+        offset = rng.normal(0, config.offset_mm / UNIT_MM, config.points)
+        offset[::2] = 0
+        moved = torch.from_numpy(points[rows] + offset[:, None] * normals[rows]).float()
+        wanted = torch.from_numpy(offset).float().to(model.device)
+        optimizer.zero_grad()
+        identity, expression = _codes(model, whitened)
+        face = model.imface.face(identity[None], expression[None])
+        at = pose.apply(moved.to(model.device))
+        residual = (face.query(at[None]).sdf[0] - wanted * pose.log_scale.exp()) * UNIT_MM
+        data = _robust(residual, config.robust_mm).mean()
+        (data + config.prior * whitened.square().sum()).backward()
+        optimizer.step()
+        schedule.step()
+        if step % 10 == 9:
+            report(
+                (step + 1) / config.steps,
+                f"Fitting: {float(residual.detach().abs().median()):.2f} mm",
+            )
+    identity, expression = _codes(model, whitened.detach())
+    codes = Codes(identity.cpu().numpy(), expression.cpu().numpy(), model.hash_prefix)
+    return codes, pose.similarity()
+
+
+def _codes(model: FaceModel, whitened: Tensor) -> tuple[Tensor, Tensor]:
+    identity = model.identity_prior.code(whitened[0])
+    expression = model.neutral_expression + whitened[1] @ model.expression_prior.factor.T
+    return identity, expression
+
+
+def _robust(residual: Tensor, limit: float) -> Tensor:
+    """Absolute value up to the limit, growing as its logarithm beyond; smooth at both ends."""
+    size = (residual.square() + 0.01).sqrt()
+    return torch.where(size < limit, size, limit * (1 + (size.clamp(min=limit) / limit).log()))
+
+
+def measure_fit(scan: Mesh, pose: Similarity, fitted: Mesh) -> dict[str, float]:
+    """Compare a fit with its scan over the visible face.
+
+    Parameters
+    ----------
+    scan : Mesh
+        Scan space.
+    pose : Similarity
+        Scan space -> model space.
+    fitted : Mesh
+        Triangles, model space.
+
+    Returns
+    -------
+    dict
+        ``scan_to_fit_mean_mm``, ``scan_to_fit_p95_mm``, ``chamfer_mm`` (mean of both ways) and
+        ``coverage``, the share of the fit within 5 mm of the scan.
+    """
+    sheet = make_watertight(scan, pose)
+    seen = _inner(sheet.vertices)
+    made = _inner(NearestTriangle(fitted).cover)
+    _, _, there = NearestTriangle(fitted)(seen)
+    _, _, back = NearestTriangle(sheet)(made)
+    return {
+        "scan_to_fit_mean_mm": float(there.mean() * UNIT_MM),
+        "scan_to_fit_p95_mm": float(np.percentile(there, 95) * UNIT_MM),
+        "chamfer_mm": float((there.mean() + back.mean()) / 2 * UNIT_MM),
+        "coverage": float((back * UNIT_MM < 5).mean()),
+    }
+
+
+def _inner(points: np.ndarray) -> np.ndarray:
+    return points[np.linalg.norm(points, axis=1) < _MEASURED_RADIUS]
+
+
+class _Clock:
+    """Notes how long each stage took."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        now = time.perf_counter()
+        self.seconds[stage] = round(now - self._last, 3)
+        self._last = now

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""New faces from the Gaussian of the training codes, and faces from codes."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+
+from ..checkpoint import FaceModel
+from ..codes import Codes
+from ..errors import BackendError
+from ..model.imface import Face
+from .expressions import expression_code
+
+
+def generate(
+    model: FaceModel,
+    seed: int,
+    strength: float = 1.0,
+    expressions: Mapping[str, float] | None = None,
+) -> Codes:
+    """Draw a random person.
+
+    Parameters
+    ----------
+    seed : int
+        The same seed gives the same person on every machine.
+    strength : float
+        Standard deviations of the Gaussian: 0 is the mean face, 1 is usual, 2 is a caricature.
+    expressions : mapping, optional
+        Name -> weight in [0, 1].
+    """
+    if not 0 <= strength <= 5:
+        raise BackendError(f"The strength {strength} is out of range. Choose 0 to 5.")
+    whitened = np.random.default_rng(seed).normal(size=len(model.identity_prior.mean))
+    on_device = torch.from_numpy(strength * whitened).float().to(model.device)
+    identity = model.identity_prior.code(on_device).cpu().numpy()
+    return Codes(identity, expression_code(model, expressions or {}), model.hash_prefix)
+
+
+def face_of(model: FaceModel, codes: Codes) -> Face:
+    """Write the fields of a face (the hypernetworks run here, once).
+
+    Raises
+    ------
+    BackendError
+        If the codes belong to other weights.
+    """
+    check_codes(model, codes)
+    identity, expression = code_tensors(model, codes)
+    with torch.no_grad():
+        return model.imface.face(identity[None], None if expression is None else expression[None])
+
+
+def check_codes(model: FaceModel, codes: Codes) -> None:
+    """Raise BackendError if codes were made with other weights than the model's."""
+    if codes.weights != model.hash_prefix:
+        raise BackendError(
+            "This face was made with other model weights. Make it again with the installed ones."
+        )
+    if len(codes.identity) != len(model.identity_prior.mean) or (
+        codes.expression is not None and len(codes.expression) != len(model.neutral_expression)
+    ):
+        raise BackendError("The codes have the wrong length for this model. Make the face again.")
+
+
+def code_tensors(model: FaceModel, codes: Codes) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Return (identity (D,), expression (D,) or None) on the model's device."""
+    identity = torch.from_numpy(codes.identity).to(model.device)
+    if codes.expression is None:
+        return identity, None
+    return identity, torch.from_numpy(codes.expression).to(model.device)

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Meshes of a face in any topology, and its expressions as shape keys."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..checkpoint import FaceModel
+from ..codes import Codes
+from ..errors import BackendError
+from ..mesh import Mesh
+from ..model.imface import UNIT_MM
+from .correspondence import (
+    LEVELS,
+    check_against_warp,
+    level_mesh,
+    level_vertices,
+    require_head,
+    template_mesh,
+)
+from .expressions import check_names, expression_code
+from .extract import ExtractConfig, extract_mesh, face_sdf
+from .generate import face_of
+
+Report = Callable[[float, str], None]
+
+#: The command line's word for a topology -> ours.
+LEVEL_OF_TOPOLOGY = {"surface": "surface", "template": "face", "head": "head"}
+
+#: Parts of the head by material.
+_MATERIALS = {
+    "Skin": ("face", "head_and_neck"),
+    "Mouth": ("mouth_socket", "gums_and_tongue"),
+    "Teeth": ("teeth",),
+    "Eyes": ("eyeball_left", "eyeball_right"),
+    "Eye Sockets": ("eye_socket_left", "eye_socket_right"),
+    "Eye Fluid": (
+        "lacrimal_fluid_left",
+        "lacrimal_fluid_right",
+        "eye_blend_left",
+        "eye_blend_right",
+        "eye_occlusion_left",
+        "eye_occlusion_right",
+    ),
+    "Lashes": ("eyelashes_left", "eyelashes_right"),
+}
+
+
+def build_mesh(model: FaceModel, codes: Codes, topology: str, resolution: int) -> Mesh:
+    """Return a face's mesh in model space.
+
+    Parameters
+    ----------
+    topology : {"head", "face", "surface"}
+        The fixed topology (quads, UVs) as the whole head or the face part, or the field's own
+        zero level set.
+    resolution : int
+        Grid points per axis of the surface.
+
+    Raises
+    ------
+    BackendError
+        If the topology is unknown, or the model has no fixed one.
+    """
+    if topology == "surface":
+        sdf = face_sdf(face_of(model, codes), model.device)
+        return extract_mesh(sdf, ExtractConfig(resolution=resolution))
+    if topology not in LEVELS:
+        raise BackendError(f"There is no topology '{topology}'. Choose head, face or surface.")
+    vertices = template_mesh(model, codes).vertices[: level_vertices(model, topology)]
+    return level_mesh(model, vertices, topology)
+
+
+def materials(model: FaceModel, polygons: int) -> tuple[list[str], np.ndarray]:
+    """Return the material names, and the index of each of the first so many polygons."""
+    parts = require_head(model).template.parts
+    index = np.zeros(polygons, np.int32)
+    for slot, names in enumerate(_MATERIALS.values()):
+        for name in names:
+            index[slice(*parts[name][2:])] = slot
+    return list(_MATERIALS)[: int(index.max()) + 1], index
+
+
+@dataclass(frozen=True)
+class ShapeKeys:
+    """Expressions of one person on one topology.
+
+    Attributes
+    ----------
+    basis_mm : ndarray (V, 3) float32
+        The neutral face.
+    vertices_mm : ndarray (N, V, 3) float32
+        One face per name, at full strength.
+    polygons : ndarray (F, 4)
+    residual : dict
+        How far the inverse warp confirms the basis; see ``check_against_warp``.
+    """
+
+    basis_mm: np.ndarray
+    vertices_mm: np.ndarray
+    polygons: np.ndarray
+    residual: dict[str, float]
+
+
+def shape_keys(
+    model: FaceModel, codes: Codes, names: list[str], level: str, report: Report
+) -> ShapeKeys:
+    """Build a person's named expressions; the codes' own expression is left out.
+
+    Raises
+    ------
+    BackendError
+        If a name is unknown, or the model has no fixed topology.
+    """
+    check_names(model, names)
+    neutral = Codes(codes.identity, None, codes.weights)
+    mesh = build_mesh(model, neutral, level, 0)
+    basis = (mesh.vertices * UNIT_MM).astype(np.float32)
+    keys = np.empty((len(names), *basis.shape), np.float32)
+    for i, name in enumerate(names):
+        report(i / len(names), f"Expression {name}")
+        expressed = Codes(codes.identity, expression_code(model, {name: 1.0}), codes.weights)
+        keys[i] = build_mesh(model, expressed, level, 0).vertices * UNIT_MM
+    return ShapeKeys(basis, keys, mesh.polygons, check_against_warp(model, neutral))

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The forward map: from codes straight to the vertices of the template's fixed topology.
+
+A backward warp takes places to places, so it can neither part lips that touch in template space
+nor close lids. The forward map knows the vertex, not its place: which lip it belongs to.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class HeadTemplate:
+    """The fixed topology of a head.
+
+    Attributes
+    ----------
+    vertices : Tensor (V, 3)
+        Mean head, template space.
+    polygons, uv_polygons : Tensor (F, 4) int32
+        -1 pads a triangle.
+    uv : Tensor (U, 2)
+    landmarks : Tensor (68,) int64
+    parts : dict
+        Part name -> (first vertex, end vertex, first polygon, end polygon).
+    """
+
+    vertices: Tensor
+    polygons: Tensor
+    uv: Tensor
+    uv_polygons: Tensor
+    landmarks: Tensor
+    parts: dict[str, tuple[int, int, int, int]]
+
+
+@dataclass(frozen=True)
+class ForwardMap:
+    """vertices = mean + (z_id - id_mean) A_id B_id + (z_exp - z_neutral) A_exp B_exp.
+
+    Attributes
+    ----------
+    identity_mean, neutral_expression : Tensor (D,)
+    identity_linear, expression_linear : Tensor (D, K)
+    identity_basis, expression_basis : Tensor (K, V, 3)
+        Orthonormal over the vertices.
+    mean : Tensor (V, 3)
+        The mean person's neutral head.
+    """
+
+    identity_mean: Tensor
+    neutral_expression: Tensor
+    identity_linear: Tensor
+    expression_linear: Tensor
+    identity_basis: Tensor
+    expression_basis: Tensor
+    mean: Tensor
+
+    def __call__(self, identity: Tensor, expression: Tensor | None) -> Tensor:
+        """Return head vertices (V, 3) [model units] for codes (D,); None is neutral."""
+        amounts = (identity - self.identity_mean) @ self.identity_linear
+        vertices = self.mean + torch.tensordot(amounts, self.identity_basis.float(), 1)
+        if expression is None:
+            return vertices
+        amounts = (expression - self.neutral_expression) @ self.expression_linear
+        return vertices + torch.tensordot(amounts, self.expression_basis.float(), 1)
+
+
+def ridge(inputs: Tensor, targets: Tensor, strength: float) -> Tensor:
+    """Return the (D, K) matrix that takes inputs (N, D) to targets (N, K), least squares with a
+    ridge of ``strength`` times the mean variance of the inputs."""
+    inputs, targets = inputs.double(), targets.double()
+    gram = inputs.T @ inputs
+    gram += strength * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype)
+    return torch.linalg.solve(gram, inputs.T @ targets).float()
+
+
+def principal_basis(offsets: Tensor, rank: int) -> Tensor:
+    """Return the leading principal directions (K, V, 3), orthonormal, of offsets (N, V, 3)."""
+    flat = offsets.flatten(1).double()
+    values, axes = torch.linalg.eigh(flat @ flat.T)
+    keep = values.flip(0)[:rank] > values[-1] * 1e-10
+    axes = axes.flip(1)[:, :rank][:, keep]
+    basis = axes.T @ flat
+    basis /= basis.norm(dim=1, keepdim=True)
+    return basis.float().unflatten(1, offsets.shape[1:])

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The worker's jobs: plain parameters and arrays in, JSON values and arrays out."""
+
+import time
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from ..checkpoint import FaceModel, load_face_model
+from ..codes import Codes
+from ..face.blend import blend
+from ..face.expressions import absent_names
+from ..face.fit import fit_scan, measure_fit
+from ..face.generate import generate
+from ..face.shapes import build_mesh, materials, shape_keys
+from ..mesh import Mesh
+from ..model.imface import UNIT_MM
+from ..scan.align import Similarity
+from .protocol import Arrays
+from .server import JobFunction, Report
+
+Params = dict[str, Any]
+Answer = tuple[dict[str, Any], Arrays]
+
+
+@cache
+def face_model() -> FaceModel:
+    """Return the bundled model, loaded once."""
+    return load_face_model()
+
+
+def _mesh_answer(model: FaceModel, mesh: Mesh, topology: str) -> Answer:
+    arrays: Arrays = {
+        "vertices_mm": (mesh.vertices * UNIT_MM).astype(np.float32),
+        "polygons": mesh.polygons.astype(np.int32),
+    }
+    values: dict[str, Any] = {"topology": topology}
+    if mesh.uv is not None and mesh.uv_polygons is not None:
+        arrays |= {"uv": mesh.uv, "uv_polygons": mesh.uv_polygons}
+        values["materials"], arrays["material_index"] = materials(model, len(mesh.polygons))
+    return values, arrays
+
+
+def _face_answer(codes: Codes, params: Params, report: Report) -> Answer:
+    model = face_model()
+    report(0.5, "Meshing the face")
+    topology = params.get("topology", "head")
+    mesh = build_mesh(model, codes, topology, int(params.get("resolution", 128)))
+    values, arrays = _mesh_answer(model, mesh, topology)
+    return {"codes": codes.to_json(), **values}, arrays
+
+
+def generate_job(params: Params, arrays: Arrays, report: Report) -> Answer:
+    """Draw a random face."""
+    report(0.1, "Drawing codes")
+    codes = generate(
+        face_model(),
+        int(params.get("seed", 1)),
+        float(params.get("strength", 1.0)),
+        params.get("expressions") or {},
+    )
+    return _face_answer(codes, params, report)
+
+
+def mesh_job(params: Params, arrays: Arrays, report: Report) -> Answer:
+    """Build the mesh of given codes."""
+    return _face_answer(Codes.from_json(params.get("codes")), params, report)
+
+
+def blend_job(params: Params, arrays: Arrays, report: Report) -> Answer:
+    """Blend two faces."""
+    report(0.1, "Blending")
+    a, b = (Codes.from_json(params.get(key)) for key in ("a", "b"))
+    weight, what = float(params.get("weight", 0.5)), params.get("what", "both")
+    return _face_answer(blend(face_model(), a, b, weight, what), params, report)
+
+
+def fit_job(params: Params, arrays: Arrays, report: Report) -> Answer:
+    """Fit a scan given as `vertices` (V, 3) in scan space and `triangles` (T, 3)."""
+    started = time.perf_counter()
+    model = face_model()
+    scan = Mesh(arrays["vertices"].astype(np.float64), arrays["triangles"].astype(np.int64))
+    result = fit_scan(model, scan, report=lambda share, text: report(0.85 * share, text))
+    report(0.86, "Measuring the fit")
+    figures = measure_fit(scan, result.pose, build_mesh(model, result.codes, "surface", 128))
+    values, out = _face_answer(result.codes, params, report)
+    seconds = result.seconds | {"total": round(time.perf_counter() - started, 3)}
+    values["pose"] = millimetres_to_scan(result.pose).tolist()
+    values["report"] = {"seconds": seconds, **figures}
+    return values, out
+
+
+def millimetres_to_scan(pose: Similarity) -> np.ndarray:
+    """Return the (4, 4) matrix from face space [mm] to scan space."""
+    matrix = pose.inverse().matrix()
+    matrix[:3, :3] /= UNIT_MM
+    return matrix
+
+
+def shape_keys_job(params: Params, arrays: Arrays, report: Report) -> Answer:
+    """Build a neutral basis and one mesh per named expression, all on one topology."""
+    model = face_model()
+    codes = Codes.from_json(params.get("codes"))
+    names = list(params.get("names") or model.expression_names)
+    level = params.get("topology", "head")
+    keys = shape_keys(model, codes, names, level, report)
+    values = {"names": names, "absent": absent_names(model), "residual": keys.residual}
+    return values, {"basis_mm": keys.basis_mm, "vertices_mm": keys.vertices_mm}
+
+
+def info_job(params: Params, arrays: Arrays, report: Report) -> Answer:
+    """Tell what the model can do."""
+    model = face_model()
+    return {
+        "expressions": list(model.expression_names),
+        "absent": absent_names(model),
+        "model": {"sha256": model.sha256, "device": str(model.device)},
+    }, {}
+
+
+JOBS: dict[str, JobFunction] = {
+    "generate": generate_job,
+    "mesh": mesh_job,
+    "fit": fit_job,
+    "blend": blend_job,
+    "shape_keys": shape_keys_job,
+    "info": info_job,
+}
