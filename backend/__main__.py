@@ -126,6 +126,7 @@ def _training_commands(
     publish.add_argument("--out", type=Path, required=True, metavar="DIR")
     evaluate = command("evaluate", "measure a model on faces it has never seen")
     evaluate.add_argument("--weights", type=Path)
+    evaluate.add_argument("--card", action="store_true", help="write the figures to its card")
     evaluate.add_argument("--faces", type=int, default=4)
     evaluate.add_argument("--seed", type=int, default=1_000_003, help="of the held-out faces")
 

@@ -32,7 +32,7 @@ from .face.shapes import LEVEL_OF_TOPOLOGY, build_mesh, shape_keys
 from .learn.dataset import ScanCache, prepare
 from .learn.evaluate import evaluate
 from .learn.ict import load_ict
-from .learn.publish import publish
+from .learn.publish import publish, training_summary
 from .learn.train import Trainer, load_config
 from .mesh import FORMATS, Mesh, load_scan, save_mesh
 from .model.imface import UNIT_MM, FieldValues, query_gradient
@@ -232,15 +232,23 @@ def _publish(options: Options) -> Answer:
     path = options.out / BUNDLED.name
     save_face_model(model, path, half=True)
     files = {p.name: file_sha256(p) for p in sorted(options.out.glob("*.safetensors"))}
-    card = {"format": 1, "files": files}
-    (options.out / CARD_NAME).write_text(json.dumps(card, indent=1) + "\n")
+    training = training_summary(options.checkpoint)
+    _write_card(options.out / CARD_NAME, {"format": 1, "files": files, "training": training})
     return {"files": files}
+
+
+def _write_card(path: Path, card: Answer) -> None:
+    path.write_text(json.dumps(card, indent=1) + "\n")
 
 
 def _evaluate(options: Options) -> Answer:
     figures = evaluate(_model(options), load_ict(options.data), options.faces, options.seed)
     for name, value in figures.items():
         print(f"{name}: {value:.3f}")
+    if options.card:
+        path = (options.weights or BUNDLED).with_name(CARD_NAME)
+        card = json.loads(path.read_text())
+        _write_card(path, card | {"figures": {"faces": options.faces, **figures}})
     return figures
 
 

@@ -7,6 +7,7 @@ lid margins, the back of the head) follow smoothly. The inverse warp checks the 
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from ..checkpoint import FaceModel, Head
 from ..codes import Codes
 from ..errors import BackendError
 from ..mesh import Mesh, triangulate, vertex_normals
+from ..model.forward_map import HeadTemplate
 from ..model.imface import UNIT_MM, Face, pieces, query_gradient
 from ..scan.watertight import depth_map, visible_from_front
 from .generate import code_tensors, face_of
@@ -98,10 +100,12 @@ def template_mesh(model: FaceModel, codes: Codes) -> TemplateMesh:
     proposal = propose(model, codes)
     candidates = _shown(model, proposal)
     target, kept = _snap(face, proposal, candidates, model.device)
+    kept &= _surrounded(_laplacian(require_head(model).template), candidates, kept)
     rows = candidates[kept]
     fade = np.clip((1 - np.linalg.norm(proposal[rows], axis=1)) / _RIM, 0, 1)
     fade = fade * fade * (3 - 2 * fade)
-    offset = _spread(model, rows, (target[kept] - proposal[rows]) * fade[:, None], len(proposal))
+    pull = (target[kept] - proposal[rows]) * fade[:, None]
+    offset = _spread(_laplacian(require_head(model).template), rows, pull)
     snapped = np.zeros(len(proposal), bool)
     snapped[rows[fade == 1]] = True
     return TemplateMesh(proposal + offset, snapped)
@@ -144,12 +148,19 @@ def _snap(
     ).cpu().numpy()
 
 
-def _spread(model: FaceModel, rows: np.ndarray, offsets: np.ndarray, count: int) -> np.ndarray:
+def _surrounded(laplacian: csr_matrix, rows: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Tell which of the vertices have only neighbours that are kept: the rim of lips, lids and
+    nostrils, where the surface turns away from the viewer, follows rather than leads."""
+    lost = np.ones(laplacian.shape[0])
+    lost[rows[kept]] = 0
+    return (abs(laplacian) @ lost)[rows] == 0
+
+
+def _spread(graph: csr_matrix, rows: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     """Extend offsets (N, 3) of the given vertices smoothly to all (V, 3), fading with distance."""
-    graph = _laplacian(model, count)
-    fixed = np.zeros(count, bool)
+    fixed = np.zeros(graph.shape[0], bool)
     fixed[rows] = True
-    full = np.zeros((count, 3))
+    full = np.zeros((len(fixed), 3))
     full[rows] = offsets
     free = np.flatnonzero(~fixed)
     matrix = graph[free][:, free] + diags(np.full(len(free), 0.02))
@@ -159,9 +170,11 @@ def _spread(model: FaceModel, rows: np.ndarray, offsets: np.ndarray, count: int)
     return full
 
 
-def _laplacian(model: FaceModel, count: int) -> csr_matrix:
-    template = require_head(model).template
+@cache
+def _laplacian(template: HeadTemplate) -> csr_matrix:
+    """Return the graph Laplacian (V, V) of a topology."""
     triangles = triangulate(template.polygons.cpu().numpy())
+    count = len(template.vertices)
     pairs = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
     a, b = np.concatenate([pairs, pairs[:, ::-1]]).T
     adjacency = coo_matrix((np.ones(len(a)), (a, b)), shape=(count, count)).tocsr()

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """From a training checkpoint to the bundled model: priors, named expressions, forward map."""
 
+import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,10 +39,7 @@ def publish(checkpoint: Path, ict: IctFaceKit) -> FaceModel:
     DataError
         If the checkpoint cannot be read.
     """
-    try:
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError) as error:
-        raise DataError(f"The checkpoint {checkpoint} cannot be read. Train first.") from error
+    state = _read(checkpoint)
     data = DatasetConfig(**state["config"]["data"])
     recipes = draw_recipes(data, ict.expression_names, len(ict.identity_modes))
     identity = state["model"].pop("identity_codes.weight")
@@ -57,6 +56,24 @@ def publish(checkpoint: Path, ict: IctFaceKit) -> FaceModel:
         head=Head(_template(ict), _forward_map(ict, recipes, identity, expression, neutral)),
         sha256="",
     )
+
+
+def _read(checkpoint: Path) -> dict[str, Any]:
+    try:
+        state: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise DataError(f"The checkpoint {checkpoint} cannot be read. Train first.") from error
+    return state
+
+
+def training_summary(checkpoint: Path) -> dict[str, Any]:
+    """Return how long a checkpoint was trained, and with what settings, for the model card."""
+    state = _read(checkpoint)
+    return {
+        "steps": state["step"],
+        "minutes": round(state["elapsed"] / 60, 1),
+        "config": state["config"],
+    }
 
 
 def _without_tables(state: dict[str, Tensor], config: dict) -> ImFace:

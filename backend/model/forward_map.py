@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # hashed by identity: what follows from it can be cached
 class HeadTemplate:
     """The fixed topology of a head.
 

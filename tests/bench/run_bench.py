@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Benchmarks: every hot path beside the naive or released procedure, timed in the same run.
+
+`python -m tests.bench.run_bench [NAME ...]`. What is too slow to run to its end is timed over a
+part of its work and scaled up; the line says so.
+"""
+
+from __future__ import annotations
+
+import platform
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from backend.checkpoint import FaceModel, load_face_model
+from backend.codes import Codes
+from backend.face.correspondence import invert_warps, propose, require_head, template_mesh
+from backend.face.extract import ExtractConfig, extract_mesh, face_sdf
+from backend.face.fit import FitConfig, fit_scan
+from backend.face.generate import code_tensors, face_of, generate
+from backend.face.shapes import shape_keys
+from backend.mesh import load_scan
+from backend.model.imface import query_sdf
+from backend.scan.align import find_pose
+from backend.scan.sampling import sample_sdf
+from backend.scan.watertight import front_points, make_watertight
+
+SCAN = Path(__file__).parents[1] / "data" / "scans" / "lee_perry_smith.obj"
+RELEASED_CHUNK = 163_840
+RELEASED_STEPS = 1500
+RELEASED_POINTS = 16_384
+Row = tuple[str, float, float, str]
+
+
+def seconds(work: Callable[[], object], repeats: int = 3) -> float:
+    """Return the best wall time [s] of a few runs."""
+    best = float("inf")
+    for _ in range(repeats):
+        start = time.perf_counter()
+        work()
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def field(model: FaceModel, codes: Codes) -> Row:
+    """The field at many points: a face written once, in cache-sized pieces, beside the released
+    procedure, which runs the hypernetworks for every chunk of 163,840 points."""
+    points = torch.rand(RELEASED_CHUNK, 3) * 1.2 - 0.6
+    face = face_of(model, codes)
+    ours = seconds(lambda: query_sdf(face, points))
+    identity, expression = code_tensors(model, codes)
+
+    def released() -> None:
+        whole = model.imface.face(identity[None], None if expression is None else expression[None])
+        with torch.enable_grad():
+            whole.query(points[None])
+
+    rate = RELEASED_CHUNK / ours / 1000
+    return "field, 163,840 points", ours, seconds(released, 2), f"{rate:.0f} k points/s"
+
+
+def extraction(model: FaceModel, codes: Codes) -> Row:
+    """The mesh at resolution 256, beside evaluating every grid point (timed over 1/64)."""
+    face = face_of(model, codes)
+    counted = 0
+    sdf = face_sdf(face, model.device)
+
+    def counting(points: np.ndarray) -> np.ndarray:
+        nonlocal counted
+        counted += len(points)
+        return sdf(points)
+
+    ours = seconds(lambda: extract_mesh(counting, ExtractConfig(256)), 1)
+    part = torch.rand(256**3 // 64, 3) * 2 - 1
+    dense = 64 * seconds(lambda: [face.query(p[None]) for p in part.split(RELEASED_CHUNK)], 1)
+    share = f"{100 * counted / 256**3:.2f} % of the grid; dense scaled up from 1/64"
+    return "mesh at 256", ours, dense, share
+
+
+def fitting(model: FaceModel, codes: Codes) -> Row:
+    """A fit of the bundled scan from file to codes, beside the released 1,500 Adam steps over
+    16,384 points with normals and eikonal (timed over 2 steps)."""
+    scan = load_scan(SCAN)
+    ours = seconds(lambda: fit_scan(model, scan), 1)
+    step = seconds(lambda: _released_step(model), 2)
+    return "fit of a scan", ours, RELEASED_STEPS * step, "released scaled up from single steps"
+
+
+def _released_step(model: FaceModel) -> None:
+    size = len(model.neutral_expression)
+    codes = (0.01 * torch.randn(2, size)).requires_grad_()
+    points = torch.rand(1, RELEASED_POINTS, 3) - 0.5
+    points.requires_grad_()
+    values = model.imface.face(codes[0][None], codes[1][None]).query(points)
+    slopes: tuple[Tensor, ...] = torch.autograd.grad(
+        values.sdf.sum(), [points, values.neutral_points], create_graph=True
+    )
+    loss = values.sdf.abs().mean() + sum((s.norm(dim=-1) - 1).abs().mean() for s in slopes)
+    loss = loss + functional.cosine_similarity(slopes[0], points, dim=-1).mean()
+    torch.autograd.grad(loss, codes)
+
+
+def samples(model: FaceModel, codes: Codes) -> Row:
+    """Pose, sheet and 350,000 SDF samples of the bundled scan, beside exact triangle searches by
+    trimesh for the free points (timed over 1/50 of them)."""
+    import trimesh
+
+    scan = load_scan(SCAN)
+    reference = propose(model, generate(model, 0, 0.0))[::5]
+    reference = reference[np.linalg.norm(reference, axis=1) < 1]
+
+    def prepare() -> None:
+        pose, _ = find_pose(front_points(scan, 12_000), reference)
+        sample_sdf(make_watertight(scan, pose))
+
+    ours = seconds(prepare, 1)
+    pose, _ = find_pose(front_points(scan, 12_000), reference)
+    sheet = make_watertight(scan, pose)
+    exact = trimesh.Trimesh(sheet.vertices, sheet.polygons, process=False)
+    free = np.random.default_rng(0).uniform(-0.5, 0.5, (115_000 // 50, 3))
+    naive = 50 * seconds(lambda: _brute_force(exact, free), 1)
+    return "samples of a scan", ours, naive, "exact search scaled up from 1/50"
+
+
+def _brute_force(mesh: object, points: np.ndarray) -> None:
+    """Distance to every triangle's centre, then the exact distance to the 64 nearest."""
+    from scipy.spatial.distance import cdist
+    from trimesh.triangles import closest_point
+
+    corners = mesh.triangles  # type: ignore[attr-defined]
+    for rows in np.array_split(points, max(len(points) // 200, 1)):
+        nearest = np.argpartition(cdist(rows, corners.mean(1)), 64, axis=1)[:, :64]
+        closest_point(corners[nearest.ravel()], np.repeat(rows, 64, axis=0))
+
+
+def warps(model: FaceModel, codes: Codes) -> Row:
+    """The face's template vertices carried to the face by the forward map and the field, beside
+    the plain fixed point of the inverse warp from template positions."""
+    template = require_head(model).template
+    end = template.parts["face"][1]
+    targets = template.vertices[:end].cpu().numpy()
+    targets = targets[np.linalg.norm(targets, axis=1) < 0.95]
+    ours = seconds(lambda: template_mesh(model, codes), 2)
+    face = face_of(model, codes)
+    naive = seconds(lambda: invert_warps(face, targets, targets, model.device), 1)
+    return "face on the template", ours, naive, "beside inverting the warps"
+
+
+def expressions(model: FaceModel, codes: Codes) -> Row:
+    """Ten shape keys of the whole head, beside extracting ten surfaces at 128."""
+    names = list(model.expression_names[:10])
+    ours = seconds(lambda: shape_keys(model, codes, names, "head", lambda _, __: None), 1)
+    sdf = face_sdf(face_of(model, codes), model.device)
+    one = seconds(lambda: extract_mesh(sdf, ExtractConfig(128)), 1)
+    return "10 shape keys", ours, 10 * one, "beside 10 surfaces, which share no vertices"
+
+
+BENCHMARKS = {f.__name__: f for f in (field, extraction, samples, fitting, warps, expressions)}
+
+
+def main(names: Sequence[str]) -> int:
+    """Run the named benchmarks, or all."""
+    unknown = [name for name in names if name not in BENCHMARKS]
+    if unknown:
+        print(f"There is no benchmark {unknown[0]}. Choose: {', '.join(BENCHMARKS)}.")
+        return 2
+    model = load_face_model()
+    codes = generate(model, 1, 1.0, {"jawOpen": 0.5})
+    steps = FitConfig().steps
+    print(f"{platform.machine()}, {torch.get_num_threads()} threads, fit of {steps} steps")
+    print(f"{'':24}{'ours':>10}{'naive':>12}{'ratio':>9}")
+    for name in names or BENCHMARKS:
+        title, ours, naive, remark = BENCHMARKS[name](model, codes)
+        print(f"{title:24}{ours:9.2f}s{naive:11.2f}s{naive / ours:8.1f}x  {remark}", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
