@@ -16,6 +16,10 @@ from .mesh_io import FaceMesh
 from .properties import of_object
 from .worker_client import Job
 
+POOR_ABOVE_MM = 1.5  # mean distance from the scan to the fit
+POOR_BELOW_COVERAGE = 0.6  # share of the fit that is near the scan
+POOR_FIT = "poor fit: check that the scan stands upright and faces forward (-Y)"
+
 
 def is_face(obj: bpy.types.Object | None) -> bool:
     """Tell whether the object is a mesh that carries codes."""
@@ -53,12 +57,19 @@ def why_not_face(obj: bpy.types.Object | None) -> str:
     return reason
 
 
+def is_poor_fit(report: Mapping[str, Any]) -> bool:
+    """Tell whether a fitted face is so far from its scan that the scan must stand wrongly."""
+    mean_mm, coverage = report["scan_to_fit_mean_mm"], report["coverage"]
+    return not (mean_mm <= POOR_ABOVE_MM and coverage >= POOR_BELOW_COVERAGE)  # nor is NaN good
+
+
 def report_line(report: Mapping[str, Any]) -> str:
-    """Return in one line how well a fitted face matches its scan."""
-    return (
-        f"Chamfer {report['chamfer_mm']:.2f} mm, 95% of the scan within "
-        f"{report['scan_to_fit_p95_mm']:.2f} mm, coverage {report['coverage']:.0%}"
+    """Return in one line how well a fitted face matches its scan, and what to do if it does not."""
+    line = (
+        f"{report['scan_to_fit_mean_mm']:.2f} mm mean, 95 % within "
+        f"{report['scan_to_fit_p95_mm']:.1f} mm, coverage {100 * report['coverage']:.0f} %"
     )
+    return f"{line}; {POOR_FIT}" if is_poor_fit(report) else line
 
 
 def find(session_uid: int) -> bpy.types.Object:

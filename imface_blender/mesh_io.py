@@ -16,6 +16,7 @@ import numpy as np
 from mathutils import Matrix
 
 from .errors import UserError
+from .materials import material_for
 from .wire import Arrays
 
 MM_PER_METRE = 1000.0
@@ -178,7 +179,7 @@ class FaceMesh:
         mesh.polygons.foreach_set("loop_start", self.starts)
         mesh.polygons.foreach_set("use_smooth", np.ones(len(self.starts), dtype=bool))
         for material in self.materials:
-            mesh.materials.append(_material(f"ImFace {material}"))
+            mesh.materials.append(material_for(material))
         if self.material_index is not None:
             mesh.polygons.foreach_set("material_index", self.material_index)
         if self.corner_uv is not None:
@@ -191,8 +192,3 @@ class FaceMesh:
 
 def _in_range(index: np.ndarray, count: int, limit: int) -> bool:
     return index.shape == (count,) and bool(index.min() >= 0) and bool(index.max() < limit)
-
-
-def _material(name: str) -> bpy.types.Material:
-    """The material of that name: a user's changes to it serve all faces."""
-    return bpy.data.materials.get(name) or bpy.data.materials.new(name)

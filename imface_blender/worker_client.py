@@ -239,7 +239,7 @@ class Job:
     def __init__(self, client: WorkerClient, job_id: int, request: bytes) -> None:
         self.state: State = "running"
         self.fraction = 0.0
-        self.message = "Starting the worker"
+        self.message = "Starting" if client.hello else "Starting the worker"
         self.values: dict[str, Any] = {}
         self.arrays: wire.Arrays = {}
         self.error = ""

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Reads the checkpoint layout of the paper's released code into our model."""
 
-import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,7 +41,7 @@ def load_released_checkpoint(folder: Path) -> ImFace:
         raise WeightsError(f"{path} is missing. Choose the folder that contains pth/envs_last.pth.")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+    except Exception as error:  # the unpickler raises whatever a foreign file's bytes led it to
         raise WeightsError(
             f"{path} is not a checkpoint of plain tensors, and code in it is never run. "
             "Save it again with torch.save and tensors only."
@@ -55,7 +54,7 @@ def load_released_checkpoint(folder: Path) -> ImFace:
     try:
         model = ImFace(_config(released))
         model.load_state_dict({_rename(k): v for k, v in released.items() if not _UNUSED.match(k)})
-    except (KeyError, IndexError, RuntimeError, ValueError) as error:
+    except (LookupError, RuntimeError, TypeError, ValueError, AttributeError) as error:
         raise WeightsError(
             f"{path} has another layout than the released ImFace code (branch main). "
             "Choose a checkpoint of that branch."
@@ -75,7 +74,7 @@ def _config(released: Mapping[str, Tensor]) -> ModelConfig:
     hyper = "mini_nets.mini_hypernet.nets.0.net.{}.0.weight"
     layers = _count(released, "deform_net." + mini)
     channels = released["deform_net." + mini.format(layers - 1)].shape[0] // len(ANCHOR_LANDMARKS)
-    warp = next(name for name, width in WARP_CHANNELS.items() if width == channels)
+    warp = {width: name for name, width in WARP_CHANNELS.items()}[channels]
     return ModelConfig(
         identity_dim=released["id_embedding.weight"].shape[1],
         expression_dim=released["exp_embedding.weight"].shape[1],

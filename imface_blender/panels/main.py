@@ -2,12 +2,14 @@
 """The panel's head: the worker, what it does now, and what went wrong last."""
 
 import textwrap
+from typing import Literal
 
 import bpy
 
 from ..jobs import status, worker_line
 
 COLUMNS = 38  # of text in a sidebar of usual width: labels do not wrap by themselves
+Icon = Literal["NONE", "ERROR"]
 
 
 class IMFACE_PT_main(bpy.types.Panel):
@@ -29,11 +31,12 @@ class IMFACE_PT_main(bpy.types.Panel):
             _draw_error(self.layout)
 
 
-def draw_text(layout: bpy.types.UILayout, text: str) -> None:
-    """Draw a sentence on as many lines as it needs."""
+def draw_text(layout: bpy.types.UILayout, text: str, icon: Icon = "NONE") -> None:
+    """Draw a sentence on as many lines as it needs, the icon before the first."""
     column = layout.column(align=True)
     for line in textwrap.wrap(text, COLUMNS):
-        column.label(text=line)
+        column.label(text=line, icon=icon)
+        icon = "NONE"
 
 
 def _draw_job(layout: bpy.types.UILayout) -> None:

@@ -11,7 +11,7 @@ import bpy
 
 from .. import faces
 from ..properties import of_object, of_scene
-from .main import draw_text
+from .main import Icon, draw_text
 
 POSES = {
     "Neutral": "",
@@ -47,8 +47,10 @@ class IMFACE_PT_fit_scan(_Section):
         """Draw the mesh, the button, and how well the active face matches its scan."""
         _draw_choices(self.layout, context, "topology", "resolution")
         _draw_button(self.layout, context, "imface.fit_scan")
-        if faces.is_face(context.object) and (report := of_object(context.object).report):
-            draw_text(self.layout, faces.report_line(json.loads(report)))
+        if faces.is_face(context.object) and (text := of_object(context.object).report):
+            report = json.loads(text)
+            sign: Icon = "ERROR" if faces.is_poor_fit(report) else "NONE"
+            draw_text(self.layout, faces.report_line(report), sign)
 
 
 class IMFACE_PT_blend(_Section):

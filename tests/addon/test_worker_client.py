@@ -103,9 +103,13 @@ def test_large_arrays_do_not_block_either_end(make_client: MakeClient) -> None:
 
 def test_one_worker_serves_many_jobs(make_client: MakeClient) -> None:
     client = make_client("echo")
-    _run(client)
+    assert client.submit("any", {}).message == "Starting the worker"
+    client._job.wait()
     pid = client.hello["pid"]
-    assert _run(client).state == "done"
+    job = client.submit("any", {})
+    assert job.message == "Starting"  # and not the worker, which runs already
+    job.wait()
+    assert job.state == "done"
     assert client.hello["pid"] == pid
 
 

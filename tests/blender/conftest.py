@@ -22,10 +22,6 @@ from imface_blender import jobs  # noqa: E402
 FAKE_WORKER = Path(__file__).parent / "fake_worker"
 
 
-def pytest_configure(config):
-    config.addinivalue_line("markers", "real_worker: needs PyTorch and the bundled weights")
-
-
 @pytest.fixture(scope="session", autouse=True)
 def addon():
     """Register the add-on; an operator left registered would crash Blender 4.2 at exit."""

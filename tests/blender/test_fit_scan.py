@@ -40,8 +40,19 @@ def test_the_report_is_kept_and_can_be_read_in_one_line(make_mesh):
     bpy.ops.imface.fit_scan()
     face = bpy.context.object
     assert json.loads(face.imface.report)["chamfer_mm"] == 0.5
-    expected = "Chamfer 0.50 mm, 95% of the scan within 1.25 mm, coverage 90%"
+    expected = "0.60 mm mean, 95 % within 1.2 mm, coverage 90 %"
     assert faces.report_line(json.loads(face.imface.report)) == expected
+
+
+@pytest.mark.parametrize(
+    ("mean_mm", "coverage", "poor"),
+    [(0.6, 0.9, False), (1.5, 0.6, False), (1.51, 0.9, True), (0.6, 0.59, True), (np.nan, 1, True)],
+)
+def test_a_poor_fit_is_named_and_says_what_to_check(mean_mm, coverage, poor):
+    figures = {"scan_to_fit_mean_mm": mean_mm, "scan_to_fit_p95_mm": 4, "coverage": coverage}
+    assert faces.is_poor_fit(figures) == poor
+    advice = "; poor fit: check that the scan stands upright and faces forward (-Y)"
+    assert faces.report_line(figures).endswith(advice) == poor
 
 
 def test_one_undo_step(make_mesh):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The panels: what they say and what their buttons do, drawn to a layout that writes it down."""
 
+import json
 from types import SimpleNamespace
 
 import bpy
@@ -15,6 +16,7 @@ class Layout:
 
     def __init__(self):
         self.drawn = []
+        self.icons = []
         self.buttons = {}
 
     def row(self, align=False):
@@ -24,6 +26,7 @@ class Layout:
 
     def label(self, text="", icon="NONE"):
         self.drawn.append(text)
+        self.icons.append(icon)
 
     def progress(self, text="", factor=0.0):
         self.drawn.append(f"{text} {factor:.0%}")
@@ -97,7 +100,21 @@ def test_poses_to_keyframe():
 def test_a_fit_s_report_is_shown(make_mesh):
     make_mesh()
     bpy.ops.imface.fit_scan()
-    assert any("Chamfer 0.50 mm" in text for text in draw(sections.IMFACE_PT_fit_scan).drawn)
+    layout = draw(sections.IMFACE_PT_fit_scan)
+    assert layout.drawn[-2:] == ["0.60 mm mean, 95 % within 1.2 mm,", "coverage 90 %"]
+    assert layout.icons == ["NONE", "NONE"]
+
+
+def test_a_poor_fit_is_said_with_a_sign(make_mesh):
+    make_mesh()
+    bpy.ops.imface.fit_scan()
+    settings = bpy.context.object.imface
+    settings.report = json.dumps(json.loads(settings.report) | {"scan_to_fit_mean_mm": 1.6})
+    layout = draw(sections.IMFACE_PT_fit_scan)
+    text = " ".join(layout.drawn)
+    assert "poor fit: check that the scan stands upright and faces forward (-Y)" in text
+    assert layout.icons[0] == "ERROR"
+    assert set(layout.icons[1:]) == {"NONE"}
 
 
 def test_the_head_shows_the_worker_the_job_and_the_error():

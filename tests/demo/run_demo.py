@@ -86,7 +86,6 @@ def import_scan(path: Path) -> bpy.types.Object:
     scan = bpy.context.object
     if scan.name != path.stem:
         raise RuntimeError(f"{path} holds no mesh. Restore the file from the repository.")
-    scan.data.materials.clear()  # so that it is shown in the same clay as the faces
     return scan
 
 
@@ -96,6 +95,8 @@ def fit(scan: bpy.types.Object) -> bpy.types.Object:
         select(scan)
         call(bpy.ops.imface.fit_scan)
     face = bpy.context.object
+    scan.data.materials.clear()
+    scan.data.materials.append(face.data.materials[0])  # skin for both, so that shapes compare
     report = json.loads(face.imface.report)
     print(
         f"   Chamfer distance {report['chamfer_mm']:.2f} mm, scan to fit: "
@@ -132,7 +133,6 @@ def portraits(
 ) -> list[list[Picture]]:
     """Render the pictures of the contact sheet: four people, three frames of the animation."""
     lights = studio.Studio()
-    studio.dress([generated, scan, fitted, blended])
 
     def shoot(subject: bpy.types.Object, caption: str, in_row: int) -> Picture:
         path = folder / f"{caption}.png"

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A portrait studio: clay skin, three lights, an 80 mm lens, Cycles on the CPU, a contact sheet."""
+"""A portrait studio: three lights, an 80 mm lens, Cycles on the CPU, a contact sheet."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import bpy
 from mathutils import Matrix, Vector
@@ -31,37 +30,6 @@ LIGHTS: dict[str, tuple[Colour, float, float, Colour]] = {
 }
 AMBIENT: Colour = (0.06, 0.064, 0.07)
 
-
-class Look(NamedTuple):
-    """What a material looks like."""
-
-    colour: Colour
-    roughness: float
-    subsurface: float = 0.1
-    alpha: float = 1.0
-
-
-CLAY = Look((0.57, 0.315, 0.23), 0.5)
-MOUTH = Look((0.40, 0.12, 0.11), 0.35)
-HIDDEN = Look((1.0, 1.0, 1.0), 0.0, subsurface=0.0, alpha=0.0)  # cards without their textures
-LOOKS = {
-    "ImFace Skin": CLAY,
-    "ImFace Mouth": MOUTH,
-    "ImFace Teeth": Look((0.70, 0.66, 0.58), 0.25),
-    "ImFace Eyes": Look((0.55, 0.50, 0.46), 0.08, subsurface=0.0),
-    "ImFace Eye Sockets": MOUTH,
-    "ImFace Eye Fluid": HIDDEN,
-    "ImFace Lashes": HIDDEN,
-}
-# Distance from the pupil in an eyeball's UV square, and the colour there.
-IRIS: tuple[tuple[float, Colour], ...] = (
-    (0.050, (0.004, 0.004, 0.004)),
-    (0.062, (0.13, 0.07, 0.035)),
-    (0.115, (0.22, 0.12, 0.06)),
-    (0.142, (0.03, 0.018, 0.012)),
-    (0.158, LOOKS["ImFace Eyes"].colour),
-)
-
 MARGIN_PX = 12
 CAPTION_PX = 44
 WALL = (51, 54, 59)  # sRGB, behind the head
@@ -81,7 +49,8 @@ class Studio:
         self.camera = self._camera()
         scene.camera = self.camera
         scene.world = bpy.data.worlds.new("Studio")
-        _node(scene.world, "Background").inputs["Color"].default_value = (*AMBIENT, 1.0)
+        background = scene.world.node_tree.nodes["Background"]
+        background.inputs["Color"].default_value = (*AMBIENT, 1.0)
         _use_cycles(scene)
 
     def _light(self, name: str) -> bpy.types.Object:
@@ -147,53 +116,6 @@ def _use_cycles(scene: bpy.types.Scene) -> None:
     scene.render.film_transparent = True
     scene.render.image_settings.file_format = "PNG"
     scene.render.image_settings.color_mode = "RGBA"
-
-
-def dress(objects: Sequence[bpy.types.Object]) -> None:
-    """Colour the add-on's materials by their names, and show what has none in clay."""
-    clay = bpy.data.materials.new("Clay")
-    for obj in objects:
-        if not obj.data.materials:
-            obj.data.materials.append(clay)
-    for material in {material for obj in objects for material in obj.data.materials}:
-        _paint(material, LOOKS.get(material.name, CLAY))
-        if material.name == "ImFace Eyes":
-            _paint_iris(material)
-
-
-def _node(owner: bpy.types.Material | bpy.types.World, name: str) -> bpy.types.Node:
-    return owner.node_tree.nodes[name]
-
-
-def _paint(material: bpy.types.Material, look: Look) -> None:
-    inputs = _node(material, "Principled BSDF").inputs
-    inputs["Base Color"].default_value = (*look.colour, 1.0)
-    inputs["Roughness"].default_value = look.roughness
-    inputs["Alpha"].default_value = look.alpha
-    inputs["Subsurface Weight"].default_value = look.subsurface
-    inputs["Subsurface Scale"].default_value = 0.004  # [m]
-    inputs["Subsurface Radius"].default_value = (1.0, 0.4, 0.25)
-
-
-def _paint_iris(material: bpy.types.Material) -> None:
-    """Draw pupil and iris around the middle of the eyeball's UV square."""
-    nodes, link = material.node_tree.nodes, material.node_tree.links.new
-    uv = nodes.new("ShaderNodeUVMap")
-    square = nodes.new("ShaderNodeVectorMath")
-    square.operation = "FRACTION"  # any tile of the UV space serves
-    distance = nodes.new("ShaderNodeVectorMath")
-    distance.operation = "DISTANCE"
-    distance.inputs[1].default_value = (0.5, 0.5, 0.0)
-    ramp = nodes.new("ShaderNodeValToRGB")
-    stops = ramp.color_ramp.elements
-    while len(stops) < len(IRIS):
-        stops.new(1.0)
-    for stop, (position, colour) in zip(stops, IRIS, strict=True):
-        stop.position, stop.color = position, (*colour, 1.0)
-    link(uv.outputs["UV"], square.inputs[0])
-    link(square.outputs["Vector"], distance.inputs[0])
-    link(distance.outputs["Value"], ramp.inputs["Fac"])
-    link(ramp.outputs["Color"], _node(material, "Principled BSDF").inputs["Base Color"])
 
 
 def width_in_row(row: int, pictures: int) -> int:

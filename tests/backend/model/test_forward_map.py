@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The forward map's parts: least squares, principal directions, and their sum."""
+
+import torch
+
+from backend.model.forward_map import ForwardMap, principal_basis, ridge
+
+
+def test_ridge_without_strength_is_least_squares() -> None:
+    torch.manual_seed(0)
+    inputs, wanted = torch.randn(20, 4), torch.randn(4, 3)
+    torch.testing.assert_close(ridge(inputs, inputs @ wanted, 0.0), wanted, rtol=0, atol=1e-5)
+
+
+def test_ridge_shrinks_as_its_formula_says() -> None:
+    inputs = torch.tensor([[1.0], [2.0], [2.0]])  # X'X = 9
+    torch.testing.assert_close(ridge(inputs, 3 * inputs, 0.5), torch.tensor([[3 / 1.5]]))
+
+
+def test_principal_directions_are_orthonormal_and_ordered() -> None:
+    torch.manual_seed(0)
+    true = torch.linalg.qr(torch.randn(12, 3)).Q.T
+    offsets = ((torch.randn(30, 3) * torch.tensor([1.0, 9, 3])) @ true).unflatten(1, (4, 3))
+    basis = principal_basis(offsets, 5)
+    assert basis.shape == (3, 4, 3)  # no more than there are
+    flat = basis.flatten(1)
+    torch.testing.assert_close(flat @ flat.T, torch.eye(3), rtol=0, atol=1e-5)
+    rebuilt = offsets.flatten(1) @ flat.T @ flat
+    torch.testing.assert_close(rebuilt, offsets.flatten(1), rtol=0, atol=1e-4)
+    assert (flat @ true.T).abs().argmax(1).tolist() == [1, 2, 0]
+
+
+def test_codes_move_vertices_along_the_bases() -> None:
+    mean = torch.tensor([[0.0, 0, 0], [1, 0, 0]])
+    up = torch.tensor([[[0.0, 1, 0], [0, 1, 0]]]).half()
+    out = torch.tensor([[[0.0, 0, 1], [0, 0, 0]]]).half()
+    forward = ForwardMap(
+        identity_mean=torch.tensor([0.5, 0.5]),
+        neutral_expression=torch.tensor([1.0]),
+        identity_linear=torch.tensor([[2.0], [0.0]]),
+        expression_linear=torch.tensor([[4.0]]),
+        identity_basis=up,
+        expression_basis=out,
+        mean=mean,
+    )
+    assert torch.equal(forward(torch.tensor([0.5, 0.5]), None), mean)
+    raised = forward(torch.tensor([1.0, 9.0]), None)
+    assert torch.equal(raised, torch.tensor([[0.0, 1, 0], [1, 1, 0]]))
+    expressed = forward(torch.tensor([1.0, 9.0]), torch.tensor([1.25]))
+    assert torch.equal(expressed, torch.tensor([[0.0, 1, 1], [1, 1, 0]]))
+    assert torch.equal(forward(torch.tensor([1.0, 9.0]), torch.tensor([1.0])), raised)

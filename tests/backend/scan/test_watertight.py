@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One closed sheet of what the front sees: hidden layers go, holes close, the ball cuts."""
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from backend.errors import ScanError
+from backend.mesh import Mesh, triangle_normals
+from backend.scan.align import IDENTITY, Similarity
+from backend.scan.watertight import (
+    PIXEL,
+    depth_map,
+    front_points,
+    make_watertight,
+    visible_from_front,
+)
+
+SAMPLES = 40_000
+
+
+def _plane(half: float, z: float, cells: int = 30) -> Mesh:
+    """Return a square grid of side 2 half at height z that faces +z."""
+    side = np.linspace(-half, half, cells + 1)
+    x, y = np.meshgrid(side, side)
+    vertices = np.stack([x.ravel(), y.ravel(), np.full(x.size, z)], axis=1)
+    first = (np.arange(cells)[:, None] * (cells + 1) + np.arange(cells)).ravel()
+    a, b, c, d = first, first + 1, first + cells + 2, first + cells + 1
+    return Mesh(vertices, np.concatenate([np.stack([a, b, c], 1), np.stack([a, c, d], 1)]))
+
+
+def _joined(a: Mesh, b: Mesh) -> Mesh:
+    return Mesh(
+        np.concatenate([a.vertices, b.vertices]),
+        np.concatenate([a.polygons, b.polygons + len(a.vertices)]),
+    )
+
+
+def _without(mesh: Mesh, drop: np.ndarray) -> Mesh:
+    return Mesh(mesh.vertices, mesh.polygons[~drop])
+
+
+def _centers(mesh: Mesh) -> np.ndarray:
+    return mesh.vertices[mesh.polygons].mean(1)
+
+
+def _is_a_disk(mesh: Mesh) -> bool:
+    """Tell whether a mesh is one piece without holes: V - E + F = 1, every edge in 1 or 2 faces."""
+    edges = np.sort(mesh.polygons[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
+    unique, count = np.unique(edges, axis=0, return_counts=True)
+    euler = len(np.unique(mesh.polygons)) - len(unique) + len(mesh.polygons)
+    return bool(count.max() <= 2 and euler == 1)
+
+
+@pytest.fixture(scope="module")
+def half(sphere: Mesh) -> Mesh:
+    """Return the front half of a sphere of radius 0.6."""
+    return _without(sphere, _centers(sphere)[:, 2] < 0)
+
+
+@pytest.fixture(scope="module")
+def sheet(half: Mesh) -> Mesh:
+    """Return its sheet."""
+    return make_watertight(half, IDENTITY, samples=SAMPLES)
+
+
+def test_the_sheet_is_the_surface_it_came_from(sheet: Mesh) -> None:
+    np.testing.assert_allclose(np.linalg.norm(sheet.vertices, axis=1), 0.6, atol=2e-4)
+    assert _is_a_disk(sheet)
+    normals, areas = triangle_normals(sheet.vertices, sheet.polygons)
+    assert normals[:, 2].min() >= 0
+    assert areas.sum() == pytest.approx(2 * np.pi * 0.6**2, rel=0.1)
+
+
+def test_the_sheet_is_evenly_fine(sheet: Mesh) -> None:
+    corners = sheet.vertices[sheet.polygons]
+    edges = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2)
+    steep = corners.mean(1)[:, 2] < 0.3
+    assert edges[~steep].max() < 0.06
+    assert np.median(edges[~steep]) == pytest.approx(0.014, abs=0.005)
+
+
+def test_the_pose_takes_the_scan_into_model_space(half: Mesh, sheet: Mesh) -> None:
+    rotation = Rotation.from_rotvec([0.4, 0.2, -0.1]).as_matrix()
+    pose = Similarity(0.01, rotation, np.array([0.3, 0.2, -0.1]))
+    scan = Mesh(pose.inverse().apply(half.vertices), half.polygons)
+    posed = make_watertight(scan, pose, samples=SAMPLES)
+    np.testing.assert_allclose(posed.vertices, sheet.vertices, atol=1e-9)
+
+
+def test_a_hidden_inner_layer_is_removed(sphere: Mesh) -> None:
+    inner = Mesh(0.8 * sphere.vertices, sphere.polygons)
+    sheet = make_watertight(_joined(inner, sphere), IDENTITY, samples=SAMPLES)
+    front = np.linalg.norm(sheet.vertices[:, :2], axis=1) < 0.55
+    np.testing.assert_allclose(np.linalg.norm(sheet.vertices[front], axis=1), 0.6, atol=2e-4)
+    assert sheet.vertices[:, 2].min() > -0.1  # nor does the back of the sphere remain
+
+
+def test_a_hole_is_closed(half: Mesh) -> None:
+    """A mouth: what is missing inside the outline is bridged."""
+    x, y, _ = _centers(half).T
+    mouth = (np.abs(x) < 0.15) & (np.abs(y + 0.2) < 0.04)
+    sheet = make_watertight(_without(half, mouth), IDENTITY, samples=SAMPLES)
+    assert _is_a_disk(sheet)
+    at_mouth = _centers(sheet)[np.linalg.norm(_centers(sheet)[:, :2] - [0, -0.2], axis=1) < 0.03]
+    assert len(at_mouth) > 0
+    chord = np.sqrt(0.6**2 - 0.16**2)  # the bridge hangs between the lips, at y = -0.16 and -0.24
+    assert at_mouth[:, 2].min() > np.sqrt(0.6**2 - 0.24**2) - 0.01
+    assert at_mouth[:, 2].max() < chord + 0.01
+
+
+def test_a_notch_of_the_outline_stays_open(half: Mesh) -> None:
+    x, y, _ = _centers(half).T
+    notch = (np.abs(x) < 0.15) & (y < -0.1)
+    sheet = make_watertight(_without(half, notch), IDENTITY, samples=SAMPLES)
+    assert _is_a_disk(sheet)
+    x, y, _ = _centers(sheet).T
+    assert not ((np.abs(x) < 0.1) & (y < -0.25)).any()
+
+
+def test_the_ball_cuts_the_scan() -> None:
+    sheet = make_watertight(_plane(3.0, 0.2), IDENTITY, samples=400_000)
+    radius = np.linalg.norm(sheet.vertices, axis=1)
+    assert radius.max() <= 1
+    border = np.linalg.norm(sheet.vertices[:, :2], axis=1).max()
+    assert border == pytest.approx(np.sqrt(1 - 0.2**2), abs=0.02)
+    np.testing.assert_allclose(sheet.vertices[:, 2], 0.2)
+
+
+def test_a_scan_elsewhere_is_refused() -> None:
+    with pytest.raises(ScanError, match="No part of the scan lies where the face should be"):
+        make_watertight(_plane(0.5, 7.0), IDENTITY)
+    with pytest.raises(ScanError, match="Hardly any of the scan is visible from the front"):
+        make_watertight(_plane(0.02, 0.0), IDENTITY)
+
+
+def test_depth_of_a_plane_and_of_what_stands_before_it() -> None:
+    depth = depth_map(*_as_arrays(_joined(_plane(0.5, 0.25), _plane(0.1, 0.6))))
+    assert depth.shape == (400, 400)
+    centers = (np.arange(400) + 0.5) * PIXEL - 1
+    x, y = np.meshgrid(centers, centers)
+    wanted = np.where(np.maximum(abs(x), abs(y)) < 0.5, 0.25, -np.inf)
+    wanted = np.where(np.maximum(abs(x), abs(y)) < 0.1, 0.6, wanted)
+    np.testing.assert_allclose(depth, wanted)
+
+
+def test_depth_between_vertices_is_linear() -> None:
+    vertices = np.array([[-0.9, -0.9, 0.0], [0.9, -0.9, 0.9], [-0.9, 0.9, 0.0]])
+    depth = depth_map(vertices, np.array([[0, 1, 2]]))
+    assert depth[100, 200] == pytest.approx((0.0025 + 0.9) / 2)  # row is y, column is x
+    assert depth[300, 300] == -np.inf
+
+
+def _as_arrays(mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:
+    return mesh.vertices, mesh.polygons
+
+
+@pytest.mark.parametrize("tilt", [0, 45, 75])
+def test_all_of_a_plane_is_visible_and_nothing_behind_it(tilt: float) -> None:
+    turn = Rotation.from_euler("y", tilt, degrees=True).as_matrix()
+    front = Mesh(_plane(0.5, 0.0).vertices @ turn.T, _plane(0.5, 0.0).polygons)
+    rng = np.random.default_rng(0)
+    flat = np.concatenate([rng.uniform(-0.49, 0.49, (2000, 2)), np.zeros((2000, 1))], axis=1)
+    points, normals = flat @ turn.T, np.tile(turn[:, 2], (2000, 1))
+    depth = depth_map(*_as_arrays(front))
+    assert visible_from_front(points, normals, depth).all()
+    behind = points - [0, 0, 0.1]
+    assert not visible_from_front(behind, normals, depth).any()
+    assert visible_from_front(points + [0, 0, 0.1], normals, depth).all()
+
+
+def test_front_points_are_those_of_the_front(sphere: Mesh) -> None:
+    moved = Mesh(1000 * (sphere.vertices + [5, 6, 7]), sphere.polygons)
+    points = front_points(moved, 2000) / 1000 - [5, 6, 7]
+    assert 1800 < len(points) < 4100
+    np.testing.assert_allclose(np.linalg.norm(points, axis=1), 0.6, atol=2e-4)
+    assert points[:, 2].min() > -0.1
