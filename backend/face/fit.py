@@ -147,7 +147,6 @@ def fit_samples(
         The samples' space -> model space.
     """
     rng = np.random.default_rng(config.seed)
-    points, normals = samples.points[: samples.surface], samples.gradients[: samples.surface]
     pose = _Pose(*(t.to(model.device).requires_grad_() for t in _Pose().parameters()))
     whitened = torch.zeros(2, len(model.neutral_expression), device=model.device)
     whitened.requires_grad_()
@@ -159,28 +158,42 @@ def fit_samples(
     )
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.steps)
     for step in range(config.steps):
-        rows = rng.integers(0, len(points), config.points)
-        offset = rng.normal(0, config.offset_mm / UNIT_MM, config.points)
-        offset[::2] = 0
-        moved = torch.from_numpy(points[rows] + offset[:, None] * normals[rows]).float()
-        wanted = torch.from_numpy(offset).float().to(model.device)
         optimizer.zero_grad()
-        identity, expression = _codes(model, whitened)
-        face = model.imface.face(identity[None], expression[None])
-        at = pose.apply(moved.to(model.device))
-        residual = (face.query(at[None]).sdf[0] - wanted * pose.log_scale.exp()) * UNIT_MM
+        points, wanted = _draw(samples, config, rng, model.device)
+        residual = _residual(model, whitened, pose, points, wanted)
         data = _robust(residual, config.robust_mm).mean()
         (data + config.prior * whitened.square().sum()).backward()
         optimizer.step()
         schedule.step()
         if step % 10 == 9:
-            report(
-                (step + 1) / config.steps,
-                f"Fitting: {float(residual.detach().abs().median()):.2f} mm",
-            )
+            median = float(residual.detach().abs().median())
+            report((step + 1) / config.steps, f"Fitting: {median:.2f} mm")
     identity, expression = _codes(model, whitened.detach())
     codes = Codes(identity.cpu().numpy(), expression.cpu().numpy(), model.hash_prefix)
     return codes, pose.similarity()
+
+
+def _draw(
+    samples: SdfSamples, config: FitConfig, rng: np.random.Generator, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Draw surface points (N, 3), every second moved along its normal, and their distance (N,)."""
+    rows = rng.integers(0, samples.surface, config.points)
+    distance = rng.normal(0, config.offset_mm / UNIT_MM, config.points)
+    distance[::2] = 0
+    points = samples.points[rows] + distance[:, None] * samples.gradients[rows]
+    return torch.from_numpy(points).float().to(device), torch.from_numpy(distance).float().to(
+        device
+    )
+
+
+def _residual(
+    model: FaceModel, whitened: Tensor, pose: _Pose, points: Tensor, wanted: Tensor
+) -> Tensor:
+    """Return the signed distances' errors (N,) [mm] for the codes and the pose."""
+    identity, expression = _codes(model, whitened)
+    face = model.imface.face(identity[None], expression[None])
+    sdf = face.query(pose.apply(points)[None]).sdf[0]
+    return (sdf - wanted * pose.log_scale.exp()) * UNIT_MM
 
 
 def _codes(model: FaceModel, whitened: Tensor) -> tuple[Tensor, Tensor]:

@@ -3,8 +3,9 @@
 
 import numpy as np
 import pytest
+import trimesh
 
-from backend.mesh import Mesh
+from backend.mesh import Mesh, sample_surface, triangle_normals
 from backend.scan.align import IDENTITY
 from backend.scan.sampling import NearestTriangle, SheetDistance, sample_sdf, uniform_in_ball
 from backend.scan.watertight import make_watertight
@@ -31,12 +32,14 @@ def test_the_cap_gives_its_radius(sheet: Mesh) -> None:
     points = _cone(3000, 0.35, 0.95)
     sdf, gradients = SheetDistance(sheet)(points)
     radius = np.linalg.norm(points, axis=1)
-    np.testing.assert_allclose(sdf, radius - RADIUS, atol=5e-4)
-    away = np.abs(radius - RADIUS) > 0.01
+    error = np.abs(sdf - (radius - RADIUS))
+    assert error.max() < 2e-3
+    assert np.percentile(error, 99) < 5e-4
+    away = np.abs(radius - RADIUS) > 0.03
     np.testing.assert_allclose(np.linalg.norm(gradients, axis=1), 1, atol=1e-6)
-    outward = points / radius[:, None]
-    assert (gradients * outward).sum(1)[away].min() > np.cos(np.radians(4))
-    assert (gradients * outward).sum(1).min() > np.cos(np.radians(15))
+    off = np.degrees(np.arccos(np.clip((gradients * points).sum(1) / radius, -1, 1)))
+    assert off[away].max() < 15
+    assert np.percentile(off[away], 99) < 3
 
 
 def test_far_points_know_their_side(sheet: Mesh) -> None:
@@ -48,11 +51,28 @@ def test_far_points_know_their_side(sheet: Mesh) -> None:
 
 
 def test_on_the_sheet_the_gradient_is_the_normal(sheet: Mesh) -> None:
-    centers = sheet.vertices[sheet.polygons].mean(1)
-    centers = centers[centers[:, 2] > 0.42]
-    sdf, gradients = SheetDistance(sheet)(centers)
-    np.testing.assert_allclose(sdf, 0, atol=2e-5)
-    assert (gradients * centers).sum(1).min() > 0.97 * RADIUS
+    corners = sheet.vertices[sheet.polygons]
+    sdf, gradients = SheetDistance(sheet)(corners.mean(1))
+    assert np.abs(sdf).mean() < 1e-3
+    on = (np.abs(sdf) < 1e-9) & (corners[:, :, 2].min(1) > 0.42)
+    normals, _ = triangle_normals(sheet.vertices, sheet.polygons)
+    np.testing.assert_allclose(gradients[on], normals[on])
+
+
+def test_the_nearest_triangle_is_nearly_that_of_a_full_search(sheet: Mesh) -> None:
+    """It looks only at the triangles of the nearest samples: by area, few are missed."""
+    rng = np.random.default_rng(1)
+    points, face, _ = sample_surface(sheet.vertices, sheet.polygons, 1000, rng)
+    normals, _ = triangle_normals(sheet.vertices, sheet.polygons)
+    points += normals[face] * rng.normal(0, 0.02, (1000, 1))
+    _, closest, distance = NearestTriangle(sheet)(points)
+    np.testing.assert_allclose(np.linalg.norm(points - closest, axis=1), distance)
+    whole = trimesh.Trimesh(sheet.vertices, sheet.polygons, process=False)
+    _, exact, _ = trimesh.proximity.closest_point(whole, points)
+    excess = distance - exact
+    assert excess.min() > -1e-5
+    assert excess.mean() < 2e-4
+    assert np.percentile(excess, 99) < 3e-3
 
 
 def test_samples_are_what_they_say(sheet: Mesh) -> None:
@@ -69,7 +89,8 @@ def test_samples_are_what_they_say(sheet: Mesh) -> None:
     in_cap = samples.points[3000:][_in_cone(samples.points[3000:])]
     wanted = np.linalg.norm(in_cap, axis=1) - RADIUS
     got = samples.sdf[3000:][_in_cone(samples.points[3000:])]
-    np.testing.assert_allclose(got, wanted, atol=1e-3)
+    np.testing.assert_allclose(got, wanted, atol=4e-3)
+    assert np.abs(got - wanted).mean() < 3e-4
 
 
 def _in_cone(points: np.ndarray) -> np.ndarray:

@@ -164,14 +164,15 @@ def test_all_of_a_plane_is_visible_and_nothing_behind_it(tilt: float) -> None:
     points, normals = flat @ turn.T, np.tile(turn[:, 2], (2000, 1))
     depth = depth_map(*_as_arrays(front))
     assert visible_from_front(points, normals, depth).all()
-    behind = points - [0, 0, 0.1]
-    assert not visible_from_front(behind, normals, depth).any()
-    assert visible_from_front(points + [0, 0, 0.1], normals, depth).all()
+    step = np.array([0, 0, 0.1])
+    assert not visible_from_front(points - step, normals, depth).any()
+    assert visible_from_front(points + step, normals, depth).all()
 
 
 def test_front_points_are_those_of_the_front(sphere: Mesh) -> None:
-    moved = Mesh(1000 * (sphere.vertices + [5, 6, 7]), sphere.polygons)
-    points = front_points(moved, 2000) / 1000 - [5, 6, 7]
+    place = np.array([5.0, 6, 7])
+    moved = Mesh(1000 * (sphere.vertices + place), sphere.polygons)
+    points = front_points(moved, 2000) / 1000 - place
     assert 1800 < len(points) < 4100
     np.testing.assert_allclose(np.linalg.norm(points, axis=1), 0.6, atol=2e-4)
     assert points[:, 2].min() > -0.1
