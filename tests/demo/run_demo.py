@@ -172,7 +172,7 @@ def run(archive: Path, scan_file: Path, out: Path) -> None:
         generated = generate()
         scan = import_scan(scan_file)
         fitted = fit(scan)
-        blended = blend(fitted, generated)
+        blended = blend(generated, fitted)  # with the first one's expression: eyes open
         animate(blended)
         rows = portraits(generated, scan, fitted, blended, Path(folder))
         with step(f"Writing demo.png and demo.blend to {out}"):
