@@ -147,6 +147,7 @@ def _save(tensors: dict[str, Tensor], metadata: dict[str, str], path: Path) -> N
         partial,
         metadata | {"format_version": FORMAT_VERSION},
     )
+    partial.chmod(0o644)  # the library writes files that only their owner may read
     partial.replace(path)
 
 

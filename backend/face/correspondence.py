@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One topology for every face: the forward map proposes, the field decides.
+"""One topology for every face: the field leads where it can, the forward map where it cannot.
 
-The forward map gives each template vertex a place on the face. Where the field's surface shows
-that vertex, it moves onto the zero level set; its neighbours that the surface hides (inner lips,
-lid margins, the back of the head) follow smoothly. The inverse warp checks the result.
+The skin that the front sees is carried from template space by the inverse warps and put onto the
+zero level set. A backward warp cannot part lips that touch in template space nor close lids, and
+the field ends at the ball: there the forward map, which knows vertices and not places, gives the
+shape, moved smoothly so that it meets the skin.
 """
 
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 from scipy.sparse import coo_matrix, csr_matrix, diags
 from scipy.sparse.linalg import cg
+from scipy.spatial import cKDTree
 from torch import Tensor
 
 from ..checkpoint import FaceModel, Head
@@ -28,13 +30,18 @@ from .generate import code_tensors, face_of
 LEVELS = ("face", "head")
 #: Parts that the field's surface shows.
 _SURFACE_PARTS = ("face", "head_and_neck", "eyeball_left", "eyeball_right")
-#: A vertex farther from the surface [model units] is not the surface's.
-_MAX_SNAP = 0.04
-#: The proposal's normal must agree with the field's gradient at least so well.
-_MIN_AGREEMENT = 0.8
-#: Rim of the ball [model units] over which the pull onto the surface fades out.
+#: Parts that share vertices with the face; the others are loose.
+_JOINED_PARTS = ("face", "head_and_neck", "mouth_socket", "eye_socket_left", "eye_socket_right")
+#: An inverse warp is exact enough when it maps back this near [mm].
+RESOLVED_MM = 0.01
+#: Around lips and lids [model units] the forward map leads.
+_FREE_LIPS = 0.08
+_FREE_LIDS = 0.05
+#: Rim of the ball [model units] over which the field's lead fades out.
 _RIM = 0.15
-_SNAP_ROUNDS = 4
+#: A vertex that the field puts this far [model units] from the forward map's place is not trusted.
+_MAX_APART = 0.15
+_SNAP_ROUNDS = 3
 
 
 @dataclass(frozen=True)
@@ -89,7 +96,7 @@ def propose(model: FaceModel, codes: Codes) -> np.ndarray:
 
 
 def template_mesh(model: FaceModel, codes: Codes) -> TemplateMesh:
-    """Return the whole head on the fixed topology, its visible face on the zero level set.
+    """Return the whole head on the fixed topology, its visible skin on the zero level set.
 
     Raises
     ------
@@ -98,62 +105,61 @@ def template_mesh(model: FaceModel, codes: Codes) -> TemplateMesh:
     """
     face = face_of(model, codes)
     proposal = propose(model, codes)
-    candidates = _shown(model, proposal)
-    target, kept = _snap(face, proposal, candidates, model.device)
-    kept &= _surrounded(_laplacian(require_head(model).template), candidates, kept)
-    rows = candidates[kept]
+    template = require_head(model).template
+    rows = _skin(template)
+    rows = rows[np.linalg.norm(proposal[rows], axis=1) < 1]
+    targets = template.vertices.cpu().numpy()[rows]
+    inverse = invert_warps(face, targets, proposal[rows], model.device)
+    points = _project(face, inverse.points, model.device)
+    apart = np.linalg.norm(points - proposal[rows], axis=1)
+    trusted = (inverse.residual_mm <= RESOLVED_MM) & (apart < _MAX_APART)
+    rows, points = rows[trusted], points[trusted]
     fade = np.clip((1 - np.linalg.norm(proposal[rows], axis=1)) / _RIM, 0, 1)
     fade = fade * fade * (3 - 2 * fade)
-    pull = (target[kept] - proposal[rows]) * fade[:, None]
-    offset = _spread(_laplacian(require_head(model).template), rows, pull)
+    offset = _spread(_laplacian(template), rows, (points - proposal[rows]) * fade[:, None])
+    _carry_loose_parts(template, offset)
     snapped = np.zeros(len(proposal), bool)
     snapped[rows[fade == 1]] = True
     return TemplateMesh(proposal + offset, snapped)
 
 
-def _shown(model: FaceModel, vertices: np.ndarray) -> np.ndarray:
-    """Return the indices of the face vertices that the front sees, inside the ball."""
-    template = require_head(model).template
-    skin = np.concatenate(
-        [
-            template.polygons[slice(*template.parts[name][2:])].cpu().numpy()
-            for name in _SURFACE_PARTS
-        ]
-    )
-    triangles = triangulate(skin)
+def _carry_loose_parts(template: HeadTemplate, offset: np.ndarray) -> None:
+    """Let eyes, lashes, teeth and tongue move along, unbent, with the lids and lips next to them;
+    changes the offsets (V, 3) in place."""
+    vertices, landmarks = template.vertices.cpu().numpy(), template.landmarks.cpu().numpy()
+    anchors = [landmarks[rows] for rows in (slice(36, 42), slice(42, 48), slice(48, 60))]
+    middles = np.stack([vertices[rows].mean(0) for rows in anchors])
+    for name, (first, end, _, _) in template.parts.items():
+        if name not in _JOINED_PARTS:
+            apart = np.linalg.norm(middles - vertices[first:end].mean(0), axis=1)
+            offset[first:end] = offset[anchors[apart.argmin()]].mean(0)
+
+
+@cache
+def _skin(template: HeadTemplate) -> np.ndarray:
+    """Return the face vertices (N,) where the field leads: seen from the front on the mean face,
+    inside the ball, and not of the lips or lids."""
+    vertices = template.vertices.cpu().numpy().astype(np.float64)
+    parts = [template.polygons[slice(*template.parts[name][2:])] for name in _SURFACE_PARTS]
+    triangles = triangulate(torch.cat(parts).cpu().numpy())
     normals = vertex_normals(vertices, triangles)
     seen = visible_from_front(vertices, normals, depth_map(vertices, triangles))
     seen &= (normals[:, 2] > 0.1) & (np.linalg.norm(vertices, axis=1) < 1)
     seen[template.parts["face"][1] :] = False
+    landmarks = vertices[template.landmarks.cpu().numpy()]
+    for free, distance in ((landmarks[48:68], _FREE_LIPS), (landmarks[36:48], _FREE_LIDS)):
+        seen &= cKDTree(free).query(vertices)[0] > distance
     return np.flatnonzero(seen)
 
 
-def _snap(
-    face: Face, proposal: np.ndarray, rows: np.ndarray, device: torch.device
-) -> tuple[np.ndarray, np.ndarray]:
-    """Project the given vertices onto the zero level set: their new places (N, 3), and whether
-    each could be trusted (N,)."""
-    start = torch.from_numpy(proposal[rows]).float().to(device)
-    points = start
-    for i in range(_SNAP_ROUNDS):
+def _project(face: Face, vertices: np.ndarray, device: torch.device) -> np.ndarray:
+    """Move points (N, 3) along the field's gradient onto the zero level set."""
+    points = torch.from_numpy(vertices).float().to(device)
+    for _ in range(_SNAP_ROUNDS):
         sdf, gradient = query_gradient(face, points)
-        if i == 0:
-            close = sdf.abs() < _MAX_SNAP
         squared = (gradient * gradient).sum(-1).clamp(min=0.25)
-        points = points - (sdf / squared).clamp(-_MAX_SNAP, _MAX_SNAP)[:, None] * gradient
-    moved = (points - start).norm(dim=-1)
-    facing = gradient[:, 2] > 0.05
-    return points.cpu().numpy().astype(np.float64), (
-        close & facing & (moved < _MAX_SNAP)
-    ).cpu().numpy()
-
-
-def _surrounded(laplacian: csr_matrix, rows: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """Tell which of the vertices have only neighbours that are kept: the rim of lips, lids and
-    nostrils, where the surface turns away from the viewer, follows rather than leads."""
-    lost = np.ones(laplacian.shape[0])
-    lost[rows[kept]] = 0
-    return (abs(laplacian) @ lost)[rows] == 0
+        points = points - (sdf / squared)[:, None] * gradient
+    return points.cpu().numpy().astype(np.float64)
 
 
 def _spread(graph: csr_matrix, rows: np.ndarray, offsets: np.ndarray) -> np.ndarray:
@@ -196,7 +202,7 @@ class InverseWarp:
     points: np.ndarray
     residual_mm: np.ndarray
 
-    def unresolved(self, tolerance_mm: float = 0.01) -> np.ndarray:
+    def unresolved(self, tolerance_mm: float = RESOLVED_MM) -> np.ndarray:
         """Return the indices of the points whose residual exceeds the tolerance."""
         return np.flatnonzero(~(self.residual_mm <= tolerance_mm))
 
@@ -233,25 +239,26 @@ def _to_template(face: Face, points: Tensor) -> Tensor:
 
 
 def check_against_warp(model: FaceModel, codes: Codes) -> dict[str, float]:
-    """Carry the template's visible vertices through the inverse warp, and compare.
+    """Tell how well the inverse warps resolve the template's skin, and where the mesh ends up.
 
     Returns
     -------
     dict
-        ``resolved`` is the share of visible vertices whose inverse is exact to 0.01 mm,
-        ``unresolved`` the number of the others, ``median_mm`` and ``p95_mm`` the distance between
-        inverse warp and template mesh over the resolved ones.
+        ``resolved``: share of the skin's vertices whose inverse is exact to 0.01 mm;
+        ``unresolved``: number of the others; ``moved_median_mm``: from the inverse warp's
+        point to the mesh's vertex; ``forward_median_mm``: from there to the forward map's.
     """
-    mesh = template_mesh(model, codes)
-    rows = np.flatnonzero(mesh.snapped)
-    template = require_head(model).template.vertices.cpu().numpy()[rows]
-    inverse = invert_warps(face_of(model, codes), template, mesh.vertices[rows], model.device)
+    mesh, proposal = template_mesh(model, codes), propose(model, codes)
+    template = require_head(model).template
+    rows = _skin(template)
+    targets = template.vertices.cpu().numpy()[rows]
+    inverse = invert_warps(face_of(model, codes), targets, proposal[rows], model.device)
     unresolved = inverse.unresolved()
-    resolved = np.setdiff1d(np.arange(len(rows)), unresolved)
-    apart = np.linalg.norm(inverse.points - mesh.vertices[rows], axis=1)[resolved] * UNIT_MM
+    moved = np.linalg.norm(inverse.points - mesh.vertices[rows], axis=1)[mesh.snapped[rows]]
+    forward = np.linalg.norm(inverse.points - proposal[rows], axis=1)
     return {
-        "resolved": len(resolved) / max(len(rows), 1),
+        "resolved": 1 - len(unresolved) / len(rows),
         "unresolved": len(unresolved),
-        "median_mm": float(np.median(apart)) if len(apart) else float("nan"),
-        "p95_mm": float(np.percentile(apart, 95)) if len(apart) else float("nan"),
+        "moved_median_mm": float(np.median(moved) * UNIT_MM),
+        "forward_median_mm": float(np.median(forward) * UNIT_MM),
     }

@@ -51,10 +51,12 @@ def extract_mesh(sdf: SdfFunction, config: ExtractConfig = ExtractConfig()) -> M
     Raises
     ------
     BackendError
-        If there is no surface in the ball, or the resolution is below 16.
+        If there is no surface in the ball, or the resolution is out of range.
     """
-    if config.resolution < 16:
-        raise BackendError("The resolution must be at least 16. Choose 128 or 256.")
+    if not 16 <= config.resolution <= 512:
+        raise BackendError(
+            f"The resolution {config.resolution} is out of range. Choose 16 to 512, usually 256."
+        )
     cells = _surface_cells(sdf, config)
     return mesh_cells(sdf, cells, config.resolution)
 
@@ -77,7 +79,7 @@ def mesh_cells(sdf: SdfFunction, cells: np.ndarray, resolution: int) -> Mesh:
     if not (volume[corner].min() < 0 < volume[corner].max()):
         raise BackendError("The field has no surface. Choose other codes or other weights.")
     vertices, triangles, _, _ = marching_cubes(
-        volume, 0.0, mask=active, gradient_direction="ascent"
+        volume, 0.0, mask=active, gradient_direction="descent"
     )
     vertices = (vertices + low) * spacing - 1
     vertices, triangles = clip(vertices, triangles, 1 - np.linalg.norm(vertices, axis=1))

@@ -37,6 +37,8 @@ class FitConfig:
     learning_rate: float = 0.06  #: of the whitened codes
     pose_rate: float = 0.003  #: of rotation [rad], translation [model units] and log scale
     prior: float = 2e-4  #: weight of the Gaussian prior
+    expression_rate: float = 0.03  #: of the expression weights
+    expression_prior: float = 0.02  #: weight of the expression weights' sum
     robust_mm: float = 3.0  #: residuals beyond this grow only as their logarithm
     offset_mm: float = 2.0  #: spread of the points off the surface
     seed: int = 0  #: of the points drawn
@@ -137,8 +139,10 @@ def fit_samples(
 ) -> tuple[Codes, Similarity]:
     """Search the codes, and a correction of the pose, that put samples on the zero level set.
 
-    The codes are whitened by the Gaussian of the training codes, which is also their prior;
-    residuals beyond a few millimetres (hair, noise) count only as their logarithm.
+    The identity code is whitened by the Gaussian of the training codes, which is also its prior.
+    The expression is a mix of the named ones with weights in [0, 1], few of them if few will do:
+    a free code would fit the surface as well, but mean nothing to the forward map. Residuals
+    beyond a few millimetres (hair, noise) count only as their logarithm.
 
     Returns
     -------
@@ -148,11 +152,12 @@ def fit_samples(
     """
     rng = np.random.default_rng(config.seed)
     pose = _Pose(*(t.to(model.device).requires_grad_() for t in _Pose().parameters()))
-    whitened = torch.zeros(2, len(model.neutral_expression), device=model.device)
-    whitened.requires_grad_()
+    whitened = torch.zeros(len(model.identity_prior.mean), device=model.device).requires_grad_()
+    weights = torch.zeros(len(model.expression_names), device=model.device).requires_grad_()
     optimizer = torch.optim.Adam(
         [
             {"params": [whitened], "lr": config.learning_rate},
+            {"params": [weights], "lr": config.expression_rate},
             {"params": pose.parameters(), "lr": config.pose_rate},
         ]
     )
@@ -160,15 +165,20 @@ def fit_samples(
     for step in range(config.steps):
         optimizer.zero_grad()
         points, wanted = _draw(samples, config, rng, model.device)
-        residual = _residual(model, whitened, pose, points, wanted)
-        data = _robust(residual, config.robust_mm).mean()
-        (data + config.prior * whitened.square().sum()).backward()
+        identity, expression = _codes(model, whitened, weights)
+        face = model.imface.face(identity[None], expression[None])
+        sdf = face.query(pose.apply(points)[None]).sdf[0]
+        residual = (sdf - wanted * pose.log_scale.exp()) * UNIT_MM
+        loss = _robust(residual, config.robust_mm).mean()
+        loss = loss + config.prior * whitened.square().sum()
+        (loss + config.expression_prior * weights.sum()).backward()
         optimizer.step()
+        weights.data.clamp_(0, 1)
         schedule.step()
         if step % 10 == 9:
             median = float(residual.detach().abs().median())
             report((step + 1) / config.steps, f"Fitting: {median:.2f} mm")
-    identity, expression = _codes(model, whitened.detach())
+    identity, expression = _codes(model, whitened.detach(), weights.detach())
     codes = Codes(identity.cpu().numpy(), expression.cpu().numpy(), model.hash_prefix)
     return codes, pose.similarity()
 
@@ -186,20 +196,9 @@ def _draw(
     )
 
 
-def _residual(
-    model: FaceModel, whitened: Tensor, pose: _Pose, points: Tensor, wanted: Tensor
-) -> Tensor:
-    """Return the signed distances' errors (N,) [mm] for the codes and the pose."""
-    identity, expression = _codes(model, whitened)
-    face = model.imface.face(identity[None], expression[None])
-    sdf = face.query(pose.apply(points)[None]).sdf[0]
-    return (sdf - wanted * pose.log_scale.exp()) * UNIT_MM
-
-
-def _codes(model: FaceModel, whitened: Tensor) -> tuple[Tensor, Tensor]:
-    identity = model.identity_prior.code(whitened[0])
-    expression = model.neutral_expression + whitened[1] @ model.expression_prior.factor.T
-    return identity, expression
+def _codes(model: FaceModel, whitened: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    expression = model.neutral_expression + weights @ model.expression_directions
+    return model.identity_prior.code(whitened), expression
 
 
 def _robust(residual: Tensor, limit: float) -> Tensor:

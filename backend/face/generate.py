@@ -30,6 +30,8 @@ def generate(
     expressions : mapping, optional
         Name -> weight in [0, 1].
     """
+    if seed < 0:
+        raise BackendError(f"The seed {seed} is negative. Choose 0 or a positive number.")
     if not 0 <= strength <= 5:
         raise BackendError(f"The strength {strength} is out of range. Choose 0 to 5.")
     whitened = np.random.default_rng(seed).normal(size=len(model.identity_prior.mean))

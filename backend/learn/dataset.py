@@ -225,7 +225,7 @@ def _prepare_person(person: int) -> tuple[int, list[ScanSamples], np.ndarray, np
 
 def cache_key(data: Path, config: DatasetConfig) -> str:
     """Return a hash of everything that shapes a cache."""
-    source = data if data.is_file() else data / "FaceXModel" / "generic_neutral_mesh.obj"
+    source = data if data.is_file() else next(data.rglob("generic_neutral_mesh.obj"))
     text = json.dumps([CACHE_VERSION, asdict(config), source.stat().st_size])
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -245,6 +245,7 @@ def prepare(
     DataError
         If the folder holds a cache made with other settings.
     """
+    load_ict(data)  # wrong data is refused here, before anything is written
     arrays = _open_cache(folder, config, cache_key(data, config))
     todo = np.flatnonzero(~arrays["done"])
     with ProcessPoolExecutor(workers, initializer=_start_worker, initargs=(data, config)) as pool:

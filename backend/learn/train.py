@@ -209,9 +209,10 @@ class Trainer:
         self._set_learning_rate()
         self.optimizer.zero_grad()
         sums: dict[str, float] = {}
-        share = config.piece / len(batch.person)
         for start in range(0, len(batch.person), config.piece):
-            terms = self._piece(batch, slice(start, start + config.piece))
+            part = slice(start, min(start + config.piece, len(batch.person)))
+            share = (part.stop - start) / len(batch.person)
+            terms = self._piece(batch, part)
             loss = weighted_sum(terms, config.losses) * share
             loss.backward()
             for name, value in (terms | {"total": loss / share}).items():

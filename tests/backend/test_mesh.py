@@ -121,6 +121,7 @@ def _grid(triangles: int) -> str:
     ],
     ids=["text", "empty", "no faces", "5 triangles", "NaN", "infinite", "no number", "index"],
 )
+@pytest.mark.filterwarnings("ignore:string or file:DeprecationWarning")
 def test_a_bad_scan_is_one_sentence(tmp_path: Path, text: str, sentence: str) -> None:
     path = tmp_path / "scan.obj"
     path.write_text(text)

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A blend ends at its two faces, and the middle is nobody's side."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from backend.checkpoint import FaceModel
+from backend.codes import Codes
+from backend.errors import BackendError
+from backend.face.blend import blend
+from backend.face.generate import generate
+
+Pair = tuple[Codes, Codes]
+
+
+@pytest.fixture
+def pair(tiny_model: FaceModel) -> Pair:
+    """Return two people with expressions."""
+    a = generate(tiny_model, 1, expressions={"jawOpen": 1.0})
+    return a, generate(tiny_model, 2, expressions={"mouthSmileLeft": 0.7})
+
+
+def _same(a: np.ndarray | None, b: np.ndarray | None) -> bool:
+    return (a is None and b is None) or (a is not None and b is not None and np.array_equal(a, b))
+
+
+def test_the_ends_are_the_faces_to_the_bit(tiny_model: FaceModel, pair: Pair) -> None:
+    for weight, end in ((0.0, pair[0]), (1.0, pair[1])):
+        mixed = blend(tiny_model, *pair, weight, "both")
+        assert _same(mixed.identity, end.identity)
+        assert _same(mixed.expression, end.expression)
+        assert mixed.weights == tiny_model.hash_prefix
+
+
+def test_what_is_not_blended_stays_that_of_a(tiny_model: FaceModel, pair: Pair) -> None:
+    a, b = pair
+    identity = blend(tiny_model, a, b, 1.0, "identity")
+    assert _same(identity.identity, b.identity)
+    assert _same(identity.expression, a.expression)
+    expression = blend(tiny_model, a, b, 1.0, "expression")
+    assert _same(expression.identity, a.identity)
+    assert _same(expression.expression, b.expression)
+
+
+@pytest.mark.parametrize("weight", [0.25, 0.5, 0.9])
+def test_it_does_not_matter_who_comes_first(
+    tiny_model: FaceModel, pair: Pair, weight: float
+) -> None:
+    a, b = pair
+    one, other = blend(tiny_model, a, b, weight), blend(tiny_model, b, a, 1 - weight)
+    np.testing.assert_allclose(one.identity, other.identity, rtol=1e-5, atol=1e-6)
+    assert one.expression is not None
+    assert other.expression is not None
+    np.testing.assert_allclose(one.expression, other.expression, rtol=1e-5, atol=1e-6)
+    wanted = (1 - weight) * a.identity + weight * b.identity
+    np.testing.assert_allclose(one.identity, wanted, rtol=1e-6)
+    assert one.identity.dtype == one.expression.dtype == np.float32
+
+
+def test_a_neutral_face_blends_from_the_neutral_code(tiny_model: FaceModel, pair: Pair) -> None:
+    neutral = generate(tiny_model, 3)
+    half = blend(tiny_model, neutral, pair[0], 0.5)
+    wanted = tiny_model.neutral_expression + 0.5 * tiny_model.expression_directions[0]
+    assert half.expression is not None
+    np.testing.assert_allclose(half.expression, wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_neutral_faces_stay_neutral(tiny_model: FaceModel, pair: Pair) -> None:
+    a, b = generate(tiny_model, 3), generate(tiny_model, 4)
+    assert blend(tiny_model, a, b, 0.3).expression is None
+    assert blend(tiny_model, a, pair[0], 0.0).expression is None
+    assert blend(tiny_model, pair[0], a, 1.0).expression is None
+
+
+@pytest.mark.parametrize(
+    ("weight", "what", "sentence"),
+    [
+        (-0.1, "both", "The blend weight -0.1 is out of range. Choose 0 to 1."),
+        (1.1, "both", "The blend weight 1.1 is out of range"),
+        (float("nan"), "both", "is out of range"),
+        (0.5, "hair", "'hair' cannot be blended. Choose identity, expression or both."),
+    ],
+)
+def test_bad_settings_are_one_sentence(
+    tiny_model: FaceModel, pair: Pair, weight: float, what: Any, sentence: str
+) -> None:
+    with pytest.raises(BackendError, match=sentence):
+        blend(tiny_model, *pair, weight, what)
+
+
+def test_faces_of_other_weights_do_not_blend(tiny_model: FaceModel, pair: Pair) -> None:
+    stranger = Codes(pair[0].identity, None, "f" * 16)
+    for two in ((pair[0], stranger), (stranger, pair[0])):
+        with pytest.raises(BackendError, match="made with other model weights"):
+            blend(tiny_model, *two, 0.5)

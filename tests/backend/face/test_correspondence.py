@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The fixed topology: on the zero level set, confirmed by the inverse warp; lips and lids move."""
+
+import numpy as np
+import pytest
+import torch
+
+from backend.checkpoint import FaceModel
+from backend.codes import Codes
+from backend.errors import BackendError
+from backend.face.correspondence import (
+    InverseWarp,
+    TemplateMesh,
+    check_against_warp,
+    invert_warps,
+    require_head,
+    template_mesh,
+)
+from backend.face.generate import face_of, generate
+from backend.model.imface import UNIT_MM, Face, query_sdf
+
+SEED = 1
+UPPER_LIP, LOWER_LIP = [61, 62, 63], [67, 66, 65]
+UPPER_LIDS, LOWER_LIDS = [37, 38, 43, 44], [41, 40, 47, 46]
+
+FaceAndMesh = tuple[Face, TemplateMesh]
+
+
+def _made(bundled: FaceModel, **expressions: float) -> FaceAndMesh:
+    codes = generate(bundled, SEED, expressions=expressions)
+    return face_of(bundled, codes), template_mesh(bundled, codes)
+
+
+@pytest.fixture(scope="module")
+def neutral(bundled: FaceModel) -> FaceAndMesh:
+    """Return a random person's neutral face."""
+    return _made(bundled)
+
+
+@pytest.fixture(scope="module")
+def open_mouth(bundled: FaceModel) -> FaceAndMesh:
+    """Return the same person with the jaw open."""
+    return _made(bundled, jawOpen=1.0)
+
+
+def _gap_mm(bundled: FaceModel, mesh: TemplateMesh, upper: list[int], lower: list[int]) -> float:
+    """Return the mean distance [mm] between two rows of landmarks."""
+    marks = mesh.vertices[require_head(bundled).template.landmarks.numpy()]
+    return float(np.linalg.norm(marks[upper] - marks[lower], axis=1).mean() * UNIT_MM)
+
+
+@pytest.mark.parametrize("which", ["neutral", "open_mouth"])
+def test_snapped_vertices_lie_on_the_zero_level_set(
+    request: pytest.FixtureRequest, bundled: FaceModel, which: str
+) -> None:
+    face, mesh = request.getfixturevalue(which)
+    sdf = query_sdf(face, torch.from_numpy(mesh.vertices[mesh.snapped]).float())
+    assert np.abs(sdf.numpy()).max() * UNIT_MM < 0.05
+    narrow_face = mesh.snapped[:6706]
+    assert narrow_face.mean() > 0.5  # most of what the front sees
+    assert not mesh.snapped[require_head(bundled).template.parts["face"][1] :].any()
+
+
+def test_the_head_has_the_templates_shape(bundled: FaceModel, neutral: FaceAndMesh) -> None:
+    template = require_head(bundled).template
+    vertices = neutral[1].vertices
+    assert vertices.shape == tuple(template.vertices.shape) == (26719, 3)
+    assert np.isfinite(vertices).all()
+    off_mm = np.linalg.norm(vertices - template.vertices.numpy(), axis=1) * UNIT_MM
+    assert 0.5 < off_mm.mean() < 15  # another person, but a person
+    assert off_mm.max() < 60
+
+
+def test_lips_part_when_the_jaw_opens(
+    bundled: FaceModel, neutral: FaceAndMesh, open_mouth: FaceAndMesh
+) -> None:
+    closed = _gap_mm(bundled, neutral[1], UPPER_LIP, LOWER_LIP)
+    opened = _gap_mm(bundled, open_mouth[1], UPPER_LIP, LOWER_LIP)
+    assert closed < 5
+    assert opened > closed + 10
+
+
+def test_lids_close_at_a_blink(bundled: FaceModel, neutral: FaceAndMesh) -> None:
+    _, shut = _made(bundled, eyeBlinkLeft=1.0, eyeBlinkRight=1.0)
+    opened = _gap_mm(bundled, neutral[1], UPPER_LIDS, LOWER_LIDS)
+    closed = _gap_mm(bundled, shut, UPPER_LIDS, LOWER_LIDS)
+    assert opened > 4
+    assert closed < 0.4 * opened
+
+
+def test_a_wink_closes_one_eye(bundled: FaceModel, neutral: FaceAndMesh) -> None:
+    """The person's left eye is on the image's right: landmarks 42 to 47."""
+    _, wink = _made(bundled, eyeBlinkLeft=1.0)
+    for upper, lower, closes in (([37, 38], [41, 40], False), ([43, 44], [47, 46], True)):
+        share = _gap_mm(bundled, wink, upper, lower) / _gap_mm(bundled, neutral[1], upper, lower)
+        assert (share < 0.5) == closes
+
+
+def test_warp_of_the_inverse_returns_the_point(bundled: FaceModel, neutral: FaceAndMesh) -> None:
+    face, mesh = neutral
+    rows = np.flatnonzero(mesh.snapped)
+    wanted = require_head(bundled).template.vertices.numpy()[rows]
+    inverse = invert_warps(face, wanted, mesh.vertices[rows], bundled.device)
+    with torch.no_grad():
+        back = face.query(torch.from_numpy(inverse.points).float()[None]).template_points[0]
+    off_mm = np.linalg.norm(back.numpy() - wanted, axis=1) * UNIT_MM
+    assert (off_mm < 0.01).mean() >= 0.999
+    np.testing.assert_allclose(inverse.residual_mm, off_mm, atol=1e-3)
+    np.testing.assert_array_equal(inverse.unresolved(), np.flatnonzero(inverse.residual_mm > 0.01))
+
+
+def test_what_is_not_resolved_is_named(bundled: FaceModel, neutral: FaceAndMesh) -> None:
+    result = InverseWarp(np.zeros((4, 3)), np.array([0.009, 0.011, np.nan, np.inf]))
+    assert result.unresolved().tolist() == [1, 2, 3]
+    assert result.unresolved(tolerance_mm=1.0).tolist() == [2, 3]
+    wanted = require_head(bundled).template.vertices.numpy()[:100]
+    hasty = invert_warps(neutral[0], wanted, wanted, bundled.device, rounds=1)
+    assert len(hasty.unresolved()) > 0  # one step does not get there, and it says so
+
+
+def test_the_inverse_warp_confirms_the_template(bundled: FaceModel) -> None:
+    figures = check_against_warp(bundled, generate(bundled, SEED))
+    assert figures["resolved"] >= 0.999
+    assert figures["unresolved"] < 10
+    assert figures["median_mm"] < 2
+    assert figures["median_mm"] <= figures["p95_mm"]
+
+
+def test_a_model_without_topology_says_so(tiny_model: FaceModel) -> None:
+    codes = Codes(np.zeros(8, np.float32), None, tiny_model.hash_prefix)
+    with pytest.raises(BackendError, match="have no common topology .* Use the surface topology"):
+        template_mesh(tiny_model, codes)

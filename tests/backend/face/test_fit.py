@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fitting recovers a face that the model itself has made, and measures what it did."""
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from backend.checkpoint import FaceModel
+from backend.codes import Codes
+from backend.errors import ScanError
+from backend.face.fit import FitConfig, fit_samples, fit_scan, mean_face_points, measure_fit
+from backend.face.generate import generate
+from backend.face.shapes import build_mesh
+from backend.mesh import Mesh, sample_surface, triangle_normals
+from backend.model.imface import UNIT_MM
+from backend.scan.align import IDENTITY, Similarity
+from backend.scan.sampling import NearestTriangle, SdfSamples
+
+#: How far the samples stand off the model's pose.
+OFF = Similarity(1.01, Rotation.from_rotvec([0.02, -0.03, 0.01]).as_matrix(), np.full(3, 0.01))
+
+
+@pytest.fixture(scope="module")
+def known(bundled: FaceModel) -> tuple[Codes, Mesh]:
+    """Return a person with an expression, and the zero level set."""
+    codes = generate(bundled, 11, 0.8, {"jawOpen": 0.4})
+    return codes, build_mesh(bundled, codes, "surface", 96)
+
+
+def _samples(mesh: Mesh, pose: Similarity) -> SdfSamples:
+    """Draw surface samples of the inner face, moved by a pose."""
+    points, face, _ = sample_surface(mesh.vertices, mesh.polygons, 20_000, np.random.default_rng(0))
+    normals = triangle_normals(mesh.vertices, mesh.polygons)[0][face]
+    kept = (np.linalg.norm(points, axis=1) < 0.9) & (normals[:, 2] > 0.1)
+    points, normals = pose.apply(points[kept]), normals[kept] @ pose.rotation.T
+    return SdfSamples(points, np.zeros(len(points)), normals, len(points))
+
+
+def test_a_known_code_is_recovered(bundled: FaceModel, known: tuple[Codes, Mesh]) -> None:
+    truth = known[1]
+    told: list[float] = []
+    codes, pose = fit_samples(
+        bundled,
+        _samples(truth, OFF),
+        FitConfig(steps=60, points=2000),
+        lambda share, _: told.append(share),
+    )
+    fitted = pose.inverse().apply(build_mesh(bundled, codes, "surface", 64).vertices)
+    fitted = OFF.inverse().apply(fitted)
+    fitted = fitted[np.linalg.norm(fitted, axis=1) < 0.85]
+    _, _, distance = NearestTriangle(truth)(fitted)
+    assert distance.mean() * UNIT_MM < 0.3
+    mean = build_mesh(bundled, generate(bundled, 0, 0.0), "surface", 64).vertices
+    _, _, before = NearestTriangle(truth)(mean[np.linalg.norm(mean, axis=1) < 0.85])
+    assert before.mean() * UNIT_MM > 1  # the search had something to find
+    assert told == pytest.approx([1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6, 1])
+
+
+def test_fitting_is_repeatable(bundled: FaceModel, known: tuple[Codes, Mesh]) -> None:
+    samples = _samples(known[1], IDENTITY)
+    quick = FitConfig(steps=3, points=500)
+    (first, pose), (second, _) = (fit_samples(bundled, samples, quick) for _ in range(2))
+    np.testing.assert_allclose(first.identity, second.identity, rtol=1e-4, atol=1e-6)
+    assert first.weights == bundled.hash_prefix
+    assert np.linalg.det(pose.rotation) == pytest.approx(1)
+
+
+def test_the_mean_face_lies_in_the_ball(bundled: FaceModel) -> None:
+    points = mean_face_points(bundled, 500)
+    assert points.shape == (500, 3)
+    assert np.linalg.norm(points, axis=1).max() <= 1 + 1e-6
+    nose = points[np.argmax(points[:, 2])]
+    np.testing.assert_allclose(nose, [0, 0, 0.4], atol=0.1)
+
+
+def _plane(z: float) -> Mesh:
+    side = np.linspace(-0.7, 0.7, 41)
+    x, y = np.meshgrid(side, side)
+    vertices = np.stack([x.ravel(), y.ravel(), np.full(x.size, z)], axis=1)
+    first = (np.arange(40)[:, None] * 41 + np.arange(40)).ravel()
+    a, b, c, d = first, first + 1, first + 42, first + 41
+    return Mesh(vertices, np.concatenate([np.stack([a, b, c], 1), np.stack([a, c, d], 1)]))
+
+
+def test_distances_are_measured_both_ways_in_millimetres() -> None:
+    pose = Similarity(0.02, np.eye(3), np.array([0.0, 0, 0.1]))
+    scan = Mesh(pose.inverse().apply(_plane(0.2).vertices), _plane(0.2).polygons)
+    same = measure_fit(scan, pose, _plane(0.2))
+    for name in ("scan_to_fit_mean_mm", "scan_to_fit_p95_mm", "chamfer_mm"):
+        assert same[name] == pytest.approx(0, abs=0.05)
+    assert same["coverage"] == 1
+    off = measure_fit(scan, pose, _plane(0.23))
+    for name in ("scan_to_fit_mean_mm", "scan_to_fit_p95_mm", "chamfer_mm"):
+        assert off[name] == pytest.approx(3, abs=0.05)
+    assert off["coverage"] == 1
+    assert measure_fit(scan, pose, _plane(0.3))["coverage"] == 0
+
+
+def test_half_a_scan_covers_half_the_fit() -> None:
+    whole = _plane(0.2)
+    left = whole.vertices[whole.polygons].mean(1)[:, 0] < 0
+    figures = measure_fit(Mesh(whole.vertices, whole.polygons[left]), IDENTITY, whole)
+    assert figures["coverage"] == pytest.approx(0.53, abs=0.04)  # 5 mm beyond the border too
+    assert figures["scan_to_fit_mean_mm"] == pytest.approx(0, abs=0.05)
+    assert figures["chamfer_mm"] > 5
+
+
+@pytest.mark.parametrize(
+    ("scan", "sentence"),
+    [
+        (Mesh(np.zeros((3, 3)), np.zeros((0, 3), int)), "The scan has no faces. Select a mesh"),
+        (Mesh(_plane(0).vertices, _plane(0).polygons[:5]), "The scan has only 5 triangles"),
+        (Mesh(_plane(np.nan).vertices, _plane(0).polygons), "vertices of the scan have no valid"),
+    ],
+    ids=["no faces", "5 triangles", "NaN"],
+)
+def test_a_bad_scan_is_one_sentence(bundled: FaceModel, scan: Mesh, sentence: str) -> None:
+    with pytest.raises(ScanError, match=sentence):
+        fit_scan(bundled, scan)
+
+
+@pytest.mark.parametrize("axes", [[0, 1, 2], [2, 0, 1], [1, 2, 0]], ids=["wall", "side", "floor"])
+def test_a_flat_mesh_holds_no_face(bundled: FaceModel, axes: list[int]) -> None:
+    flat = _plane(0.0)
+    with pytest.raises(ScanError):
+        fit_scan(bundled, Mesh(flat.vertices[:, axes], flat.polygons))

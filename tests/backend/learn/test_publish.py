@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a checkpoint to the files that ship."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from backend.checkpoint import FaceModel, load_face_model, save_face_model
+from backend.codes import Codes
+from backend.errors import DataError
+from backend.face.correspondence import propose, require_head
+from backend.face.expressions import absent_names, expression_code
+from backend.face.generate import generate
+from backend.learn.dataset import ScanCache, draw_recipes
+from backend.learn.ict import IctFaceKit
+from backend.learn.publish import publish, training_summary
+from backend.learn.train import TrainConfig, Trainer
+from backend.model.imface import query_sdf
+
+
+@pytest.fixture(scope="module")
+def checkpoint(
+    ict: IctFaceKit,
+    cache: ScanCache,
+    train_config: TrainConfig,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """Return the checkpoint of a run of two steps."""
+    trainer = Trainer(ict, cache, tmp_path_factory.mktemp("run"), train_config)
+    for _ in range(2):
+        trainer.train_step()
+    trainer.elapsed = 90.0
+    trainer.save()
+    return trainer.checkpoint
+
+
+@pytest.fixture(scope="module")
+def published(ict: IctFaceKit, checkpoint: Path) -> FaceModel:
+    """Return the model made of it."""
+    return publish(checkpoint, ict)
+
+
+def test_names_are_those_the_data_can_make(published: FaceModel) -> None:
+    assert set(published.expression_names) == {
+        "browInnerUp",
+        "eyeBlinkLeft",
+        "eyeBlinkRight",
+        "jawLeft",
+        "jawOpen",
+        "mouthSmileLeft",
+        "mouthSmileRight",
+    }
+    assert len(absent_names(published)) == 52 - 7
+    assert published.expression_directions.shape == (7, 6)
+
+
+def test_no_training_face_ships(published: FaceModel) -> None:
+    """The code tables stay behind: they are people, and the priors are enough."""
+    config = published.imface.config
+    assert (config.identities, config.expressions) == (0, 0)
+    assert published.imface.identity_codes.weight.shape == (0, 8)
+
+
+def test_the_prior_is_that_of_the_trained_codes(published: FaceModel, checkpoint: Path) -> None:
+    codes = torch.load(checkpoint, weights_only=True)["model"]["identity_codes.weight"]
+    torch.testing.assert_close(published.identity_prior.mean, codes.mean(0))
+    factor = published.identity_prior.factor
+    torch.testing.assert_close(factor @ factor.T, codes.T.cov(), rtol=1e-3, atol=1e-5)
+    expression = torch.load(checkpoint, weights_only=True)["model"]["expression_codes.weight"]
+    torch.testing.assert_close(published.neutral_expression, expression[:3].mean(0))
+
+
+def test_the_forward_map_knows_the_training_people(
+    ict: IctFaceKit, published: FaceModel, checkpoint: Path, train_config: TrainConfig
+) -> None:
+    codes = torch.load(checkpoint, weights_only=True)["model"]["identity_codes.weight"].numpy()
+    recipes = draw_recipes(train_config.data, ict.expression_names, 6)
+    for person in range(3):
+        head = propose(published, Codes(codes[person], None, ""))
+        off = np.linalg.norm(head - recipes.neutral(ict, person), axis=1)
+        assert off.mean() < 1e-3  # a tenth of a millimetre
+
+
+def test_the_head_is_the_datas(ict: IctFaceKit, published: FaceModel) -> None:
+    template = require_head(published).template
+    np.testing.assert_allclose(template.vertices, ict.mean, atol=1e-7)
+    np.testing.assert_array_equal(template.polygons, ict.polygons)
+    np.testing.assert_array_equal(template.landmarks, ict.landmarks)
+    assert template.parts == ict.parts
+
+
+def test_files_give_the_model_back_within_half_precision(
+    published: FaceModel, tmp_path: Path
+) -> None:
+    path = tmp_path / "imface.safetensors"
+    digest = save_face_model(published, path, half=True)
+    back = load_face_model(path, torch.device("cpu"))
+    assert back.sha256 == digest
+    assert back.hash_prefix == digest[:16]
+    assert back.expression_names == published.expression_names
+    code = expression_code(published, {"jawOpen": 1.0})
+    identity = published.identity_prior.mean
+    assert code is not None
+    points = torch.rand(500, 3, generator=torch.Generator().manual_seed(0)) * 1.6 - 0.8
+    sdf = [
+        query_sdf(model.imface.face(identity[None], torch.from_numpy(code)[None]), points)
+        for model in (published, back)
+    ]
+    assert (sdf[0] - sdf[1]).abs().max() < 5e-3 * sdf[0].abs().max()
+    heads = [propose(m, Codes(identity.numpy(), code, "")) for m in (published, back)]
+    np.testing.assert_allclose(heads[0], heads[1], atol=1e-3)
+    for name in ("polygons", "uv", "uv_polygons", "landmarks", "parts"):
+        assert np.array_equal(
+            getattr(require_head(published).template, name),
+            getattr(require_head(back).template, name),
+        )
+    assert generate(back, 1).weights == digest[:16]
+
+
+def test_a_summary_for_the_card(checkpoint: Path) -> None:
+    summary = training_summary(checkpoint)
+    assert (summary["steps"], summary["minutes"]) == (2, 1.5)
+    assert summary["config"]["data"]["identities"] == 3
+
+
+@pytest.mark.parametrize("content", [b"hello\n", b"", b"PK\x03\x04 not a zip"])
+def test_what_is_no_checkpoint_is_one_sentence(
+    ict: IctFaceKit, tmp_path: Path, content: bytes
+) -> None:
+    path = tmp_path / "checkpoint.pt"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"checkpoint\.pt cannot be read. Train first."):
+        publish(path, ict)
+
+
+def test_a_missing_or_foreign_checkpoint_is_one_sentence(ict: IctFaceKit, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="cannot be read. Train first."):
+        publish(tmp_path / "none.pt", ict)
+    torch.save({"decoder": {}}, tmp_path / "foreign.pt")
+    with pytest.raises(DataError, match="cannot be read. Train first."):
+        publish(tmp_path / "foreign.pt", ict)

@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The training loop: it learns, resumes to the bit, and several processes act as one."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from backend.errors import BackendError, DataError
+from backend.learn.dataset import ScanCache, draw_recipes
+from backend.learn.ict import IctFaceKit
+from backend.learn.train import TrainConfig, Trainer, initial_codes, load_config, new_model
+from backend.model.imface import ImFace
+
+ROOT = Path(__file__).resolve().parents[3]
+CONFIG = """
+steps = 4
+scans = 4
+points = 64
+piece = 2
+bfloat16 = false
+[model]
+identity_dim = 8
+expression_dim = 6
+identity_hidden = 16
+expression_hidden = 12
+hidden_layers = 1
+identity_hyper_hidden = 10
+expression_hyper_hidden = 14
+[losses]
+correspondence = 0
+"""
+
+
+def _equal(a: ImFace, b: ImFace) -> bool:
+    theirs = b.state_dict()
+    return all(torch.equal(tensor, theirs[name]) for name, tensor in a.state_dict().items())
+
+
+def test_training_lowers_the_loss(
+    ict: IctFaceKit, cache: ScanCache, train_config: TrainConfig, tmp_path: Path
+) -> None:
+    trainer = Trainer(ict, cache, tmp_path, train_config)
+    terms = [trainer.train_step() for _ in range(20)]
+    totals = [term["total"] for term in terms]
+    assert np.mean(totals[-4:]) < 0.7 * np.mean(totals[:4])
+    assert terms[-1]["sdf"] < terms[0]["sdf"]
+    assert trainer.progress == 1
+
+
+def test_the_run_ends_with_its_schedule(
+    ict: IctFaceKit, cache: ScanCache, train_config: TrainConfig, tmp_path: Path
+) -> None:
+    trainer = Trainer(ict, cache, tmp_path, train_config)
+    trainer.run()
+    assert trainer.step == 20
+    assert trainer.checkpoint.is_file()
+    assert not list(tmp_path.glob("*.partial"))
+    with open(tmp_path / "losses.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == ["20"]
+    assert float(rows[0]["total"]) > 0
+    assert (tmp_path / "losses.png").stat().st_size > 1000
+
+
+def test_a_resumed_run_is_the_unbroken_one_to_the_bit(
+    ict: IctFaceKit, cache: ScanCache, train_config: TrainConfig, tmp_path: Path
+) -> None:
+    config = replace(train_config, steps=6)
+    unbroken = Trainer(ict, cache, tmp_path / "unbroken", config)
+    wanted = [unbroken.train_step() for _ in range(6)]
+    first = Trainer(ict, cache, tmp_path / "broken", config)
+    got = [first.train_step() for _ in range(3)]
+    first.save()
+    second = Trainer(ict, cache, tmp_path / "broken", config)
+    second.resume()
+    assert second.step == 3
+    got += [second.train_step() for _ in range(3)]
+    assert got == wanted
+    assert _equal(second.model, unbroken.model)
+
+
+def test_nothing_to_resume_is_one_sentence(
+    ict: IctFaceKit, cache: ScanCache, train_config: TrainConfig, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match="no checkpoint to resume. Start without --resume."):
+        Trainer(ict, cache, tmp_path, train_config).resume()
+
+
+@pytest.mark.parametrize("piece", [1, 3, 4, 5, 8])
+def test_the_size_of_a_piece_changes_nothing(
+    ict: IctFaceKit, cache: ScanCache, train_config: TrainConfig, tmp_path: Path, piece: int
+) -> None:
+    whole = Trainer(ict, cache, tmp_path, replace(train_config, scans=5, piece=5)).train_step()
+    pieces = Trainer(ict, cache, tmp_path, replace(train_config, scans=5, piece=piece))
+    terms = pieces.train_step()
+    for name in whole:
+        assert terms[name] == pytest.approx(whole[name], rel=1e-4, abs=1e-7), name
+
+
+def test_a_loss_that_is_no_number_stops_and_keeps_the_checkpoint(
+    ict: IctFaceKit, cache: ScanCache, train_config: TrainConfig, tmp_path: Path
+) -> None:
+    trainer = Trainer(ict, cache, tmp_path, train_config)
+    trainer.train_step()
+    trainer.save()
+    before = trainer.checkpoint.read_bytes()
+    with torch.no_grad():
+        trainer.model.identity_codes.weight.fill_(float("nan"))
+    with pytest.raises(BackendError, match="not a number at step 1; the last good checkpoint"):
+        trainer.run()
+    assert trainer.checkpoint.read_bytes() == before
+    again = Trainer(ict, cache, tmp_path, train_config)
+    again.resume()
+    assert np.isfinite(again.train_step()["total"])
+
+
+def test_a_crash_while_saving_keeps_the_checkpoint(
+    ict: IctFaceKit,
+    cache: ScanCache,
+    train_config: TrainConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trainer = Trainer(ict, cache, tmp_path, train_config)
+    trainer.save()
+    before = trainer.checkpoint.read_bytes()
+
+    def crash(state: object, path: Path) -> None:
+        path.write_bytes(b"half a checkpoint")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(torch, "save", crash)
+    with pytest.raises(OSError, match="No space"):
+        trainer.save()
+    assert trainer.checkpoint.read_bytes() == before
+
+
+def test_the_learning_rate_rises_and_falls(
+    ict: IctFaceKit, cache: ScanCache, train_config: TrainConfig, tmp_path: Path
+) -> None:
+    trainer = Trainer(ict, cache, tmp_path, replace(train_config, steps=100, warmup=4))
+    rates = []
+    for step in range(101):
+        trainer.step = step
+        trainer._set_learning_rate()
+        rates.append(trainer.optimizer.param_groups[0]["lr"] / train_config.learning_rate)
+    assert rates[0] == pytest.approx(0.25)
+    assert rates[3] == pytest.approx(1, abs=0.01)
+    assert rates[50] == pytest.approx(0.505)
+    assert rates[100] == pytest.approx(0.01)
+    assert rates[4:] == sorted(rates[4:], reverse=True)
+
+
+def test_codes_start_at_images_of_the_coefficients(
+    ict: IctFaceKit, train_config: TrainConfig
+) -> None:
+    """Orthogonal ones: distances between faces are those between their coefficients."""
+    config = replace(train_config, data=replace(train_config.data, mixed=0.0))
+    recipes = draw_recipes(config.data, ict.expression_names, 6)
+    identity, expression = initial_codes(ict, recipes, config)
+    assert identity.shape == (3, 8)
+    assert expression.shape == (6, 6)
+    drawn = recipes.identity[:, 0]
+    for i, j in ((0, 1), (1, 2)):
+        wanted = config.identity_scale * np.linalg.norm(drawn[i] - drawn[j])
+        assert np.linalg.norm(identity[i] - identity[j]) == pytest.approx(wanted, rel=0.2)
+    assert np.abs(expression[:3]).max() < 0.01  # neutral: nothing but a little noise
+
+
+def test_a_new_model_has_a_row_per_scan(ict: IctFaceKit, train_config: TrainConfig) -> None:
+    model = new_model(ict, train_config)
+    assert model.identity_codes.weight.shape == (3, 8)
+    assert model.expression_codes.weight.shape == (6, 6)
+    np.testing.assert_allclose(model.template_landmarks, ict.mean[ict.landmarks], atol=1e-7)
+    assert _equal(model, new_model(ict, train_config))
+
+
+PROCESS = """
+import json, sys
+from dataclasses import replace
+from pathlib import Path
+import torch
+from backend.learn.dataset import ScanCache
+from backend.learn.ict import load_ict
+from backend.learn.train import Trainer, load_config
+torch.set_num_threads(1)
+data, cache, config, out = map(Path, sys.argv[1:])
+trainer = Trainer(load_ict(data), ScanCache(cache), out, load_config(config))
+totals = [trainer.train_step()["total"] for _ in range(4)]
+trainer.save()
+text = json.dumps({"processes": trainer.processes, "totals": totals})
+(out / f"rank{trainer.rank}.json").write_text(text)
+"""
+
+
+def test_two_processes_learn_as_one(
+    ict: IctFaceKit, ict_file: Path, cache: ScanCache, cache_folder: Path, tmp_path: Path
+) -> None:
+    """Over gloo on loopback, as torchrun starts them."""
+    (tmp_path / "process.py").write_text(PROCESS)
+    (tmp_path / "config.toml").write_text(CONFIG)
+    out = tmp_path / "two"
+    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    arguments = [tmp_path / "process.py", ict_file, cache_folder, tmp_path / "config.toml", out]
+    done = subprocess.run(
+        [*run, *map(str, arguments)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    ranks = [json.loads((out / f"rank{rank}.json").read_text()) for rank in range(2)]
+    assert [rank["processes"] for rank in ranks] == [2, 2]
+    one = Trainer(ict, cache, tmp_path / "one", load_config(tmp_path / "config.toml"))
+    wanted = [one.train_step()["total"] for _ in range(4)]
+    got = np.mean([rank["totals"] for rank in ranks], axis=0)
+    np.testing.assert_allclose(got, wanted, rtol=1e-4)
+    two = torch.load(out / "checkpoint.pt", weights_only=True)["model"]
+    for name, tensor in one.model.state_dict().items():
+        torch.testing.assert_close(two[name], tensor, rtol=1e-3, atol=1e-4, msg=name)
+
+
+def test_a_file_changes_what_it_names(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text(CONFIG)
+    config = load_config(tmp_path / "config.toml")
+    assert (config.steps, config.bfloat16, config.model.identity_dim) == (4, False, 8)
+    assert config.losses.correspondence == 0
+    assert config.losses.sdf == 3000
+    assert config.data == TrainConfig().data
+    assert load_config(None) == TrainConfig()
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("step = 3", "The configuration has no setting 'step'. Check its spelling."),
+        ("[model]\nlayers = 3", r"no setting 'model\.layers'. Check its spelling."),
+        ("[losses]\nsdf_loss = 1", r"no setting 'losses\.sdf_loss'"),
+        ("steps = ", "cannot be read: .*. Mend it."),
+        ("steps = 1\nsteps = 2", "cannot be read"),
+        ("model = 3", "'model'"),
+        ("steps = 'many'", "'steps'"),
+    ],
+)
+def test_a_bad_configuration_is_one_sentence(tmp_path: Path, text: str, sentence: str) -> None:
+    (tmp_path / "config.toml").write_text(text)
+    with pytest.raises(DataError, match=sentence):
+        load_config(tmp_path / "config.toml")
+
+
+def test_a_missing_configuration_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="cannot be read"):
+        load_config(tmp_path / "none.toml")

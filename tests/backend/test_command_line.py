@@ -1,0 +1,349 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``python -m backend`` as its users meet it: files, exit status, one sentence for bad input."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import trimesh
+
+from backend.__main__ import main
+from backend.checkpoint import BUNDLED
+from backend.codes import Codes
+from backend.mesh import load_scan
+
+ROOT = Path(__file__).resolve().parents[2]
+LAYOUTS = ROOT / "tests" / "data" / "official_checkpoint_layout"
+
+Done = subprocess.CompletedProcess[str]
+
+
+def _child(*words: object) -> Done:
+    """Run a command in a process of its own, its output in pipes."""
+    return subprocess.run(
+        [sys.executable, "-m", "backend", *map(str, words)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def _answer(*words: object) -> dict[str, Any]:
+    """Run a command in a process of its own; its --json line is all it says."""
+    done = _child(*words, "--json")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert len(done.stdout.splitlines()) == 1
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+def _assert_one_sentence(status: int, errors: str, said: str) -> None:
+    assert status == 2
+    assert said in errors
+    assert len(errors.splitlines()) == 1
+    assert errors.rstrip().endswith(".")
+    assert "Traceback" not in errors
+
+
+@pytest.fixture(scope="module")
+def codes(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Return the codes of two random people, made on the command line."""
+    folder = tmp_path_factory.mktemp("codes")
+    for seed in (1, 2):
+        out = folder / f"{seed}.ply"
+        assert main(["generate", "--seed", str(seed), "--resolution", "24", "--out", str(out)]) == 0
+    return [folder / f"{seed}.codes.json" for seed in (1, 2)]
+
+
+def test_generate_writes_mesh_and_codes(tmp_path: Path, codes: list[Path]) -> None:
+    out = tmp_path / "new" / "face.ply"
+    expressions = ["--expression", "jawOpen=0.5", "mouthSmileLeft=1"]
+    answer = _answer("generate", "--seed", 1, *expressions, "--resolution", 48, "--out", out)
+    mesh = load_scan(out)
+    assert len(mesh.vertices) == answer["vertices"]
+    assert 120 < np.ptp(mesh.vertices[:, 1]) < 201  # millimetres, cut by the ball
+    made = Codes.load(out.with_name("face.codes.json"))
+    assert answer["codes"] == str(out.with_name("face.codes.json"))
+    plain = Codes.load(codes[0])
+    np.testing.assert_array_equal(made.identity, plain.identity)
+    assert made.expression is not None
+    assert plain.expression is None
+
+
+def test_blend_on_the_template_keeps_quads(tmp_path: Path, codes: list[Path]) -> None:
+    out = tmp_path / "blend.obj"
+    words = ["--weight", 0.25, "--what", "identity", "--topology", "template", "--out", out]
+    answer = _answer("blend", *codes, *words)
+    assert answer["vertices"] == 9409
+    lines = out.read_text().splitlines()
+    assert sum(line.startswith("v ") for line in lines) == 9409
+    faces = [line.split() for line in lines if line.startswith("f ")]
+    assert len(faces) == 9230
+    assert sum(len(face) == 5 for face in faces) > 9000
+    a, b = (Codes.load(path).identity for path in codes)
+    blended = Codes.load(tmp_path / "blend.codes.json")
+    np.testing.assert_allclose(blended.identity, 0.75 * a + 0.25 * b, rtol=1e-5, atol=1e-6)
+
+
+def test_shape_keys_writes_an_array_per_name(tmp_path: Path, codes: list[Path]) -> None:
+    out = tmp_path / "keys.npz"
+    answer = _answer("shape-keys", codes[0], "--names", "jawOpen", "cheekPuff", "--out", out)
+    assert answer["names"] == ["jawOpen", "cheekPuff"]
+    assert answer["residual"]["resolved"] >= 0.999
+    with np.load(out, allow_pickle=False) as data:
+        assert data["names"].tolist() == ["jawOpen", "cheekPuff"]
+        assert data["basis"].shape == (9409, 3)
+        assert data["vertices"].shape == (2, 9409, 3)
+        assert data["polygons"].shape == (9230, 4)
+        moved = np.linalg.norm(data["vertices"] - data["basis"], axis=2).max(1)
+    assert (moved > 3).all()  # millimetres
+
+
+def test_fit_puts_the_face_where_the_scan_is(tmp_path: Path, lee_perry_smith: Path) -> None:
+    answer = _answer("fit", lee_perry_smith, "--resolution", 64, "--out", tmp_path)
+    report = json.loads((tmp_path / "lee_perry_smith" / "report.json").read_text())
+    assert answer == {"reports": {str(lee_perry_smith): report}, "failed": {}}
+    assert report["chamfer_mm"] < 1.5
+    assert report["scan_to_fit_mean_mm"] < 1.5
+    assert report["coverage"] > 0.9
+    assert set(report["seconds"]) >= {"pose", "watertight", "codes", "total"}
+    scan = load_scan(lee_perry_smith)
+    fitted = load_scan(tmp_path / "lee_perry_smith" / "fit.ply")
+    surface = trimesh.Trimesh(scan.vertices, scan.polygons, process=False)
+    near = fitted.vertices[:: len(fitted.vertices) // 1000]
+    _, distance, _ = trimesh.proximity.closest_point(surface, near)
+    millimetre = 0.01 / report["scale"]  # in the scan's unit
+    assert np.median(distance) < 2 * millimetre
+    made = Codes.load(tmp_path / "lee_perry_smith" / "codes.json")
+    assert made.expression is not None
+
+
+@pytest.mark.parametrize("warp", ["se3", "translation"])
+def test_an_imported_checkpoint_answers_as_the_released_code(tmp_path: Path, warp: str) -> None:
+    weights, points = tmp_path / "released.safetensors", tmp_path / "points.npy"
+    answer = _answer("import-checkpoint", LAYOUTS / f"{warp}_small", "--out", weights)
+    assert answer["warp"] == warp
+    with np.load(LAYOUTS / f"{warp}_small" / "expected.npz") as data:
+        expected = dict(data)
+    np.save(points, expected["points"])
+    for expression in (0, 2):
+        out = tmp_path / "fields.npz"
+        face = ["--identity", 1, "--expression", expression, "--points", points, "--out", out]
+        words = [str(word) for word in ("query", "--weights", weights, *face)]
+        assert main(words) == 0
+        with np.load(out) as fields:
+            assert len(fields.files) == 6
+            for name in fields.files:
+                wanted = expected[f"index_id1_exp{expression}_{name}"]
+                near = 1e-3 * np.abs(wanted).max() if name == "gradient" else 1e-5
+                np.testing.assert_allclose(fields[name], wanted, rtol=0, atol=near)
+
+
+TINY = """
+steps = 2
+scans = 2
+points = 32
+[data]
+identities = 2
+expressions = 2
+corresponding = 100
+sheet = 30
+near = 30
+uniform = 30
+[model]
+identity_dim = 8
+expression_dim = 8
+identity_hidden = 8
+expression_hidden = 8
+hidden_layers = 1
+identity_hyper_hidden = 8
+expression_hyper_hidden = 8
+"""
+
+
+def test_from_data_to_weights(
+    tmp_path: Path, ict_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "tiny.toml").write_text(TINY)
+    common = ["--data", ict_file, "--config", tmp_path / "tiny.toml", "--json"]
+    cache, run, weights = (tmp_path / name for name in ("cache", "run", "weights"))
+
+    def done(*words: object) -> dict[str, Any]:
+        assert main([str(word) for word in (*words, *common)]) == 0
+        answer: dict[str, Any] = json.loads(capsys.readouterr().out.splitlines()[-1])
+        return answer
+
+    assert done("prepare", "--cache", cache, "--workers", 1)["people"] == 2
+    assert done("train", "--cache", cache, "--out", run)["step"] == 2
+    assert done("train", "--cache", cache, "--out", run, "--resume")["step"] == 2
+    files = done("publish", run / "checkpoint.pt", "--out", weights)["files"]
+    assert set(files) == {"head.safetensors", "imface.safetensors"}
+    card = json.loads((weights / "model_card.json").read_text())
+    assert card["files"] == files
+    assert card["training"]["steps"] == 2
+    out = tmp_path / "head.glb"
+    published = ["--weights", weights / "imface.safetensors", "--topology", "head"]
+    assert main([str(w) for w in ("generate", *published, "--out", out)]) == 0
+    assert len(load_scan(out).vertices) == 26719
+
+
+def _text(path: Path) -> Path:
+    path.write_text("Dear diary,\ntoday I met a vertex.\n")
+    return path
+
+
+def _strip(path: Path, triangles: int, bad: str = "") -> Path:
+    rows = [f"v {i / 2} {i % 2} 0" for i in range(triangles + 2)]
+    rows[3] = bad or rows[3]
+    faces = [f"f {i + 1} {i + 2} {i + 3}" for i in range(triangles)]
+    path.write_text("\n".join(rows + faces) + "\n")
+    return path
+
+
+def _truncated(folder: Path) -> Path:
+    path = folder / "half.safetensors"
+    path.write_bytes(BUNDLED.read_bytes()[:1_000_000])
+    return path
+
+
+Words = Callable[[Path], list[object]]
+BAD: dict[str, tuple[Words, str]] = {
+    "text": (lambda d: ["fit", _text(d / "a.obj"), "--out", d], "The scan has no faces."),
+    "5 triangles": (
+        lambda d: ["fit", _strip(d / "a.obj", 5), "--out", d],
+        "The scan has only 5 triangles.",
+    ),
+    "NaN": (
+        lambda d: ["fit", _strip(d / "a.obj", 600, "v nan 0 0"), "--out", d],
+        "1 vertices of the scan have no valid position",
+    ),
+    "no scan": (lambda d: ["fit", d / "a.obj", "--out", d], "There is no file"),
+    "missing weights": (
+        lambda d: ["generate", "--weights", d / "none.safetensors", "--out", d / "a.ply"],
+        "is missing. Install",
+    ),
+    "truncated weights": (
+        lambda d: ["generate", "--weights", _truncated(d), "--out", d / "a.ply"],
+        "is damaged or incomplete.",
+    ),
+    "expression": (
+        lambda d: ["generate", "--expression", "smirk=1", "--out", d / "a.ply"],
+        "There is no expression 'smirk'.",
+    ),
+    "value": (
+        lambda d: ["generate", "--expression", "jawOpen=2", "--out", d / "a.ply"],
+        "The value in 'jawOpen=2' is out of range.",
+    ),
+    "no value": (
+        lambda d: ["generate", "--expression", "jawOpen", "--out", d / "a.ply"],
+        "Write NAME=VALUE.",
+    ),
+    "resolution": (
+        lambda d: ["generate", "--resolution", 8, "--out", d / "a.ply"],
+        "The resolution 8 is out of range.",
+    ),
+    "seed": (lambda d: ["generate", "--seed", -1, "--out", d / "a.ply"], "The seed -1"),
+    "extension": (
+        lambda d: ["generate", "--out", d / "a.docx"],
+        "a.docx has no known extension.",
+    ),
+    "codes": (
+        lambda d: ["blend", _text(d / "a.json"), d / "b.json", "--out", d / "a.ply"],
+        "a.json is not a JSON file.",
+    ),
+    "names": (
+        lambda d: ["shape-keys", _text(d / "a.json"), "--out", d / "a.npy"],
+        "a.npy has no known extension.",
+    ),
+    "points": (
+        lambda d: _query(d, _text(d / "p.npy")),
+        "is no .npy array of points.",
+    ),
+    "tables": (
+        lambda d: _query(d, d / "p.npy"),
+        "The tables hold 0 identities",
+    ),
+    "checkpoint": (
+        lambda d: ["import-checkpoint", d, "--out", d / "a.safetensors"],
+        "envs_last.pth is missing.",
+    ),
+    "data": (
+        lambda d: ["prepare", "--data", _text(d / "x.npz"), "--cache", d / "cache"],
+        "is not ICT-FaceKit data",
+    ),
+    "cache": (
+        lambda d: ["train", "--data", _ICT, "--cache", d, "--out", d / "run"],
+        "is not a prepared cache. Run 'prepare' first.",
+    ),
+}
+_ICT = ROOT / "tests" / "data" / "ict_small.npz"
+
+
+def _query(folder: Path, points: Path) -> list[object]:
+    weights: list[object] = []
+    if points.exists():
+        main(
+            [
+                "import-checkpoint",
+                str(LAYOUTS / "se3_small"),
+                "--out",
+                str(folder / "w.safetensors"),
+            ]
+        )
+        weights = ["--weights", folder / "w.safetensors"]
+    face = ["--identity", 0, "--expression", 0, "--points", points, "--out", folder / "q.npz"]
+    return ["query", *weights, *face]
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    words, said = BAD[name]
+    status = main([str(word) for word in words(tmp_path)])
+    _assert_one_sentence(status, capsys.readouterr().err, said)
+    assert not (tmp_path / "a.ply").exists()
+
+
+@pytest.mark.parametrize("name", ["text", "missing weights"])
+def test_bad_input_is_one_sentence_in_a_process_of_its_own(tmp_path: Path, name: str) -> None:
+    words, said = BAD[name]
+    done = _child(*words(tmp_path))
+    _assert_one_sentence(done.returncode, done.stderr, said)
+    assert done.stdout == ""
+
+
+def test_a_bad_scan_among_others_fails_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scans = [str(_text(tmp_path / "a.obj")), str(_strip(tmp_path / "b.obj", 5))]
+    assert main(["fit", *scans, "--out", str(tmp_path), "--json"]) == 1
+    captured = capsys.readouterr()
+    assert len(captured.err.splitlines()) == 2
+    assert captured.err.startswith("a.obj: The scan has no faces.")
+    assert set(json.loads(captured.out)["failed"]) == set(scans)
+
+
+def test_what_cannot_be_written_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.ply").mkdir()
+    status = main(["generate", "--resolution", "16", "--out", str(tmp_path / "a.ply")])
+    assert status == 1
+    assert capsys.readouterr().err.endswith("Check path and free space.\n")
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["--help"])
+    assert end.value.code == 0
+    text = capsys.readouterr().out
+    for command in ("generate", "fit", "blend", "shape-keys", "query", "import-checkpoint"):
+        assert command in text
+    for command in ("prepare", "train", "publish", "evaluate", "serve"):
+        assert command in text

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The worker's jobs, called as the server calls them, with the bundled model."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from backend.checkpoint import FaceModel
+from backend.errors import BackendError, ScanError
+from backend.scan.align import Similarity
+from backend.worker import jobs
+from backend.worker.protocol import Arrays
+
+
+@pytest.fixture(autouse=True)
+def _one_model(bundled: FaceModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "face_model", lambda: bundled)
+
+
+def _run(name: str, params: dict[str, Any], **arrays: np.ndarray) -> tuple[dict[str, Any], Arrays]:
+    told: list[float] = []
+    values, out = jobs.JOBS[name](params, arrays, lambda share, text: told.append(share))
+    assert told == sorted(told)
+    assert json.loads(json.dumps(values)) == values
+    return values, out
+
+
+def test_info_names_what_the_model_can_do() -> None:
+    values, arrays = _run("info", {})
+    assert len(values["expressions"]) == 51
+    assert values["absent"] == ["tongueOut"]
+    assert arrays == {}
+
+
+def test_generate_blend_and_mesh_answer_alike() -> None:
+    a, first = _run("generate", {"seed": 1, "topology": "face"})
+    assert first["vertices_mm"].shape == (9409, 3)
+    assert first["vertices_mm"].dtype == np.float32
+    assert first["polygons"].shape == first["uv_polygons"].shape == (9230, 4)
+    assert first["polygons"].dtype == first["uv_polygons"].dtype == np.int32
+    assert 150 < np.ptp(first["vertices_mm"][:, 1]) < 350  # millimetres
+    assert a["materials"] == ["Skin"]
+    assert first["material_index"].shape == (9230,)
+    b, _ = _run("generate", {"seed": 2, "topology": "surface", "resolution": 16})
+    both = {"a": a["codes"], "b": b["codes"], "topology": "face"}
+    blended, mesh = _run("blend", {**both, "weight": 0.0})
+    assert blended["codes"] == a["codes"]
+    np.testing.assert_allclose(mesh["vertices_mm"], first["vertices_mm"], atol=1e-3)
+    again, mesh = _run("mesh", {"codes": a["codes"], "topology": "surface", "resolution": 24})
+    assert again["topology"] == "surface"
+    assert "materials" not in again
+    assert set(mesh) == {"vertices_mm", "polygons"}
+    assert mesh["polygons"].shape[1] == 3
+
+
+def test_shape_keys_answer_names_and_basis() -> None:
+    values, _ = _run("generate", {"seed": 1, "topology": "surface", "resolution": 16})
+    params = {"codes": values["codes"], "topology": "face", "names": ["jawOpen"]}
+    values, arrays = _run("shape_keys", params)
+    assert values["names"] == ["jawOpen"]
+    assert values["absent"] == ["tongueOut"]
+    assert arrays["basis_mm"].shape == (9409, 3)
+    assert arrays["vertices_mm"].shape == (1, 9409, 3)
+
+
+def test_the_pose_leads_from_millimetres_to_the_scan() -> None:
+    rotation = Rotation.from_rotvec([0.1, 0.2, 0.3]).as_matrix()
+    pose = Similarity(4.0, rotation, np.array([0.1, 0.2, 0.3]))  # scan of 1 unit = 400 mm
+    scan = np.array([[0.05, -0.02, 0.1]])
+    face_mm = 100 * pose.apply(scan)
+    matrix = jobs.millimetres_to_scan(pose)
+    np.testing.assert_allclose(matrix @ [*face_mm[0], 1], [*scan[0], 1], atol=1e-12)
+
+
+def test_bad_input_is_for_the_user() -> None:
+    with pytest.raises(BackendError, match="not a set of ImFace codes"):
+        _run("mesh", {"codes": None})
+    with pytest.raises(BackendError, match="There is no topology"):
+        _run("generate", {"topology": "hair"})
+    with pytest.raises(ScanError, match="has no faces"):
+        _run("fit", {}, vertices=np.zeros((3, 3)), triangles=np.zeros((0, 3), np.int32))
