@@ -87,7 +87,7 @@ def test_distances_are_measured_both_ways_in_millimetres() -> None:
     scan = Mesh(pose.inverse().apply(_plane(0.2).vertices), _plane(0.2).polygons)
     same = measure_fit(scan, pose, _plane(0.2))
     for name in ("scan_to_fit_mean_mm", "scan_to_fit_p95_mm", "chamfer_mm"):
-        assert same[name] == pytest.approx(0, abs=0.05)
+        assert same[name] == pytest.approx(0, abs=0.1)
     assert same["coverage"] == 1
     off = measure_fit(scan, pose, _plane(0.23))
     for name in ("scan_to_fit_mean_mm", "scan_to_fit_p95_mm", "chamfer_mm"):
