@@ -36,7 +36,7 @@ _JOINED_PARTS = ("face", "head_and_neck", "mouth_socket", "eye_socket_left", "ey
 RESOLVED_MM = 0.01
 #: Around lips and lids [model units] the forward map leads.
 _FREE_LIPS = 0.08
-_FREE_LIDS = 0.05
+_FREE_LIDS = 0.09
 #: Rim of the ball [model units] over which the field's lead fades out.
 _RIM = 0.15
 #: A vertex that the field puts this far [model units] from the forward map's place is not trusted.
