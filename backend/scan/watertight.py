@@ -17,6 +17,10 @@ SPACING = 0.012
 #: A border triangle with a longer edge bridges a notch of the outline [model units].
 BORDER_EDGE = 0.1
 _MIN_VISIBLE = 300
+_NOTHING_SEEN = (
+    "Hardly any of the scan is visible from the front. "
+    "Turn it upright so that the face looks forward."
+)
 
 
 def make_watertight(
@@ -88,10 +92,7 @@ def visible_sheet(
     seen = visible_from_front(points, normals[face], depth) & ((points * points).sum(1) <= 1)
     visible = _thin(points[seen], spacing)
     if len(visible) < _MIN_VISIBLE:
-        raise ScanError(
-            "Hardly any of the scan is visible from the front. "
-            "Turn it upright so that the face looks forward."
-        )
+        raise ScanError(_NOTHING_SEEN)
     return _sheet(visible)
 
 
@@ -105,6 +106,8 @@ def front_points(scan: Mesh, count: int, seed: int = 0) -> np.ndarray:
     )
     normals, _ = triangle_normals(vertices, scan.polygons)
     seen = visible_from_front(points, normals[face], depth_map(vertices, scan.polygons))
+    if seen.sum() < _MIN_VISIBLE or np.ptp(points[seen, 1]) < PIXEL:
+        raise ScanError(_NOTHING_SEEN)
     return points[seen][:: max(int(seen.sum()) // count, 1)] * half + middle
 
 
