@@ -65,21 +65,22 @@ def load_config(path: Path | None) -> TrainConfig:
 
 
 def _updated(config: T, changes: dict[str, Any], where: str) -> T:
-    known = {f.name for f in fields(config)}  # type: ignore[arg-type]
-    for name in changes:
-        if name not in known:
+    changed = {}
+    for name, value in changes.items():
+        if name not in {f.name for f in fields(config)}:  # type: ignore[arg-type]
             raise DataError(
                 f"The configuration has no setting '{where}{name}'. Check its spelling."
             )
-    return replace(
-        config,  # type: ignore[type-var]
-        **{
-            name: _updated(getattr(config, name), value, f"{where}{name}.")
-            if is_dataclass(getattr(config, name))
-            else value
-            for name, value in changes.items()
-        },
-    )
+        before = getattr(config, name)
+        kind = dict if is_dataclass(before) else type(before)
+        if kind is float and type(value) is int:
+            value = float(value)
+        if type(value) is not kind:
+            raise DataError(
+                f"The setting '{where}{name}' is of the wrong kind. Give it a value like {before}."
+            )
+        changed[name] = _updated(before, value, f"{where}{name}.") if kind is dict else value
+    return replace(config, **changed)  # type: ignore[type-var]
 
 
 def initial_codes(

@@ -11,6 +11,7 @@ from backend.checkpoint import FaceModel
 from backend.errors import BackendError
 from backend.face.extract import (
     ExtractConfig,
+    GridValues,
     SdfFunction,
     clip,
     extract_mesh,
@@ -115,7 +116,9 @@ def _assert_same_mesh(a: Mesh, b: Mesh) -> None:
 @pytest.mark.parametrize("resolution", [64, 128])
 def test_sparse_equals_dense_on_a_bumpy_ball(resolution: int) -> None:
     sparse = extract_mesh(_bumpy, ExtractConfig(resolution))
-    _assert_same_mesh(sparse, mesh_cells(_bumpy, _all_cells(resolution), resolution))
+    _assert_same_mesh(
+        sparse, mesh_cells(GridValues(_bumpy, resolution), _all_cells(resolution), resolution)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +131,9 @@ def generated(bundled: FaceModel) -> SdfFunction:
 @pytest.mark.parametrize("resolution", [64, 128])
 def test_sparse_equals_dense_on_a_face(generated: SdfFunction, resolution: int) -> None:
     sparse = extract_mesh(generated, ExtractConfig(resolution))
-    _assert_same_mesh(sparse, mesh_cells(generated, _all_cells(resolution), resolution))
+    _assert_same_mesh(
+        sparse, mesh_cells(GridValues(generated, resolution), _all_cells(resolution), resolution)
+    )
 
 
 def test_hardly_any_of_the_grid_is_evaluated(generated: SdfFunction) -> None:
