@@ -23,8 +23,8 @@ class ExtractConfig:
     """How the surface is meshed."""
 
     resolution: int = 256  #: grid points per axis over [-1, 1]
-    slope: float = 1.1  #: bound on the field's gradient norm; 1 for a true distance
-    coarsest: int = 8  #: cells per side of the first blocks
+    slope: float = 1.15  #: bound on the field's gradient norm; 1 for a true distance
+    coarsest: int = 16  #: cells per side of the first blocks
 
 
 def face_sdf(face: Face, device: torch.device) -> SdfFunction:
