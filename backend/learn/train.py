@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The training loop: resumable, on one or many processes, CPU or CUDA."""
 
+import atexit
 import csv
 import math
 import os
@@ -286,6 +287,8 @@ def _process_group() -> tuple[int, int]:
         return 0, 1
     if not dist.is_initialized():
         dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        # A thread of gloo's that outlives the interpreter aborts the process.
+        atexit.register(dist.destroy_process_group)
     return dist.get_rank(), dist.get_world_size()
 
 
