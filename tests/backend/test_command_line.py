@@ -19,6 +19,7 @@ from backend.mesh import load_scan
 
 ROOT = Path(__file__).resolve().parents[2]
 LAYOUTS = ROOT / "tests" / "data" / "official_checkpoint_layout"
+ICT = ROOT / "tests" / "data" / "ict_small.npz"
 
 Done = subprocess.CompletedProcess[str]
 
@@ -279,11 +280,10 @@ BAD: dict[str, tuple[Words, str]] = {
         "is not ICT-FaceKit data",
     ),
     "cache": (
-        lambda d: ["train", "--data", _ICT, "--cache", d, "--out", d / "run"],
+        lambda d: ["train", "--data", ICT, "--cache", d, "--out", d / "run"],
         "is not a prepared cache. Run 'prepare' first.",
     ),
 }
-_ICT = ROOT / "tests" / "data" / "ict_small.npz"
 
 
 def _query(folder: Path, points: Path) -> list[object]:

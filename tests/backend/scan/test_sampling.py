@@ -105,7 +105,7 @@ def test_the_same_seed_gives_the_same_samples(sheet: Mesh) -> None:
     assert not np.array_equal(first.points, other.points)
 
 
-def test_the_nearest_triangle_is_exact_on_a_cube() -> None:
+def test_the_nearest_triangle_is_exact_on_a_square() -> None:
     corner = np.array([[0.0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]])
     nearest = NearestTriangle(Mesh(corner, np.array([[0, 1, 2], [0, 2, 3]])), cover=4000)
     points = np.array([[0.7, 0.2, 0.5], [0.2, 0.7, -0.25], [2, 0.5, 0], [-3, -4, 0]])
