@@ -202,6 +202,7 @@ def _load_head(path: Path, model_sha256: str, device: torch.device) -> Head | No
     tensors, metadata = _load(path, "imface-head")
     if metadata["model_sha256"] != model_sha256:
         return None  # another model's head lies in this folder: this model simply has none
+    _check_card(path, file_sha256(path))
     parts = {name: tuple(row) for name, row in json.loads(metadata["parts"]).items()}
     on_device = {name: t.to(device) for name, t in tensors.items()}
     return Head(
@@ -239,7 +240,12 @@ def _check_card(path: Path, digest: str) -> None:
     card = path.with_name(CARD_NAME)
     if not card.is_file():
         return
-    files = json.loads(card.read_text()).get("files", {})
+    try:
+        files = json.loads(card.read_text()).get("files", {})
+    except (OSError, ValueError, AttributeError) as error:
+        raise WeightsError(
+            f"The model card {card} is damaged. Install the weights again."
+        ) from error
     if path.name in files and files[path.name] != digest:
         raise WeightsError(
             f"{path.name} is not the file its model card describes. Install the weights again."

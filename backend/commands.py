@@ -100,6 +100,10 @@ def _blend(options: Options) -> Answer:
 
 
 def _fit(options: Options) -> Answer:
+    stems = [path.stem for path in options.scans]
+    twice = next((stem for stem in stems if stems.count(stem) > 1), None)
+    if twice is not None:
+        raise BackendError(f"Two scans are called '{twice}'. Rename one, or fit it to another DIR.")
     model = _model(options)
     reports: dict[str, Any] = {}
     failed: dict[str, str] = {}

@@ -17,7 +17,7 @@ from ..scan.sampling import SheetDistance, uniform_in_ball
 from ..scan.watertight import depth_map, visible_from_front, visible_sheet
 from .ict import SKIN_PARTS, IctFaceKit, load_ict
 
-CACHE_VERSION = 1
+CACHE_VERSION = 2
 #: Cached coordinates are 16-bit fractions of this [model units]: steps of 0.004 mm.
 _RANGE = 1.3
 #: Shapes that open and close mouth and eyes: small regions, large motion, drawn more often.
@@ -91,8 +91,8 @@ def draw_recipes(config: DatasetConfig, names: tuple[str, ...], identity_modes: 
     expression = np.zeros((people, config.expressions, len(names)))
     for person in range(people):
         for state in range(1, config.expressions):
-            # The states of all people together walk through every single shape.
-            single = person * (config.expressions - 1) + state if state == 1 else None
+            # The people together walk through every single shape.
+            single = person if state == 1 else None
             expression[person, state] = _draw_expression(groups, len(names), single, rng)
     return Recipes(identity, mask, expression)
 

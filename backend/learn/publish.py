@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from ..checkpoint import FaceModel, Head
-from ..errors import DataError
 from ..face.expressions import ARKIT_NAMES, ict_names
 from ..model.forward_map import ForwardMap, HeadTemplate, principal_basis, ridge
 from ..model.imface import ImFace, ModelConfig
 from ..model.prior import fit_prior
 from .dataset import DatasetConfig, Recipes, draw_recipes
 from .ict import IctFaceKit
+from .train import read_checkpoint
 
 #: Principal directions of the neutral heads that the forward map keeps.
 IDENTITY_RANK = 100
@@ -38,7 +38,7 @@ def publish(checkpoint: Path, ict: IctFaceKit) -> FaceModel:
     DataError
         If the checkpoint cannot be read.
     """
-    state = _read(checkpoint)
+    state = read_checkpoint(checkpoint)
     data = DatasetConfig(**state["config"]["data"])
     recipes = draw_recipes(data, ict.expression_names, len(ict.identity_modes))
     identity = state["model"].pop("identity_codes.weight")
@@ -57,17 +57,9 @@ def publish(checkpoint: Path, ict: IctFaceKit) -> FaceModel:
     )
 
 
-def _read(checkpoint: Path) -> dict[str, Any]:
-    try:
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        return {name: state[name] for name in ("model", "config", "step", "elapsed")}
-    except Exception as error:  # the unpickler raises whatever a foreign file's bytes led it to
-        raise DataError(f"The checkpoint {checkpoint} cannot be read. Train first.") from error
-
-
 def training_summary(checkpoint: Path) -> dict[str, Any]:
     """Return how long a checkpoint was trained, and with what settings, for the model card."""
-    state = _read(checkpoint)
+    state = read_checkpoint(checkpoint)
     return {
         "steps": state["step"],
         "minutes": round(state["elapsed"] / 60, 1),

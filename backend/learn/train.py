@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from ..errors import BackendError, DataError
 from ..model.imface import ImFace, ModelConfig
-from .dataset import Batch, DatasetConfig, Recipes, ScanCache, draw_recipes
+from .dataset import CACHE_VERSION, Batch, DatasetConfig, Recipes, ScanCache, draw_recipes
 from .ict import IctFaceKit
 from .losses import LossWeights, Targets, training_losses, weighted_sum
 
@@ -129,6 +129,24 @@ def new_model(ict: IctFaceKit, config: TrainConfig) -> ImFace:
     return model
 
 
+def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Return what ``Trainer.save`` wrote.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, damaged, or of another version of the training data.
+    """
+    try:
+        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        version = state["data_version"]
+    except Exception as error:  # the unpickler raises whatever a foreign file's bytes led it to
+        raise DataError(f"The checkpoint {path} cannot be read. Train first.") from error
+    if version != CACHE_VERSION:
+        raise DataError(f"{path} was trained on data of another version. Train again.")
+    return state
+
+
 class Trainer:
     """One training run; state lives in ``folder/checkpoint.pt``."""
 
@@ -139,8 +157,15 @@ class Trainer:
         self.cache = cache
         self.folder = folder
         self.rank, self.processes = _process_group()
+        if config.scans % self.processes:
+            raise DataError(
+                f"{config.scans} scans a step cannot be shared evenly among {self.processes} "
+                "processes. Set 'scans' to a multiple of that."
+            )
         self.device = (
-            torch.device("cuda", self.rank) if torch.cuda.is_available() else torch.device("cpu")
+            torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+            if torch.cuda.is_available()
+            else torch.device("cpu")
         )
         self.model = new_model(ict, self.config).to(self.device)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=0.0, fused=True)
@@ -157,7 +182,7 @@ class Trainer:
         """Continue from the checkpoint, exactly where it was written."""
         if not self.checkpoint.is_file():
             raise DataError(f"{self.folder} has no checkpoint to resume. Start without --resume.")
-        state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+        state = read_checkpoint(self.checkpoint, self.device)
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.elapsed = state["step"], state["elapsed"]
@@ -172,6 +197,7 @@ class Trainer:
             "step": self.step,
             "elapsed": self.elapsed,
             "config": asdict(self.config),
+            "data_version": CACHE_VERSION,
         }
         partial = self.checkpoint.with_suffix(".partial")
         torch.save(state, partial)
@@ -220,7 +246,9 @@ class Trainer:
             for name, value in (terms | {"total": loss / share}).items():
                 sums[name] = sums.get(name, 0.0) + float(value.detach()) * share
         self._average_gradients()
-        if not math.isfinite(sums["total"]):
+        # The averaged gradients tell every process alike when one of them went wrong.
+        norm = torch.nn.utils.get_total_norm(self._gradients())
+        if not (math.isfinite(sums["total"]) and bool(norm.isfinite())):
             raise BackendError(
                 f"The loss is not a number at step {self.step}; the last good checkpoint is kept. "
                 "Lower learning_rate and resume."
@@ -256,10 +284,13 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.learning_rate * rise * (0.01 + 0.99 * decay)
 
+    def _gradients(self) -> list[Tensor]:
+        return [p.grad for p in self.model.parameters() if p.grad is not None]
+
     def _average_gradients(self) -> None:
         if self.processes == 1:
             return
-        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
+        gradients = self._gradients()
         flat = torch.cat([g.view(-1) for g in gradients])
         dist.all_reduce(flat)
         flat /= self.processes

@@ -34,8 +34,8 @@ class SdfSamples:
 
 
 class NearestTriangle:
-    """Finds the nearest point of a mesh among the triangles of the nearest samples of a dense
-    point cover: exact where the cover is denser than the triangles, within micrometres elsewhere.
+    """Finds the nearest point of a mesh, almost exactly: among the two triangles whose samples or
+    centres are nearest. On a face's sheet the distance is too long by 0.004 mm on average.
 
     Parameters
     ----------
@@ -51,7 +51,9 @@ class NearestTriangle:
         self.cover, self._face, _ = sample_surface(
             mesh.vertices, mesh.polygons, cover, np.random.default_rng(seed)
         )
-        self._tree = cKDTree(self.cover)
+        # Centres too: chance leaves many a small triangle without a sample.
+        self._tree = cKDTree(np.concatenate([self.cover, self._corners.mean(1)]))
+        self._face = np.concatenate([self._face, np.arange(len(self._corners))])
 
     def __call__(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the nearest triangle (N,), the nearest point (N, 3) and its distance (N,)."""

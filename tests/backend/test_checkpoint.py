@@ -180,6 +180,9 @@ def test_a_file_that_its_card_does_not_describe_is_refused(saved: Path) -> None:
         load_face_model(saved, CPU)
     card.write_text(json.dumps({"files": {"another.safetensors": "0" * 64}}))
     load_face_model(saved, CPU)
+    card.write_text('{"files": {')
+    with pytest.raises(WeightsError, match=r"The model card .* is damaged. Install"):
+        load_face_model(saved, CPU)
 
 
 def test_a_crash_while_saving_keeps_the_file(

@@ -279,6 +279,10 @@ BAD: dict[str, tuple[Words, str]] = {
         lambda d: ["prepare", "--data", _text(d / "x.npz"), "--cache", d / "cache"],
         "is not ICT-FaceKit data",
     ),
+    "two of a name": (
+        lambda d: ["fit", d / "a" / "x.obj", d / "b" / "x.obj", "--out", d],
+        "Two scans are called 'x'. Rename one",
+    ),
     "cache": (
         lambda d: ["train", "--data", ICT, "--cache", d, "--out", d / "run"],
         "is not a prepared cache. Run 'prepare' first.",
