@@ -108,26 +108,32 @@ def _face_commands(commands: argparse._SubParsersAction, common: argparse.Argume
 def _training_commands(
     commands: argparse._SubParsersAction, common: argparse.ArgumentParser
 ) -> None:
+    ict = "ICT-FaceKit: our .npz, or the repository"
+
     def command(name: str, text: str) -> argparse.ArgumentParser:
-        parser = commands.add_parser(name, help=text, parents=[common])
-        parser.add_argument("--config", type=Path, metavar="FILE.toml")
-        parser.add_argument(
-            "--data", type=Path, required=True, help="ICT-FaceKit: our .npz, or the repository"
-        )
-        return parser
+        return commands.add_parser(name, help=text, parents=[common])
 
     prepare = command("prepare", "make a cache of training samples; run again to go on")
+    prepare.add_argument(
+        "--data", type=Path, required=True, help=f"{ict}; or a folder of scans (docs/training.md)"
+    )
+    prepare.add_argument("--config", type=Path, metavar="FILE.toml")
     prepare.add_argument("--cache", type=Path, required=True, metavar="DIR")
     prepare.add_argument("--workers", type=int, default=2)
     train = command("train", "train a model (torchrun shares it among processes)")
+    train.add_argument("--config", type=Path, metavar="FILE.toml")
     train.add_argument("--cache", type=Path, required=True, metavar="DIR")
     train.add_argument("--out", type=Path, required=True, metavar="DIR")
     train.add_argument("--minutes", type=float, help="fit the schedule to this time")
     train.add_argument("--resume", action="store_true")
     publish = command("publish", "turn a training checkpoint into a weights folder")
     publish.add_argument("checkpoint", type=Path)
+    publish.add_argument(
+        "--data", type=Path, help=f"{ict}, if it was trained on: gives the head and expressions"
+    )
     publish.add_argument("--out", type=Path, required=True, metavar="DIR")
     evaluate = command("evaluate", "measure a model on faces it has never seen")
+    evaluate.add_argument("--data", type=Path, required=True, help=ict)
     evaluate.add_argument("--weights", type=Path)
     evaluate.add_argument("--card", action="store_true", help="write the figures to its card")
     evaluate.add_argument("--faces", type=int, default=4)

@@ -80,13 +80,26 @@ def choose_device() -> torch.device:
 
 def model_from_tables(imface: ImFace) -> FaceModel:
     """Make a model of an imported checkpoint: its priors come from its own code tables."""
-    people = imface.config.identities
     expressions = imface.expression_codes.weight.detach()
+    neutral = expressions[: imface.config.identities]
+    return model_without_head(imface, imface.identity_codes.weight.detach(), expressions, neutral)
+
+
+def model_without_head(
+    imface: ImFace, identities: Tensor, expressions: Tensor, neutral: Tensor
+) -> FaceModel:
+    """Make a model of fields and codes alone: no fixed topology, no named expressions.
+
+    Parameters
+    ----------
+    identities, expressions, neutral : Tensor (N, D)
+        Codes of the people, of the scans, and of the neutral ones among these.
+    """
     return FaceModel(
         imface=imface,
-        identity_prior=fit_prior(imface.identity_codes.weight.detach()),
+        identity_prior=fit_prior(identities),
         expression_prior=fit_prior(expressions),
-        neutral_expression=expressions[:people].mean(0),
+        neutral_expression=neutral.mean(0),
         expression_names=(),
         expression_directions=torch.zeros(0, imface.config.expression_dim),
         head=None,

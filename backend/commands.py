@@ -29,9 +29,11 @@ from .face.blend import blend
 from .face.fit import fit_scan, measure_fit
 from .face.generate import generate
 from .face.shapes import LEVEL_OF_TOPOLOGY, build_mesh, shape_keys
-from .learn.dataset import ScanCache, prepare
+from .learn.cache import DatasetConfig, ScanCache, ScanSource, prepare
 from .learn.evaluate import evaluate
-from .learn.ict import load_ict
+from .learn.folder_scans import FolderScans
+from .learn.ict import holds_ict, load_ict
+from .learn.ict_scans import IctScans
 from .learn.publish import publish, training_summary
 from .learn.train import Trainer, load_config
 from .mesh import FORMATS, Mesh, load_scan, save_mesh
@@ -207,23 +209,30 @@ def _import_checkpoint(options: Options) -> Answer:
 
 
 def _prepare(options: Options) -> Answer:
-    config = load_config(options.config)
-    with tqdm(total=config.data.identities, disable=None, unit="person") as bar:
+    source = _scan_source(options.data, load_config(options.config).data)
+    with tqdm(disable=None, unit="scan") as bar:
 
         def progress(done: int, total: int) -> None:
+            bar.total = total
             bar.update(done - bar.n)
 
-        prepare(
-            options.data, options.cache, config.data, workers=options.workers, progress=progress
-        )
-    return {"cache": str(options.cache), "people": config.data.identities}
+        broken = prepare(source, options.cache, workers=options.workers, progress=progress)
+    for name, reason in broken.items():
+        print(f"Left out: {name}: {reason}", file=sys.stderr)
+    return {"cache": str(options.cache), "broken": broken}
+
+
+def _scan_source(data: Path, config: DatasetConfig) -> ScanSource:
+    """Tell a folder of scans from ICT-FaceKit data, which is a file or holds the mean mesh."""
+    of_scans = data.is_dir() and not holds_ict(data)
+    return FolderScans(data, config) if of_scans else IctScans(data, config)
 
 
 def _train(options: Options) -> Answer:
     config = load_config(options.config)
     if options.minutes:
         config = replace(config, minutes=options.minutes, steps=sys.maxsize)
-    trainer = Trainer(load_ict(options.data), ScanCache(options.cache), options.out, config)
+    trainer = Trainer(ScanCache(options.cache), options.out, config)
     if options.resume:
         trainer.resume()
     trainer.run()
@@ -232,7 +241,7 @@ def _train(options: Options) -> Answer:
 
 def _publish(options: Options) -> Answer:
     options.out.mkdir(parents=True, exist_ok=True)
-    model = publish(options.checkpoint, load_ict(options.data))
+    model = publish(options.checkpoint, load_ict(options.data) if options.data else None)
     path = options.out / BUNDLED.name
     save_face_model(model, path, half=True)
     files = {p.name: file_sha256(p) for p in sorted(options.out.glob("*.safetensors"))}

@@ -14,8 +14,9 @@ from ..face.fit import fit_scan, measure_fit
 from ..face.generate import face_of
 from ..mesh import Mesh, triangulate
 from ..model.imface import UNIT_MM
-from .dataset import DatasetConfig, draw_recipes
+from .cache import DatasetConfig
 from .ict import SKIN_PARTS, IctFaceKit
+from .ict_scans import draw_recipes
 
 #: Shapes whose forward map is measured: mouths that open, eyes that close, and smooth ones.
 _MEASURED = ("jawOpen", "mouthFunnel", "eyeBlinkLeft", "mouthSmileLeft", "browInnerUp")

@@ -13,6 +13,7 @@ from ..scan.align import NOSE_TIP_POSITION
 #: ICT files are in centimetres; one model unit is 100 mm.
 _UNITS_PER_CM = 0.1
 NOSE_TIP = 30
+_MEAN_MESH = "generic_neutral_mesh.obj"
 #: Parts that the front sees and that belong to the face's surface.
 SKIN_PARTS = ("face", "head_and_neck", "eyeball_left", "eyeball_right")
 
@@ -55,7 +56,8 @@ class IctFaceKit:
         mask : ndarray (V,)
             Share of the first row at each vertex.
         """
-        offsets = np.tensordot(np.atleast_2d(identity), self.identity_modes, 1)
+        # In the modes' own precision: a tensor product of two kinds would copy all of them.
+        offsets = np.tensordot(np.float32(np.atleast_2d(identity)), self.identity_modes, 1)
         offset = offsets[0]
         if mask is not None:
             offset = mask[:, None] * offsets[0] + (1 - mask[:, None]) * offsets[1]
@@ -64,11 +66,16 @@ class IctFaceKit:
 
     def expression(self, weights: np.ndarray) -> np.ndarray:
         """Return the offsets (V, 3) that weights (53,) in [0, 1] add to a neutral head."""
-        return np.tensordot(weights, self.expression_modes, 1)
+        return np.tensordot(np.float32(weights), self.expression_modes, 1)
 
     def part_polygons(self, names: tuple[str, ...]) -> np.ndarray:
         """Return the polygons of the named parts."""
         return np.concatenate([self.polygons[slice(*self.parts[n][2:])] for n in names])
+
+
+def holds_ict(folder: Path) -> bool:
+    """Tell whether a folder is a clone of the public repository, or its ``FaceXModel``."""
+    return any((folder / inner / _MEAN_MESH).is_file() for inner in ("", "FaceXModel"))
 
 
 def load_ict(path: Path) -> IctFaceKit:
@@ -164,21 +171,21 @@ _NOT_ARKIT = re.compile(r"cheekRaiser|PupilDilate|identity|generic_neutral")
 
 def _from_folder(folder: Path) -> IctFaceKit:
     folder = folder / "FaceXModel" if (folder / "FaceXModel").is_dir() else folder
-    mean = _obj_rows(folder / "generic_neutral_mesh.obj", "v ")
+    mean = obj_rows(folder / _MEAN_MESH, "v ")
     identities = sorted(folder.glob("identity*.obj"))
     expressions = sorted(p for p in folder.glob("*.obj") if not _NOT_ARKIT.match(p.stem))
     if not identities or not expressions:
         raise DataError(
             f"{folder} has no identity*.obj or expression files. Clone the whole repository."
         )
-    polygons, uv_polygons = _obj_faces(folder / "generic_neutral_mesh.obj")
+    polygons, uv_polygons = _obj_faces(folder / _MEAN_MESH)
     kit = IctFaceKit(
         mean=mean,
         identity_modes=_offsets(identities, mean),
         expression_modes=_offsets(expressions, mean),
         expression_names=tuple(p.stem for p in expressions),
         polygons=polygons,
-        uv=_obj_rows(folder / "generic_neutral_mesh.obj", "vt ")[:, :2].astype(np.float32),
+        uv=obj_rows(folder / _MEAN_MESH, "vt ")[:, :2].astype(np.float32),
         uv_polygons=uv_polygons,
         landmarks=np.array(_LANDMARKS),
         parts=_PARTS,
@@ -187,10 +194,11 @@ def _from_folder(folder: Path) -> IctFaceKit:
 
 
 def _offsets(paths: list[Path], mean: np.ndarray) -> np.ndarray:
-    return np.stack([_obj_rows(path, "v ") - mean for path in paths]).astype(np.float32)
+    return np.stack([obj_rows(path, "v ") - mean for path in paths]).astype(np.float32)
 
 
-def _obj_rows(path: Path, key: str) -> np.ndarray:
+def obj_rows(path: Path, key: str) -> np.ndarray:
+    """Return the numbers (N, C) of an OBJ file's lines that start with a key, in file order."""
     with open(path) as file:
         rows = [line.split()[1:] for line in file if line.startswith(key)]
     return np.array(rows, np.float64)

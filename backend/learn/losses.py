@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..model.imface import ANCHOR_LANDMARKS, FieldValues, ImFace
+from ..model.imface import FieldValues, ImFace
 
 
 @dataclass(frozen=True)
@@ -23,17 +23,17 @@ class LossWeights:
     carried_to_neutral: float = 100.0  #: L1 of all 68 landmarks carried to the neutral face
     carried_to_template: float = 100.0  #: L1 of all 68 landmarks carried on to the template
     neutral: float = 1e4  #: mean square of the expression field's output on neutral scans
-    identity_code: float = 1e2  #: mean square (released: 1e6; our codes start informed, not at 0)
-    expression_code: float = 1e2  #: mean square (released: 1e6)
+    identity_code: float = 1e4  #: mean square of the codes' free part (released: 1e6, of it all)
+    expression_code: float = 1e5  #: likewise
     correction: float = 100.0  #: L1 of the SDF correction
     correspondence: float = 2000.0  #: L1 of dense partners in neutral and template space (ours)
 
 
 @dataclass
 class Targets:
-    """A batch on the device; see ``learn.dataset.Batch``."""
+    """A batch on the device; see ``learn.cache.Batch``."""
 
-    state: Tensor  #: (B,)
+    is_neutral: Tensor  #: (B,)
     points: Tensor  #: (B, N, 3)
     sdf: Tensor  #: (B, N)
     gradients: Tensor  #: (B, N, 3)
@@ -46,7 +46,7 @@ class Targets:
 def training_losses(
     model: ImFace, identity: Tensor, expression: Tensor, batch: Targets, gradient_stride: int
 ) -> dict[str, Tensor]:
-    """Return every term, unweighted, for codes (B, D) and their scans.
+    """Return every term but those of the codes, unweighted, for codes (B, D) and their scans.
 
     Parameters
     ----------
@@ -71,13 +71,12 @@ def training_losses(
     carried = batch.neutral.shape[1]
     terms["sdf"] = functional.l1_loss(everywhere("sdf"), batch.sdf)
     terms["correction"] = everywhere("correction").abs().mean()
-    terms["correspondence"] = functional.l1_loss(
-        everywhere("neutral_points")[:, :carried], batch.neutral
-    ) + functional.l1_loss(everywhere("template_points")[:, :carried], batch.template)
-    is_neutral = (batch.state == 0).view(-1, 1, 1)
+    if carried:
+        terms["correspondence"] = functional.l1_loss(
+            everywhere("neutral_points")[:, :carried], batch.neutral
+        ) + functional.l1_loss(everywhere("template_points")[:, :carried], batch.template)
+    is_neutral = batch.is_neutral.view(-1, 1, 1)
     terms["neutral"] = (everywhere("expression_deformation") * is_neutral).square().mean()
-    terms["identity_code"] = identity.square().mean()
-    terms["expression_code"] = expression.square().mean()
     return terms
 
 
@@ -95,7 +94,7 @@ def _gradient_terms(points: Tensor, values: FieldValues, truth: Tensor) -> dict[
 def _landmark_terms(
     model: ImFace, identity: Tensor, expression: Tensor, values: FieldValues, batch: Targets
 ) -> dict[str, Tensor]:
-    anchors = list(ANCHOR_LANDMARKS)
+    anchors = list(model.config.anchors)
     observed, neutral = model.anchors(identity, expression)
     template = model.template_landmarks.expand_as(values.template_points)
     return {
@@ -108,5 +107,5 @@ def _landmark_terms(
 
 def weighted_sum(terms: dict[str, Tensor], weights: LossWeights) -> Tensor:
     """Return the training loss."""
-    names = [field.name for field in fields(weights)]
+    names = [field.name for field in fields(weights) if field.name in terms]
     return torch.stack([getattr(weights, name) * terms[name] for name in names]).sum()

@@ -8,13 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..checkpoint import FaceModel, Head
+from ..checkpoint import FaceModel, Head, model_without_head
+from ..errors import DataError
 from ..face.expressions import ARKIT_NAMES, ict_names
 from ..model.forward_map import ForwardMap, HeadTemplate, principal_basis, ridge
 from ..model.imface import ImFace, ModelConfig
 from ..model.prior import fit_prior
-from .dataset import DatasetConfig, Recipes, draw_recipes
+from .cache import DatasetConfig
 from .ict import IctFaceKit
+from .ict_scans import Recipes, draw_recipes
 from .train import read_checkpoint
 
 #: Principal directions of the neutral heads that the forward map keeps.
@@ -23,35 +25,48 @@ IDENTITY_RANK = 100
 _RIDGE = 1e-3
 
 
-def publish(checkpoint: Path, ict: IctFaceKit) -> FaceModel:
+def publish(checkpoint: Path, ict: IctFaceKit | None) -> FaceModel:
     """Turn a checkpoint of ``train`` into the model that is shipped.
 
     Parameters
     ----------
     checkpoint : Path
-        ``checkpoint.pt`` of a run on ICT faces.
-    ict : IctFaceKit
-        The data it was trained on.
+        ``checkpoint.pt`` of a run.
+    ict : IctFaceKit or None
+        The data it was trained on. None for other data: the model then has no head and no named
+        expressions.
 
     Raises
     ------
     DataError
-        If the checkpoint cannot be read.
+        If the checkpoint cannot be read or was trained on other faces.
     """
     state = read_checkpoint(checkpoint)
+    trained: dict[str, Tensor] = state["model"]
+    imface = _imface(trained, state["config"]["model"])
+    identity, expression = _codes(trained, "identities"), _codes(trained, "expressions")
+    if ict is None:
+        people, scans, neutral_scans = (
+            state["trained"][rows] for rows in ("people", "scans", "neutral_scans")
+        )
+        return model_without_head(
+            imface, identity[people], expression[scans], expression[neutral_scans]
+        )
     data = DatasetConfig(**state["config"]["data"])
     recipes = draw_recipes(data, ict.expression_names, len(ict.identity_modes))
-    identity = state["model"].pop("identity_codes.weight")
-    expression = state["model"].pop("expression_codes.weight")
-    neutral = expression[: data.identities].mean(0)
-    directions = _expression_directions(ict, recipes, expression - neutral)
+    if not torch.equal(trained["expressions.coefficients"], _weights(recipes)):
+        raise DataError(
+            f"{checkpoint} was not trained on faces of this data. Give the ICT-FaceKit data that "
+            "'prepare' was given."
+        )
+    neutral = torch.zeros(expression.shape[1])  # the image of no expression weights at all
     return FaceModel(
-        imface=_without_tables(state["model"], state["config"]["model"]),
+        imface=imface,
         identity_prior=fit_prior(identity),
         expression_prior=fit_prior(expression),
         neutral_expression=neutral,
         expression_names=tuple(n for n in ARKIT_NAMES if ict_names(n, ict.expression_names)),
-        expression_directions=_named(ict, directions),
+        expression_directions=_named(ict, trained["expressions.directions"]),
         head=Head(_template(ict), _forward_map(ict, recipes, identity, expression, neutral)),
         sha256="",
     )
@@ -67,21 +82,25 @@ def training_summary(checkpoint: Path) -> dict[str, Any]:
     }
 
 
-def _without_tables(state: dict[str, Tensor], config: dict) -> ImFace:
-    model = ImFace(ModelConfig(**config | {"identities": 0, "expressions": 0}))
-    model.load_state_dict(state, strict=False)
-    return model.eval()
-
-
 def _weights(recipes: Recipes) -> Tensor:
-    """Return the expression weights (E * I, 53) in the order of the code table."""
-    people, states, shapes = recipes.expression.shape
-    return torch.from_numpy(recipes.expression.transpose(1, 0, 2).reshape(people * states, shapes))
+    """Return the expression weights (S, 53) in the order of the scans."""
+    return torch.from_numpy(recipes.expression).float().flatten(0, 1)
 
 
-def _expression_directions(ict: IctFaceKit, recipes: Recipes, offsets: Tensor) -> Tensor:
-    """Fit the linear map (53, D) from expression weights to code offsets (E * I, D)."""
-    return ridge(_weights(recipes), offsets, _RIDGE)
+def _codes(trained: dict[str, Tensor], table: str) -> Tensor:
+    """Return the codes (N, D) of a ``learn.code_table.CodeTable``."""
+    parts = (trained[f"{table}.{name}"] for name in ("coefficients", "directions", "free"))
+    coefficients, directions, free = parts
+    return coefficients @ directions + free
+
+
+def _imface(trained: dict[str, Tensor], config: dict[str, Any]) -> ImFace:
+    model = ImFace(ModelConfig(**config))
+    prefix = "imface."
+    model.load_state_dict(
+        {k.removeprefix(prefix): v for k, v in trained.items() if k.startswith(prefix)}
+    )
+    return model.eval()
 
 
 def _named(ict: IctFaceKit, directions: Tensor) -> Tensor:
@@ -122,7 +141,7 @@ def _forward_map(
         identity_linear=ridge(
             identity - identity_mean, heads.flatten(1) @ identity_basis.flatten(1).T, _RIDGE
         ),
-        expression_linear=ridge(expression - neutral, _weights(recipes).float() @ to_basis, _RIDGE),
+        expression_linear=ridge(expression - neutral, _weights(recipes) @ to_basis, _RIDGE),
         identity_basis=identity_basis,
         expression_basis=expression_basis,
         mean=mean,

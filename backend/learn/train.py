@@ -14,13 +14,13 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from ..errors import BackendError, DataError
 from ..model.imface import ImFace, ModelConfig
-from .dataset import CACHE_VERSION, Batch, DatasetConfig, Recipes, ScanCache, draw_recipes
-from .ict import IctFaceKit
+from .cache import CACHE_VERSION, Batch, DatasetConfig, ScanCache, ScanTable
+from .code_table import CodeTable
 from .losses import LossWeights, Targets, training_losses, weighted_sum
 
 T = TypeVar("T")
@@ -42,8 +42,8 @@ class TrainConfig:
     bfloat16: bool = True  #: autocast the wide matrix products
     seed: int = 0  #: of the initial weights and the batches
     checkpoint_minutes: float = 4.0  #: between checkpoints
-    identity_scale: float = 0.1  #: of the coefficients in the initial identity codes
-    expression_scale: float = 0.3  #: of the weights in the initial expression codes
+    identity_scale: float = 0.1  #: of a person's coefficients in the initial codes
+    expression_scale: float = 0.3  #: of a scan's coefficients in the initial codes
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DatasetConfig = field(default_factory=DatasetConfig)
     losses: LossWeights = field(default_factory=LossWeights)
@@ -76,6 +76,8 @@ def _updated(config: T, changes: dict[str, Any], where: str) -> T:
         kind = dict if is_dataclass(before) else type(before)
         if kind is float and type(value) is int:
             value = float(value)
+        if kind is tuple and type(value) is list:
+            value = tuple(value)
         if type(value) is not kind:
             raise DataError(
                 f"The setting '{where}{name}' is of the wrong kind. Give it a value like {before}."
@@ -84,49 +86,24 @@ def _updated(config: T, changes: dict[str, Any], where: str) -> T:
     return replace(config, **changed)  # type: ignore[type-var]
 
 
-def initial_codes(
-    ict: IctFaceKit, recipes: Recipes, config: TrainConfig
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return identity codes (I, D) and expression codes (E * I, D), row e * I + i: orthogonal
-    images of the coefficients that made each face, so that training only has to refine them."""
-    rng = np.random.default_rng(config.seed)
-    people, states, _ = recipes.expression.shape
-    basis_i = _orthogonal(rng, config.model.identity_dim, len(ict.identity_modes))
-    basis_e = _orthogonal(rng, config.model.expression_dim, len(ict.expression_names))
-    identity = config.identity_scale * _coefficients(ict, recipes) @ basis_i.T
-    weights = recipes.expression.transpose(1, 0, 2).reshape(states * people, -1)
-    expression = config.expression_scale * weights @ basis_e.T
-    noise_i, noise_e = rng.normal(0, 1e-3, identity.shape), rng.normal(0, 1e-3, expression.shape)
-    return (identity + noise_i).astype(np.float32), (expression + noise_e).astype(np.float32)
+class TrainedModel(nn.Module):
+    """What is trained: the fields and the codes of the training scans."""
 
-
-def _orthogonal(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
-    q, _ = np.linalg.qr(rng.normal(size=(max(rows, columns), columns)))
-    return q[:rows]
-
-
-def _coefficients(ict: IctFaceKit, recipes: Recipes) -> np.ndarray:
-    """Project every neutral face onto the linear identity modes: (I, 100)."""
-    every = slice(0, ict.parts["face"][1], 8)
-    modes = ict.identity_modes[:, every].reshape(len(ict.identity_modes), -1)
-    faces = [recipes.neutral(ict, p)[every] - ict.mean[every] for p in range(len(recipes.identity))]
-    gram = modes @ modes.T
-    ridge = 1e-3 * np.trace(gram) / len(gram) * np.eye(len(gram))
-    return np.linalg.solve(gram + ridge, modes @ np.stack(faces).reshape(len(faces), -1).T).T
-
-
-def new_model(ict: IctFaceKit, config: TrainConfig) -> ImFace:
-    """Make an untrained model whose code tables fit the data."""
-    torch.manual_seed(config.seed)
-    people, states = config.data.identities, config.data.expressions
-    model = ImFace(replace(config.model, identities=people, expressions=people * states))
-    recipes = draw_recipes(config.data, ict.expression_names, len(ict.identity_modes))
-    identity, expression = initial_codes(ict, recipes, config)
-    with torch.no_grad():
-        model.identity_codes.weight.copy_(torch.from_numpy(identity))
-        model.expression_codes.weight.copy_(torch.from_numpy(expression))
-        model.template_landmarks.copy_(torch.from_numpy(ict.mean[ict.landmarks]))
-    return model
+    def __init__(self, table: ScanTable, config: TrainConfig) -> None:
+        super().__init__()
+        torch.manual_seed(config.seed)
+        self.imface = ImFace(config.model)
+        self.identities = CodeTable(
+            torch.from_numpy(table.identity_coefficients).float(),
+            config.model.identity_dim,
+            config.identity_scale,
+        )
+        self.expressions = CodeTable(
+            torch.from_numpy(table.expression_coefficients).float(),
+            config.model.expression_dim,
+            config.expression_scale,
+        )
+        self.imface.template_landmarks.copy_(torch.from_numpy(table.template_landmarks))
 
 
 def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
@@ -150,9 +127,7 @@ def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
 class Trainer:
     """One training run; state lives in ``folder/checkpoint.pt``."""
 
-    def __init__(
-        self, ict: IctFaceKit, cache: ScanCache, folder: Path, config: TrainConfig
-    ) -> None:
+    def __init__(self, cache: ScanCache, folder: Path, config: TrainConfig) -> None:
         self.config = replace(config, data=cache.config)
         self.cache = cache
         self.folder = folder
@@ -167,7 +142,7 @@ class Trainer:
             if torch.cuda.is_available()
             else torch.device("cpu")
         )
-        self.model = new_model(ict, self.config).to(self.device)
+        self.model = TrainedModel(cache.table, self.config).to(self.device)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=0.0, fused=True)
         self.step = 0
         self.elapsed = 0.0
@@ -197,11 +172,22 @@ class Trainer:
             "step": self.step,
             "elapsed": self.elapsed,
             "config": asdict(self.config),
+            "trained": self._trained_rows(),
             "data_version": CACHE_VERSION,
         }
         partial = self.checkpoint.with_suffix(".partial")
         torch.save(state, partial)
         os.replace(partial, self.checkpoint)
+
+    def _trained_rows(self) -> dict[str, Tensor]:
+        """Tell the rows of the code tables that training draws; others keep their random start."""
+        table, scans = self.cache.table, self.cache.usable
+        rows = {
+            "people": np.unique(table.person[scans]),
+            "scans": scans,
+            "neutral_scans": scans[table.is_neutral[scans]],
+        }
+        return {name: torch.from_numpy(index) for name, index in rows.items()}
 
     @property
     def progress(self) -> float:
@@ -261,19 +247,16 @@ class Trainer:
         def tensor(values: np.ndarray) -> Tensor:
             return torch.from_numpy(values[part]).to(self.device)
 
-        people, states = tensor(batch.person), tensor(batch.state)
-        rows = states * self.config.data.identities + people
-        targets = Targets(
-            states, **{f.name: tensor(getattr(batch, f.name)) for f in fields(Targets)[1:]}
-        )
+        targets = Targets(**{f.name: tensor(getattr(batch, f.name)) for f in fields(Targets)})
+        identity, free_identity = self.model.identities(tensor(batch.person))
+        expression, free_expression = self.model.expressions(tensor(batch.scan))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._use_bfloat16()):
-            return training_losses(
-                self.model,
-                self.model.identity_codes(people),
-                self.model.expression_codes(rows),
-                targets,
-                self.config.gradient_stride,
+            terms = training_losses(
+                self.model.imface, identity, expression, targets, self.config.gradient_stride
             )
+        terms["identity_code"] = free_identity.square().mean()
+        terms["expression_code"] = free_expression.square().mean()
+        return terms
 
     def _use_bfloat16(self) -> bool:
         return self.config.bfloat16 and self.progress < 1 - self.config.final_float32

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .sine import HyperNetwork, Layers, SineNet, anchor, evaluate, layer_sizes
+from .sine import HyperNetwork, Layers, SineNet, anchor, concatenate, evaluate, layer_sizes
 
 
 class Fusion(nn.Module):
@@ -64,6 +64,9 @@ class BlendField(nn.Module):
         Length of the code; None for the template field, which owns its weights.
     hyper_hidden, hyper_hidden_layers : int
         Size of the hypernetworks.
+    conditioning : str
+        "hypernetwork": the code writes the mini-nets' weights. "concatenation": it is a further
+        input of mini-nets whose weights all faces share.
     """
 
     def __init__(
@@ -75,13 +78,17 @@ class BlendField(nn.Module):
         code_dim: int | None,
         hyper_hidden: int,
         hyper_hidden_layers: int,
+        conditioning: str = "hypernetwork",
     ) -> None:
         super().__init__()
-        sizes = layer_sizes(3 * landmarks, hidden, hidden_layers, outputs * landmarks)
+        inputs = 3 * landmarks
+        if code_dim is not None and conditioning == "concatenation":
+            inputs += code_dim
+        sizes = layer_sizes(inputs, hidden, hidden_layers, outputs * landmarks)
         self.source: SineNet | HyperNetwork = (
-            SineNet(sizes)
-            if code_dim is None
-            else HyperNetwork(code_dim, hyper_hidden, hyper_hidden_layers, sizes)
+            HyperNetwork(code_dim, hyper_hidden, hyper_hidden_layers, sizes)
+            if code_dim is not None and conditioning == "hypernetwork"
+            else SineNet(sizes)
         )
         self.fusion = Fusion(landmarks)
 
@@ -94,9 +101,11 @@ class BlendField(nn.Module):
         code : Tensor (B, D) or None
         """
         with torch.autocast(landmarks.device.type, enabled=False):
-            if isinstance(self.source, SineNet):
-                layers = self.source.layers()
-            else:
+            if isinstance(self.source, HyperNetwork):
                 assert code is not None
                 layers = self.source.layers(code)
+            else:
+                layers = self.source.layers()
+                if code is not None:
+                    layers = concatenate(layers, code)
             return Field(anchor(layers, landmarks), self.fusion)

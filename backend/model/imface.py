@@ -29,8 +29,13 @@ class ModelConfig:
     expression_hyper_hidden: int = 128  #: width of the expression hypernetworks
     hyper_hidden_layers: int = 1  #: hidden-to-hidden layers of a hypernetwork
     warp: str = "se3"  #: "se3" or "translation"
+    conditioning: str = "hypernetwork"  #: or "concatenation" (of the code to a net's input)
+    anchors: tuple[int, ...] = ANCHOR_LANDMARKS  #: landmarks of the mini-nets
     identities: int = 0  #: rows of the identity table; 0 in a bundled model
     expressions: int = 0  #: rows of the expression table; 0 in a bundled model
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "anchors", tuple(self.anchors))  # JSON gives a list
 
 
 @dataclass
@@ -88,7 +93,7 @@ class ImFace(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        k = len(ANCHOR_LANDMARKS)
+        k = len(config.anchors)
         channels = WARP_CHANNELS[config.warp]
         self.identity_codes = nn.Embedding(config.identities, config.identity_dim)
         self.expression_codes = nn.Embedding(config.expressions, config.expression_dim)
@@ -105,6 +110,7 @@ class ImFace(nn.Module):
             config.expression_dim,
             config.expression_hyper_hidden,
             config.hyper_hidden_layers,
+            config.conditioning,
         )
         self.identity_field = BlendField(
             k,
@@ -114,6 +120,7 @@ class ImFace(nn.Module):
             config.identity_dim,
             config.identity_hyper_hidden,
             config.hyper_hidden_layers,
+            config.conditioning,
         )
         self.template_field = BlendField(
             k, 1, config.identity_hidden, config.hidden_layers, None, 0, 0
@@ -139,7 +146,7 @@ class ImFace(nn.Module):
         expression : Tensor (B, D_exp) or None
             None is the neutral face: the expression field is skipped.
         """
-        template_anchors = self.template_landmarks[list(ANCHOR_LANDMARKS)][None]
+        template_anchors = self.template_landmarks[list(self.config.anchors)][None]
         neutral_anchors = self.identity_landmarks(identity).unflatten(-1, (-1, 3))
         expression_field = None
         if expression is not None:

@@ -107,6 +107,16 @@ def anchor(layers: Layers, landmarks: Tensor) -> Layers:
     return [first, *middle, layers[-1]]
 
 
+def concatenate(layers: Layers, code: Tensor) -> Layers:
+    """Fold a code (B, D), the last inputs of the first layer, into that layer's bias: it is the
+    same at every point of a face."""
+    weight, bias = layers[0]
+    inputs = weight.shape[-1] - code.shape[-1]
+    folded = bias + code @ weight[0, :, inputs:].T
+    first = weight[..., :inputs].expand(len(code), -1, -1)
+    return [(first, folded), *layers[1:]]
+
+
 def evaluate(layers: Layers, points: Tensor) -> Tensor:
     """Run an anchored sine net.
 

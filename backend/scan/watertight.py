@@ -2,6 +2,8 @@
 """The pseudo-watertight face: what is seen from the front, closed into one sheet over xy."""
 
 import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial import Delaunay
 
 from ..errors import ScanError
@@ -191,14 +193,14 @@ def _sheet(points: np.ndarray) -> Mesh:
 
 
 def _peel_border(points: np.ndarray, simplices: np.ndarray, neighbors: np.ndarray) -> np.ndarray:
-    """Drop long triangles from the outline inwards; holes inside the outline stay closed."""
+    """Drop the long triangles that hang together with the outside; holes inside stay closed."""
     corners = points[simplices]
     edges = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2)
-    long = edges.max(1) > BORDER_EDGE
-    outside = np.zeros(len(simplices) + 1, bool)
-    outside[-1] = True  # neighbour index -1: beyond the convex hull
-    while True:
-        peel = long & ~outside[:-1] & outside[neighbors].any(1)
-        if not peel.any():
-            return simplices[~outside[:-1]].copy()
-        outside[:-1] |= peel
+    outside = len(simplices)  # a node for what lies beyond the convex hull: neighbour index -1
+    long = np.append(edges.max(1) > BORDER_EDGE, True)
+    here, there = np.repeat(np.arange(outside), 3), neighbors.ravel()
+    there = np.where(there < 0, outside, there)
+    joined = long[here] & long[there]
+    graph = coo_matrix((joined[joined], (here[joined], there[joined])), (outside + 1,) * 2)
+    _, piece = connected_components(graph, directed=False)
+    return simplices[piece[:-1] != piece[-1]]

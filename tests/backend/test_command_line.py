@@ -15,11 +15,13 @@ import trimesh
 from backend.__main__ import main
 from backend.checkpoint import BUNDLED
 from backend.codes import Codes
+from backend.errors import ScanError
+from backend.learn.cache import ScanSamples
+from backend.learn.ict_scans import IctScans
 from backend.mesh import load_scan
 
 ROOT = Path(__file__).resolve().parents[2]
 LAYOUTS = ROOT / "tests" / "data" / "official_checkpoint_layout"
-ICT = ROOT / "tests" / "data" / "ict_small.npz"
 
 Done = subprocess.CompletedProcess[str]
 
@@ -173,18 +175,19 @@ def test_from_data_to_weights(
     tmp_path: Path, ict_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "tiny.toml").write_text(TINY)
-    common = ["--data", ict_file, "--config", tmp_path / "tiny.toml", "--json"]
+    config, data = ["--config", tmp_path / "tiny.toml"], ["--data", ict_file]
     cache, run, weights = (tmp_path / name for name in ("cache", "run", "weights"))
 
     def done(*words: object) -> dict[str, Any]:
-        assert main([str(word) for word in (*words, *common)]) == 0
+        assert main([str(word) for word in (*words, "--json")]) == 0
         answer: dict[str, Any] = json.loads(capsys.readouterr().out.splitlines()[-1])
         return answer
 
-    assert done("prepare", "--cache", cache, "--workers", 1)["people"] == 2
-    assert done("train", "--cache", cache, "--out", run)["step"] == 2
-    assert done("train", "--cache", cache, "--out", run, "--resume")["step"] == 2
-    files = done("publish", run / "checkpoint.pt", "--out", weights)["files"]
+    prepared = done("prepare", "--cache", cache, "--workers", 1, *config, *data)
+    assert prepared == {"cache": str(cache), "broken": {}}
+    assert done("train", "--cache", cache, "--out", run, *config)["step"] == 2
+    assert done("train", "--cache", cache, "--out", run, "--resume", *config)["step"] == 2
+    files = done("publish", run / "checkpoint.pt", "--out", weights, *data)["files"]
     assert set(files) == {"head.safetensors", "imface.safetensors"}
     card = json.loads((weights / "model_card.json").read_text())
     assert card["files"] == files
@@ -193,6 +196,28 @@ def test_from_data_to_weights(
     published = ["--weights", weights / "imface.safetensors", "--topology", "head"]
     assert main([str(w) for w in ("generate", *published, "--out", out)]) == 0
     assert len(load_scan(out).vertices) == 26719
+
+
+def test_prepare_names_the_scans_it_leaves_out(
+    tmp_path: Path,
+    ict_file: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(self: IctScans, scan: int) -> ScanSamples:
+        if scan == 1:
+            raise ScanError("The scan has a hole. Mend it.")
+        return sample(self, scan)
+
+    sample = IctScans.sample
+    monkeypatch.setattr(IctScans, "sample", broken)
+    (tmp_path / "tiny.toml").write_text(TINY.replace("identities = 2", "identities = 1"))
+    words = ["--data", ict_file, "--config", tmp_path / "tiny.toml", "--cache", tmp_path / "cache"]
+    assert main(["prepare", "--workers", "1", *map(str, words), "--json"]) == 0
+    captured = capsys.readouterr()
+    answer = json.loads(captured.out)
+    assert answer["broken"] == {"person 0, state 1": "The scan has a hole. Mend it."}
+    assert captured.err == "Left out: person 0, state 1: The scan has a hole. Mend it.\n"
 
 
 def _text(path: Path) -> Path:
@@ -284,7 +309,7 @@ BAD: dict[str, tuple[Words, str]] = {
         "Two scans are called 'x'. Rename one",
     ),
     "cache": (
-        lambda d: ["train", "--data", ICT, "--cache", d, "--out", d / "run"],
+        lambda d: ["train", "--cache", d, "--out", d / "run"],
         "is not a prepared cache. Run 'prepare' first.",
     ),
 }

@@ -8,10 +8,12 @@ from backend.checkpoint import FaceModel
 from backend.errors import BackendError
 from backend.face.expressions import (
     ARKIT_NAMES,
+    FACESCAPE,
     absent_names,
     check_names,
     expression_code,
     ict_names,
+    ict_weights,
 )
 
 ICT = ("browInnerUp_L", "browInnerUp_R", "cheekPuff_L", "cheekPuff_R", "eyeBlink_L", "eyeBlink_R")
@@ -44,6 +46,38 @@ def test_arkit_has_52_names() -> None:
 )
 def test_a_name_leads_to_its_shapes(name: str, wanted: list[str]) -> None:
     assert [ICT[i] for i in ict_names(name, ICT)] == wanted
+
+
+def test_a_mix_leads_to_weights_of_shapes() -> None:
+    mix = {"eyeBlinkLeft": 0.25, "browInnerUp": 0.5, "jawLeft": 1.0, "noseSneerLeft": 0.75}
+    weights = dict(zip(ICT, ict_weights(mix, ICT), strict=True))
+    wanted = {"eyeBlink_L": 0.25, "browInnerUp_L": 0.5, "browInnerUp_R": 0.5, "jawLeft": 1.0}
+    assert weights == dict.fromkeys(ICT, 0.0) | wanted
+    assert not ict_weights({}, ICT).any()
+
+
+def test_facescape_has_20_expressions_that_differ() -> None:
+    assert len(FACESCAPE) == 20
+    assert [name for name, mix in FACESCAPE.items() if not mix] == ["neutral"]
+    assert len({frozenset(mix.items()) for mix in FACESCAPE.values()}) == 20
+
+
+@pytest.mark.parametrize("name", FACESCAPE)
+def test_a_facescape_expression_is_a_mix_of_arkits(name: str) -> None:
+    mix = FACESCAPE[name]
+    assert set(mix) <= set(ARKIT_NAMES)
+    assert all(0 < weight <= 1 for weight in mix.values())
+    mirrored = {_mirrored(shape): weight for shape, weight in mix.items()}
+    sided = {"jaw_left", "jaw_right", "mouth_left", "mouth_right"}
+    assert (mirrored == mix) == (name not in sided)
+    if name.endswith("_left"):
+        assert mirrored == FACESCAPE[name.replace("_left", "_right")]
+
+
+def _mirrored(name: str) -> str:
+    if name.endswith("Left"):
+        return name.removesuffix("Left") + "Right"
+    return name.removesuffix("Right") + "Left" if name.endswith("Right") else name
 
 
 def test_every_name_of_the_bundled_model_is_arkits(bundled: FaceModel) -> None:

@@ -30,7 +30,7 @@ def setup(tiny_config: ModelConfig) -> Setup:
     landmarks[:, list(ANCHOR_LANDMARKS)] = observed
     carried = model.face(identity, expression).query(landmarks).neutral_points
     targets = Targets(
-        state=torch.tensor([1, 2]),
+        is_neutral=torch.tensor([False, False]),
         points=points,
         sdf=values.sdf,
         gradients=torch.nn.functional.normalize(torch.stack(slopes), dim=-1),
@@ -69,8 +69,6 @@ def test_terms_are_mean_distances(setup: Setup) -> None:
     assert terms["sdf"] == pytest.approx(0.25, rel=1e-4)
     assert terms["normal"] == pytest.approx(2, rel=1e-4)
     assert terms["correspondence"] == pytest.approx(0.1 + 0.2, rel=1e-4)
-    assert terms["identity_code"] == pytest.approx(float(identity.square().mean()))
-    assert terms["expression_code"] == pytest.approx(float(expression.square().mean()))
     values = model.face(identity, expression).query(targets.points)
     assert terms["correction"] == pytest.approx(float(values.correction.abs().mean()), rel=1e-4)
 
@@ -91,7 +89,8 @@ def test_only_neutral_scans_feel_the_neutral_rule(setup: Setup) -> None:
     model, identity, expression, targets = setup
     deformation = model.face(identity, expression).query(targets.points).expression_deformation
     assert deformation is not None
-    terms = _terms(model, identity, expression, replace(targets, state=torch.tensor([0, 2])), 3)
+    one = replace(targets, is_neutral=torch.tensor([True, False]))
+    terms = _terms(model, identity, expression, one, 3)
     wanted = float(deformation[0].square().mean()) / 2
     assert terms["neutral"] == pytest.approx(wanted, rel=1e-4)
 
@@ -109,10 +108,25 @@ def test_the_stride_of_gradients_leaves_the_other_terms_alone(setup: Setup, stri
         assert strided[name] == pytest.approx(plain[name], rel=1e-4, abs=1e-7), name
 
 
+def test_without_partners_there_is_no_correspondence(setup: Setup) -> None:
+    model, identity, expression, targets = setup
+    targets = replace(targets, sdf=targets.sdf + 0.25)
+    with_partners = _terms(model, identity, expression, targets, 2)
+    none = torch.empty(2, 0, 3)
+    without = _terms(model, identity, expression, replace(targets, neutral=none, template=none), 2)
+    assert "correspondence" not in without
+    for name, value in without.items():
+        assert value == pytest.approx(with_partners[name], rel=1e-4, abs=1e-7), name
+    total = weighted_sum({"sdf": torch.tensor(without["sdf"])}, LossWeights())
+    assert float(total) == pytest.approx(0.25 * LossWeights().sdf, rel=1e-4)
+
+
 def test_every_term_has_a_weight_and_0_switches_it_off(setup: Setup) -> None:
     terms = _terms(*setup, gradient_stride=3)
-    assert set(terms) == {field.name for field in fields(LossWeights)}
-    ones = {name: torch.tensor(1.0) for name in terms}
+    codes = {"identity_code", "expression_code"}  # the trainer's: only it knows the free parts
+    assert set(terms) | codes == {field.name for field in fields(LossWeights)}
+    assert not codes & set(terms)
+    ones = {field.name: torch.tensor(1.0) for field in fields(LossWeights)}
     total = weighted_sum(ones, LossWeights())
     without = weighted_sum(ones, LossWeights(correspondence=0.0, sdf=0.0))
     assert float(total - without) == LossWeights().correspondence + LossWeights().sdf

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """From a checkpoint to the files that ship."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,10 @@ from backend.errors import DataError
 from backend.face.correspondence import propose, require_head
 from backend.face.expressions import absent_names, expression_code
 from backend.face.generate import generate
-from backend.learn.dataset import ScanCache, draw_recipes
+from backend.learn.cache import ScanCache, ScanSource, prepare
+from backend.learn.code_table import CodeTable
 from backend.learn.ict import IctFaceKit
+from backend.learn.ict_scans import draw_recipes
 from backend.learn.publish import publish, training_summary
 from backend.learn.train import TrainConfig, Trainer
 from backend.model.imface import query_sdf
@@ -22,13 +25,10 @@ from backend.model.imface import query_sdf
 
 @pytest.fixture(scope="module")
 def checkpoint(
-    ict: IctFaceKit,
-    cache: ScanCache,
-    train_config: TrainConfig,
-    tmp_path_factory: pytest.TempPathFactory,
+    cache: ScanCache, train_config: TrainConfig, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """Return the checkpoint of a run of two steps."""
-    trainer = Trainer(ict, cache, tmp_path_factory.mktemp("run"), train_config)
+    trainer = Trainer(cache, tmp_path_factory.mktemp("run"), train_config)
     for _ in range(2):
         trainer.train_step()
     trainer.elapsed = 90.0
@@ -63,19 +63,47 @@ def test_no_training_face_ships(published: FaceModel) -> None:
     assert published.imface.identity_codes.weight.shape == (0, 8)
 
 
+def _codes(checkpoint: Path, table: str) -> torch.Tensor:
+    """Return all codes of a table as the trainer gives them to the fields."""
+    trained = torch.load(checkpoint, weights_only=True)["model"]
+    coefficients, free = (trained[f"{table}.{name}"] for name in ("coefficients", "free"))
+    codes = CodeTable(coefficients, free.shape[1], 1.0)
+    codes.load_state_dict(
+        {k.removeprefix(f"{table}."): v for k, v in trained.items() if k.startswith(table)}
+    )
+    with torch.no_grad():
+        return codes(torch.arange(len(free)))[0]
+
+
 def test_the_prior_is_that_of_the_trained_codes(published: FaceModel, checkpoint: Path) -> None:
-    codes = torch.load(checkpoint, weights_only=True)["model"]["identity_codes.weight"]
+    codes = _codes(checkpoint, "identities")
     torch.testing.assert_close(published.identity_prior.mean, codes.mean(0))
     factor = published.identity_prior.factor
     torch.testing.assert_close(factor @ factor.T, codes.T.cov(), rtol=1e-3, atol=1e-5)
-    expression = torch.load(checkpoint, weights_only=True)["model"]["expression_codes.weight"]
-    torch.testing.assert_close(published.neutral_expression, expression[:3].mean(0))
+    expression = _codes(checkpoint, "expressions")
+    torch.testing.assert_close(published.expression_prior.mean, expression.mean(0))
+
+
+def test_expressions_are_the_trained_directions_from_a_neutral_zero(
+    ict: IctFaceKit, published: FaceModel, checkpoint: Path
+) -> None:
+    assert (published.neutral_expression == 0).all()
+    trained = torch.load(checkpoint, weights_only=True)["model"]["expressions.directions"]
+    shape = dict(zip(ict.expression_names, trained, strict=True))
+    named = dict(zip(published.expression_names, published.expression_directions, strict=True))
+    for name, wanted in (
+        ("jawOpen", shape["jawOpen"]),
+        ("eyeBlinkRight", shape["eyeBlink_R"]),
+        ("browInnerUp", shape["browInnerUp_L"] + shape["browInnerUp_R"]),
+    ):
+        assert torch.equal(named[name], wanted)
+        assert torch.equal(torch.from_numpy(expression_code(published, {name: 1.0})), wanted)
 
 
 def test_the_forward_map_knows_the_training_people(
     ict: IctFaceKit, published: FaceModel, checkpoint: Path, train_config: TrainConfig
 ) -> None:
-    codes = torch.load(checkpoint, weights_only=True)["model"]["identity_codes.weight"].numpy()
+    codes = _codes(checkpoint, "identities").numpy()
     recipes = draw_recipes(train_config.data, ict.expression_names, 6)
     for person in range(3):
         head = propose(published, Codes(codes[person], None, ""))
@@ -133,6 +161,30 @@ def test_what_is_no_checkpoint_is_one_sentence(
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"checkpoint\.pt cannot be read. Train first."):
         publish(path, ict)
+
+
+def test_a_checkpoint_of_other_faces_is_one_sentence(
+    ict: IctFaceKit,
+    checkpoint: Path,
+    spheres: ScanSource,
+    train_config: TrainConfig,
+    tmp_path: Path,
+) -> None:
+    """Of other people, of another head model, or of scans that no head model made."""
+    other_people = torch.load(checkpoint, weights_only=True)
+    other_people["config"]["data"]["seed"] = 1
+    torch.save(other_people, tmp_path / "people.pt")
+    other_kit = replace(ict, expression_names=ict.expression_names[:6])
+    prepare(spheres, tmp_path / "cache", workers=1)
+    trainer = Trainer(ScanCache(tmp_path / "cache"), tmp_path / "run", train_config)
+    trainer.save()
+    for path, kit in (
+        (tmp_path / "people.pt", ict),
+        (checkpoint, other_kit),
+        (trainer.checkpoint, ict),
+    ):
+        with pytest.raises(DataError, match=r"not trained on faces of this data\. Give the ICT"):
+            publish(path, kit)
 
 
 def test_a_missing_or_foreign_checkpoint_is_one_sentence(ict: IctFaceKit, tmp_path: Path) -> None:

@@ -14,10 +14,9 @@ import pytest
 import torch
 
 from backend.errors import BackendError, DataError
-from backend.learn.dataset import ScanCache, draw_recipes
+from backend.learn.cache import ScanCache, ScanSource, prepare
 from backend.learn.ict import IctFaceKit
-from backend.learn.train import TrainConfig, Trainer, initial_codes, load_config, new_model
-from backend.model.imface import ImFace
+from backend.learn.train import TrainConfig, TrainedModel, Trainer, load_config
 
 ROOT = Path(__file__).resolve().parents[3]
 CONFIG = """
@@ -39,15 +38,15 @@ correspondence = 0
 """
 
 
-def _equal(a: ImFace, b: ImFace) -> bool:
+def _equal(a: TrainedModel, b: TrainedModel) -> bool:
     theirs = b.state_dict()
     return all(torch.equal(tensor, theirs[name]) for name, tensor in a.state_dict().items())
 
 
 def test_training_lowers_the_loss(
-    ict: IctFaceKit, cache: ScanCache, train_config: TrainConfig, tmp_path: Path
+    cache: ScanCache, train_config: TrainConfig, tmp_path: Path
 ) -> None:
-    trainer = Trainer(ict, cache, tmp_path, train_config)
+    trainer = Trainer(cache, tmp_path, train_config)
     terms = [trainer.train_step() for _ in range(20)]
     totals = [term["total"] for term in terms]
     assert np.mean(totals[-4:]) < 0.7 * np.mean(totals[:4])
@@ -56,9 +55,9 @@ def test_training_lowers_the_loss(
 
 
 def test_the_run_ends_with_its_schedule(
-    ict: IctFaceKit, cache: ScanCache, train_config: TrainConfig, tmp_path: Path
+    cache: ScanCache, train_config: TrainConfig, tmp_path: Path
 ) -> None:
-    trainer = Trainer(ict, cache, tmp_path, train_config)
+    trainer = Trainer(cache, tmp_path, train_config)
     trainer.run()
     assert trainer.step == 20
     assert trainer.checkpoint.is_file()
@@ -71,15 +70,15 @@ def test_the_run_ends_with_its_schedule(
 
 
 def test_a_resumed_run_is_the_unbroken_one_to_the_bit(
-    ict: IctFaceKit, cache: ScanCache, train_config: TrainConfig, tmp_path: Path
+    cache: ScanCache, train_config: TrainConfig, tmp_path: Path
 ) -> None:
     config = replace(train_config, steps=6)
-    unbroken = Trainer(ict, cache, tmp_path / "unbroken", config)
+    unbroken = Trainer(cache, tmp_path / "unbroken", config)
     wanted = [unbroken.train_step() for _ in range(6)]
-    first = Trainer(ict, cache, tmp_path / "broken", config)
+    first = Trainer(cache, tmp_path / "broken", config)
     got = [first.train_step() for _ in range(3)]
     first.save()
-    second = Trainer(ict, cache, tmp_path / "broken", config)
+    second = Trainer(cache, tmp_path / "broken", config)
     second.resume()
     assert second.step == 3
     got += [second.train_step() for _ in range(3)]
@@ -88,48 +87,47 @@ def test_a_resumed_run_is_the_unbroken_one_to_the_bit(
 
 
 def test_nothing_to_resume_is_one_sentence(
-    ict: IctFaceKit, cache: ScanCache, train_config: TrainConfig, tmp_path: Path
+    cache: ScanCache, train_config: TrainConfig, tmp_path: Path
 ) -> None:
     with pytest.raises(DataError, match="no checkpoint to resume. Start without --resume."):
-        Trainer(ict, cache, tmp_path, train_config).resume()
+        Trainer(cache, tmp_path, train_config).resume()
 
 
 @pytest.mark.parametrize("piece", [1, 3, 4, 5, 8])
 def test_the_size_of_a_piece_changes_nothing(
-    ict: IctFaceKit, cache: ScanCache, train_config: TrainConfig, tmp_path: Path, piece: int
+    cache: ScanCache, train_config: TrainConfig, tmp_path: Path, piece: int
 ) -> None:
-    whole = Trainer(ict, cache, tmp_path, replace(train_config, scans=5, piece=5)).train_step()
-    pieces = Trainer(ict, cache, tmp_path, replace(train_config, scans=5, piece=piece))
+    whole = Trainer(cache, tmp_path, replace(train_config, scans=5, piece=5)).train_step()
+    pieces = Trainer(cache, tmp_path, replace(train_config, scans=5, piece=piece))
     terms = pieces.train_step()
     for name in whole:
         assert terms[name] == pytest.approx(whole[name], rel=1e-4, abs=1e-7), name
 
 
 def test_a_loss_that_is_no_number_stops_and_keeps_the_checkpoint(
-    ict: IctFaceKit, cache: ScanCache, train_config: TrainConfig, tmp_path: Path
+    cache: ScanCache, train_config: TrainConfig, tmp_path: Path
 ) -> None:
-    trainer = Trainer(ict, cache, tmp_path, train_config)
+    trainer = Trainer(cache, tmp_path, train_config)
     trainer.train_step()
     trainer.save()
     before = trainer.checkpoint.read_bytes()
     with torch.no_grad():
-        trainer.model.identity_codes.weight.fill_(float("nan"))
+        trainer.model.identities.free.fill_(float("nan"))
     with pytest.raises(BackendError, match="not a number at step 1; the last good checkpoint"):
         trainer.run()
     assert trainer.checkpoint.read_bytes() == before
-    again = Trainer(ict, cache, tmp_path, train_config)
+    again = Trainer(cache, tmp_path, train_config)
     again.resume()
     assert np.isfinite(again.train_step()["total"])
 
 
 def test_a_crash_while_saving_keeps_the_checkpoint(
-    ict: IctFaceKit,
     cache: ScanCache,
     train_config: TrainConfig,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    trainer = Trainer(ict, cache, tmp_path, train_config)
+    trainer = Trainer(cache, tmp_path, train_config)
     trainer.save()
     before = trainer.checkpoint.read_bytes()
 
@@ -144,9 +142,9 @@ def test_a_crash_while_saving_keeps_the_checkpoint(
 
 
 def test_the_learning_rate_rises_and_falls(
-    ict: IctFaceKit, cache: ScanCache, train_config: TrainConfig, tmp_path: Path
+    cache: ScanCache, train_config: TrainConfig, tmp_path: Path
 ) -> None:
-    trainer = Trainer(ict, cache, tmp_path, replace(train_config, steps=100, warmup=4))
+    trainer = Trainer(cache, tmp_path, replace(train_config, steps=100, warmup=4))
     rates = []
     for step in range(101):
         trainer.step = step
@@ -159,28 +157,71 @@ def test_the_learning_rate_rises_and_falls(
     assert rates[4:] == sorted(rates[4:], reverse=True)
 
 
-def test_codes_start_at_images_of_the_coefficients(
-    ict: IctFaceKit, train_config: TrainConfig
+def test_a_new_model_has_a_row_per_scan(
+    ict: IctFaceKit, cache: ScanCache, train_config: TrainConfig
 ) -> None:
-    """Orthogonal ones: distances between faces are those between their coefficients."""
-    config = replace(train_config, data=replace(train_config.data, mixed=0.0))
-    recipes = draw_recipes(config.data, ict.expression_names, 6)
-    identity, expression = initial_codes(ict, recipes, config)
-    assert identity.shape == (3, 8)
-    assert expression.shape == (6, 6)
-    drawn = recipes.identity[:, 0]
-    for i, j in ((0, 1), (1, 2)):
-        wanted = config.identity_scale * np.linalg.norm(drawn[i] - drawn[j])
-        assert np.linalg.norm(identity[i] - identity[j]) == pytest.approx(wanted, rel=0.2)
-    assert np.abs(expression[:3]).max() < 0.01  # neutral: nothing but a little noise
+    model = TrainedModel(cache.table, train_config)
+    assert model.identities.free.shape == (3, 8)
+    assert model.expressions.free.shape == (6, 6)
+    np.testing.assert_allclose(model.imface.template_landmarks, ict.mean[ict.landmarks], atol=1e-7)
+    assert _equal(model, TrainedModel(cache.table, train_config))
+    assert not _equal(model, TrainedModel(cache.table, replace(train_config, seed=1)))
 
 
-def test_a_new_model_has_a_row_per_scan(ict: IctFaceKit, train_config: TrainConfig) -> None:
-    model = new_model(ict, train_config)
-    assert model.identity_codes.weight.shape == (3, 8)
-    assert model.expression_codes.weight.shape == (6, 6)
-    np.testing.assert_allclose(model.template_landmarks, ict.mean[ict.landmarks], atol=1e-7)
-    assert _equal(model, new_model(ict, train_config))
+def test_codes_start_at_images_of_the_coefficients(
+    cache: ScanCache, train_config: TrainConfig
+) -> None:
+    model = TrainedModel(cache.table, train_config)
+    identity, _ = model.identities(torch.arange(3))
+    known = torch.from_numpy(cache.table.identity_coefficients).float()
+    torch.testing.assert_close(
+        torch.pdist(identity), train_config.identity_scale * torch.pdist(known)
+    )
+    expression, _ = model.expressions(torch.arange(6))
+    np.testing.assert_array_equal((expression == 0).all(1), cache.table.is_neutral)
+
+
+def test_only_the_free_parts_of_codes_are_kept_small(
+    cache: ScanCache, train_config: TrainConfig, tmp_path: Path
+) -> None:
+    trainer = Trainer(cache, tmp_path, replace(train_config, scans=5))
+    with torch.no_grad():
+        trainer.model.identities.free.fill_(0.5)
+        trainer.model.expressions.free.fill_(-2.0)
+    terms = trainer.train_step()
+    assert terms["identity_code"] == pytest.approx(0.25)
+    assert terms["expression_code"] == pytest.approx(4.0)
+
+
+def test_every_scan_moves_the_directions_and_only_its_own_free_part(
+    cache: ScanCache, train_config: TrainConfig, tmp_path: Path
+) -> None:
+    trainer = Trainer(cache, tmp_path, train_config)
+    before = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
+    trainer.train_step()
+    moved = {n: (t != before[n]) for n, t in trainer.model.state_dict().items()}
+    drawn = set(cache.batches(0, train_config.seed, train_config.scans, 64).scan)
+    assert 0 < len(drawn) < 6
+    assert set(np.flatnonzero(moved["expressions.free"].any(1))) == drawn
+    shown = cache.table.expression_coefficients[sorted(drawn)].any(0)
+    np.testing.assert_array_equal(moved["expressions.directions"].any(1), shown)
+    assert not moved["expressions.coefficients"].any()
+
+
+def test_scans_without_partners_or_coefficients_are_learned_as_the_paper_does(
+    spheres: ScanSource, train_config: TrainConfig, tmp_path: Path
+) -> None:
+    prepare(spheres, tmp_path / "cache", workers=1)
+    trainer = Trainer(ScanCache(tmp_path / "cache"), tmp_path, train_config)
+    terms = [trainer.train_step() for _ in range(20)]
+    assert "correspondence" not in terms[0]
+    assert np.mean([t["total"] for t in terms[-4:]]) < 0.7 * np.mean(
+        [t["total"] for t in terms[:4]]
+    )
+    trainer.save()
+    again = Trainer(ScanCache(tmp_path / "cache"), tmp_path, train_config)
+    again.resume()
+    assert _equal(again.model, trainer.model)
 
 
 PROCESS = """
@@ -188,12 +229,11 @@ import json, sys
 from dataclasses import replace
 from pathlib import Path
 import torch
-from backend.learn.dataset import ScanCache
-from backend.learn.ict import load_ict
+from backend.learn.cache import ScanCache
 from backend.learn.train import Trainer, load_config
 torch.set_num_threads(1)
-data, cache, config, out = map(Path, sys.argv[1:])
-trainer = Trainer(load_ict(data), ScanCache(cache), out, load_config(config))
+cache, config, out = map(Path, sys.argv[1:])
+trainer = Trainer(ScanCache(cache), out, load_config(config))
 totals = [trainer.train_step()["total"] for _ in range(4)]
 trainer.save()
 text = json.dumps({"processes": trainer.processes, "totals": totals})
@@ -201,15 +241,13 @@ text = json.dumps({"processes": trainer.processes, "totals": totals})
 """
 
 
-def test_two_processes_learn_as_one(
-    ict: IctFaceKit, ict_file: Path, cache: ScanCache, cache_folder: Path, tmp_path: Path
-) -> None:
+def test_two_processes_learn_as_one(cache: ScanCache, cache_folder: Path, tmp_path: Path) -> None:
     """Over gloo on loopback, as torchrun starts them."""
     (tmp_path / "process.py").write_text(PROCESS)
     (tmp_path / "config.toml").write_text(CONFIG)
     out = tmp_path / "two"
     run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    arguments = [tmp_path / "process.py", ict_file, cache_folder, tmp_path / "config.toml", out]
+    arguments = [tmp_path / "process.py", cache_folder, tmp_path / "config.toml", out]
     done = subprocess.run(
         [*run, *map(str, arguments)],
         cwd=tmp_path,
@@ -221,7 +259,7 @@ def test_two_processes_learn_as_one(
     assert done.returncode == 0, done.stderr
     ranks = [json.loads((out / f"rank{rank}.json").read_text()) for rank in range(2)]
     assert [rank["processes"] for rank in ranks] == [2, 2]
-    one = Trainer(ict, cache, tmp_path / "one", load_config(tmp_path / "config.toml"))
+    one = Trainer(cache, tmp_path / "one", load_config(tmp_path / "config.toml"))
     wanted = [one.train_step()["total"] for _ in range(4)]
     got = np.mean([rank["totals"] for rank in ranks], axis=0)
     np.testing.assert_allclose(got, wanted, rtol=1e-4)

@@ -3,13 +3,16 @@
 
 import numpy as np
 import pytest
+from scipy.spatial import Delaunay
 from scipy.spatial.transform import Rotation
 
 from backend.errors import ScanError
 from backend.mesh import Mesh, triangle_normals
 from backend.scan.align import IDENTITY, Similarity
 from backend.scan.watertight import (
+    BORDER_EDGE,
     PIXEL,
+    _peel_border,
     depth_map,
     front_points,
     make_watertight,
@@ -116,6 +119,50 @@ def test_a_notch_of_the_outline_stays_open(half: Mesh) -> None:
     assert _is_a_disk(sheet)
     x, y, _ = _centers(sheet).T
     assert not ((np.abs(x) < 0.1) & (y < -0.25)).any()
+
+
+def _doubled_areas(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    a, b, c = (points[triangles[:, i], :2] for i in range(3))
+    return np.abs(np.cross(b - a, c - a))
+
+
+def test_a_border_is_peeled_of_a_notch_but_not_of_a_hole() -> None:
+    """An 11 x 11 grid; a void of 4 x 3 cells at its edge opens, one of 4 x 4 inside does not."""
+    cell = 0.06  # half a cell has no long edge, two cells in line have
+    assert np.sqrt(2) * cell < BORDER_EDGE < 2 * cell
+    x, y = (axis.ravel() for axis in np.meshgrid(np.arange(11), np.arange(11)))
+    notch = (abs(x - 5) < 2) & (y < 3)
+    hole = (abs(x - 3) < 2) & (abs(y - 7) < 2)
+    points = np.stack([x, y, 0 * x], axis=1)[~notch & ~hole] * cell
+    delaunay = Delaunay(points[:, :2])
+    kept = _peel_border(points, delaunay.simplices, delaunay.neighbors)
+    corners = np.rint(points[kept][..., :2] / cell)
+    # The notch's two inner corners keep half a cell each: their edges are short.
+    assert _doubled_areas(points, kept).sum() / cell**2 == pytest.approx(2 * (100 - 12 + 1))
+    in_notch = (abs(corners[..., 0] - 5) <= 2).all(1) & (corners[..., 1] <= 3).all(1)
+    assert _doubled_areas(points, kept[in_notch]).sum() / cell**2 == pytest.approx(2)
+    in_hole = (abs(corners[..., 0] - 3) <= 2).all(1) & (abs(corners[..., 1] - 7) <= 2).all(1)
+    assert _doubled_areas(points, kept[in_hole]).sum() / cell**2 == pytest.approx(2 * 16)
+
+
+def test_peeling_is_walking_in_from_the_outside_over_long_triangles() -> None:
+    """Against the walk itself, on points so sparse that half of the triangles are long."""
+    points = np.random.default_rng(0).uniform(-0.5, 0.5, (400, 3)) * [1, 1, 0.05]
+    delaunay = Delaunay(points[:, :2])
+    corners = points[delaunay.simplices]
+    edges = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2)
+    long = edges.max(1) > BORDER_EDGE
+    assert 0.2 < long.mean() < 0.8
+    gone = set()
+    ahead = [t for t in np.flatnonzero(long) if -1 in delaunay.neighbors[t]]
+    while ahead:
+        triangle = ahead.pop()
+        gone.add(triangle)
+        ahead += [t for t in delaunay.neighbors[triangle] if t >= 0 and long[t] and t not in gone]
+    kept = _peel_border(points, delaunay.simplices, delaunay.neighbors)
+    stays = [t for t in range(len(corners)) if t not in gone]
+    np.testing.assert_array_equal(kept, delaunay.simplices[stays])
+    assert 0 < len(gone) < long.sum()  # long ones inside stay
 
 
 def test_the_ball_cuts_the_scan() -> None:

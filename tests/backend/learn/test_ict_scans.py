@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Training samples: true correspondences, a cache that goes on, batches that depend on nothing."""
+"""Training scans of the ICT model: as described, true correspondences, repeatable."""
 
-import json
-import shutil
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -11,18 +9,17 @@ import pytest
 import trimesh
 
 from backend.errors import DataError
-from backend.learn.dataset import (
-    Batch,
-    DatasetConfig,
+from backend.face.expressions import ARKIT_NAMES, FACESCAPE, ict_weights
+from backend.learn.cache import DatasetConfig, ScanCache, ScanSamples
+from backend.learn.ict import IctFaceKit
+from backend.learn.ict_scans import (
+    IctScans,
     Recipes,
-    ScanCache,
-    ScanSamples,
     draw_recipes,
     make_samples,
-    prepare,
+    principal_coordinates,
     region_weights,
 )
-from backend.learn.ict import IctFaceKit
 from backend.mesh import triangulate
 
 SHIFT = 0.02
@@ -30,9 +27,10 @@ SHIFT = 0.02
 
 @pytest.fixture(scope="module")
 def smile(ict: IctFaceKit) -> tuple[np.ndarray, np.ndarray]:
-    """Return a person's neutral head and the offsets of a smile with an open jaw."""
+    """Return a person's neutral head and the same smiling with an open jaw."""
     weights = np.array([name in ("jawOpen", "mouthSmile_L") for name in ict.expression_names])
-    return ict.neutral(np.array([1.0, -1, 0.5, 0, 0, 2])), ict.expression(0.6 * weights)
+    neutral = ict.neutral(np.array([1.0, -1, 0.5, 0, 0, 2]))
+    return neutral, neutral + ict.expression(0.6 * weights)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +49,7 @@ def test_corresponding_points_truly_correspond(
     ict: IctFaceKit, smile: tuple[np.ndarray, np.ndarray], samples: ScanSamples
 ) -> None:
     """Every second one lies on the ICT surface, at the same place of the same triangle."""
-    observed = _face(ict, smile[0] + smile[1])
+    observed = _face(ict, smile[1])
     points = samples.points[:300]
     closest, distance, triangle = trimesh.proximity.closest_point(observed, points[::2])
     np.testing.assert_allclose(distance, 0, atol=1e-6)
@@ -70,7 +68,7 @@ def test_points_off_the_surface_are_carried_along_their_normals(
     off = samples.sdf[1:300:2]
     assert off.std() == pytest.approx(SHIFT, rel=0.25)
     for vertices, points in (
-        (smile[0] + smile[1], samples.points[1:300:2]),
+        (smile[1], samples.points[1:300:2]),
         (smile[0], samples.neutral[1::2]),
         (ict.mean, samples.template[1::2]),
     ):
@@ -118,7 +116,7 @@ def test_lips_and_lids_are_sampled_most(ict: IctFaceKit) -> None:
 @pytest.fixture(scope="module")
 def recipes(ict: IctFaceKit) -> Recipes:
     """Return many people's recipes."""
-    return draw_recipes(DatasetConfig(identities=200, expressions=4), ict.expression_names, 6)
+    return draw_recipes(DatasetConfig(identities=200, expressions=5), ict.expression_names, 6)
 
 
 def test_recipes_are_as_described(ict: IctFaceKit, recipes: Recipes) -> None:
@@ -126,13 +124,68 @@ def test_recipes_are_as_described(ict: IctFaceKit, recipes: Recipes) -> None:
     assert recipes.identity.std() == pytest.approx(1.1, rel=0.05)
     assert (recipes.mask[:, 1] > 0).mean() == pytest.approx(0.5, abs=0.1)
     assert (recipes.expression[:, 0] == 0).all()  # the first state is neutral
-    strong = recipes.expression[:, 1:][recipes.expression[:, 1:] > 0]
-    assert strong.min() >= 0.3
-    assert strong.max() <= 1
+    assert recipes.expression[:, 1:].any(2).all()  # and no other one is
+    for state, low, high in ((1, 0.6, 1.0), (2, 0.1, 0.7), (4, 0.05, 1.0)):  # strong, faint, mixed
+        weights = recipes.expression[:, state][recipes.expression[:, state] > 0]
+        assert low <= weights.min() < low + 0.1
+        assert high - 0.1 < weights.max() <= high
     left, right = (ict.expression_names.index(f"eyeBlink_{side}") for side in "LR")
-    blinks = recipes.expression[:, 1:, [left, right]].reshape(-1, 2)
+    blinks = recipes.expression[:, 1:3, [left, right]].reshape(-1, 2)
     blinks = blinks[blinks.any(1)]
     assert (blinks[:, 0] == blinks[:, 1]).mean() == pytest.approx(0.8, abs=0.15)
+
+
+def _icts_names() -> tuple[str, ...]:
+    """Return the 53 names of the full model's shapes: sides are _L and _R, some are split."""
+    names = []
+    for name in ARKIT_NAMES:
+        stem = name.removesuffix("Left").removesuffix("Right")
+        if name in ("browInnerUp", "cheekPuff"):
+            names += [f"{name}_L", f"{name}_R"]
+        elif stem == name or stem in ("jaw", "mouth"):
+            names.append(name)
+        else:
+            names.append(f"{stem}_{name[len(stem)]}")
+    return tuple(sorted(set(names) - {"tongueOut"}))
+
+
+@pytest.fixture(scope="module")
+def full() -> Recipes:
+    """Return recipes for all 53 shapes."""
+    assert len(_icts_names()) == 53
+    return draw_recipes(DatasetConfig(identities=60, expressions=6), _icts_names(), 6)
+
+
+def test_people_walk_through_every_single_shape(full: Recipes) -> None:
+    names = _icts_names()
+    stems = np.array([name.removesuffix("_L").removesuffix("_R") for name in names])
+    shown = set()
+    for weights in full.expression[:, 1:3].reshape(-1, 53):
+        drawn = np.flatnonzero(weights)
+        assert len(set(stems[drawn])) == 1
+        assert len(set(weights[drawn])) == 1  # both sides alike
+        shown |= set(drawn)
+    assert shown == set(range(53))
+
+
+def test_people_walk_through_facescapes_expressions(full: Recipes) -> None:
+    mixes = {name: ict_weights(mix, _icts_names()) for name, mix in FACESCAPE.items() if mix}
+    shown = set()
+    for weights in full.expression[:, 3]:
+        strength = {name: weights.max() / mix.max() for name, mix in mixes.items()}
+        (found,) = [n for n in mixes if np.allclose(weights, strength[n] * mixes[n])]
+        assert 0.7 <= strength[found] <= 1
+        shown.add(found)
+    assert shown == set(FACESCAPE) - {"neutral"}
+    assert len(shown) == 19
+
+
+@pytest.mark.parametrize("expressions", [1, 2, 4, 7])
+def test_people_have_as_many_scans_as_asked_for(ict: IctFaceKit, expressions: int) -> None:
+    config = DatasetConfig(identities=3, expressions=expressions)
+    recipes = draw_recipes(config, ict.expression_names, 6)
+    assert recipes.expression.shape == (3, expressions, 8)
+    assert (recipes.expression.any(2).sum(1) == expressions - 1).all()
 
 
 def test_the_same_seed_draws_the_same_faces(ict: IctFaceKit) -> None:
@@ -158,92 +211,67 @@ def test_a_mixed_person_is_one_here_and_another_there(ict: IctFaceKit, recipes: 
     )
 
 
-def _arrays(folder: Path) -> dict[str, np.ndarray]:
-    return {path.stem: np.load(path) for path in sorted(folder.glob("*.npy"))}
+@pytest.mark.parametrize("mixed", [0.0, 0.5])
+def test_principal_coordinates_describe_the_neutral_faces(ict: IctFaceKit, mixed: float) -> None:
+    """They are uncorrelated, of unit variance, and a linear map takes them to the faces."""
+    config = DatasetConfig(identities=20, expressions=1, mixed=mixed)
+    recipes = draw_recipes(config, ict.expression_names, 6)
+    coordinates = principal_coordinates(ict, recipes)
+    people, kept = coordinates.shape
+    assert people == 20
+    assert kept == 6 if mixed == 0 else 6 < kept <= 19  # as many as the modes, or mixtures
+    np.testing.assert_allclose(coordinates.mean(0), 0, atol=1e-6)
+    np.testing.assert_allclose(coordinates.T @ coordinates / 20, np.eye(kept), atol=1e-6)
+    faces = np.stack([recipes.neutral(ict, p)[: ict.parts["face"][1]] for p in range(20)])
+    offsets = (faces - faces.mean(0)).reshape(20, -1)
+    axes = coordinates.T @ offsets / 20
+    for i, j in ((0, 1), (3, 17)):
+        wanted = np.linalg.norm(offsets[i] - offsets[j])
+        got = np.linalg.norm((coordinates[i] - coordinates[j]) @ axes)
+        assert got == pytest.approx(wanted, rel=1e-3)
+    spread = np.linalg.norm(axes, axis=1)
+    assert spread[0] == spread.max() > 2 * spread[-1]
 
 
-def test_prepare_goes_on_where_it_stopped(
-    ict_file: Path, data_config: DatasetConfig, cache_folder: Path, tmp_path: Path
-) -> None:
-    folder = tmp_path / "cache"
-    shutil.copytree(cache_folder, folder)
-    done = np.load(folder / "done.npy", mmap_mode="r+")
-    done[1] = False
-    np.load(folder / "points.npy", mmap_mode="r+")[1] = 0
-    np.load(folder / "points.npy", mmap_mode="r+")[0] = 7  # finished people are not made again
-    with pytest.raises(DataError, match="is unfinished. Run 'prepare' again to complete it."):
-        ScanCache(folder)
-    told: list[tuple[int, int]] = []
-    prepare(ict_file, folder, data_config, workers=1, progress=lambda *n: told.append(n))
-    assert told == [(3, 3)]
-    wanted, got = _arrays(cache_folder), _arrays(folder)
-    np.testing.assert_array_equal(got["points"][1:], wanted["points"][1:])
-    assert (got["points"][0] == 7).all()
-    for name in set(wanted) - {"points"}:
-        np.testing.assert_array_equal(got[name], wanted[name])
-    ScanCache(folder)
+def test_one_person_alone_has_no_coordinates(ict: IctFaceKit) -> None:
+    recipes = draw_recipes(DatasetConfig(identities=1, expressions=1), ict.expression_names, 6)
+    assert principal_coordinates(ict, recipes).shape == (1, 0)
 
 
-def test_prepare_refuses_a_cache_of_other_settings(
-    ict_file: Path, data_config: DatasetConfig, cache_folder: Path
-) -> None:
-    with pytest.raises(DataError, match="made with other settings .* Choose an empty folder."):
-        prepare(ict_file, cache_folder, replace(data_config, near=99))
+def test_the_table_says_what_made_each_scan(ict: IctFaceKit, ict_file: Path) -> None:
+    source = IctScans(ict_file, DatasetConfig(identities=4, expressions=3))
+    table = source.table()
+    assert len(set(table.names)) == 12
+    assert table.names[7] == "person 2, state 1"
+    np.testing.assert_array_equal(table.person, [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3])
+    np.testing.assert_array_equal(table.is_neutral, [True, False, False] * 4)
+    assert len(table.identity_coefficients) == 4
+    np.testing.assert_array_equal(table.expression_coefficients[7], source.recipes.expression[2, 1])
+    assert (table.expression_coefficients.any(1) == ~table.is_neutral).all()
+    np.testing.assert_array_equal(table.template_landmarks, ict.mean[ict.landmarks])
 
 
-def test_prepare_refuses_data_that_is_none(data_config: DatasetConfig, tmp_path: Path) -> None:
+def test_data_that_is_none_is_one_sentence(data_config: DatasetConfig, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.npz").write_text("hello")
     for name in ("none.npz", "text.npz", "empty"):
-        (tmp_path / "empty").mkdir(exist_ok=True)
-        (tmp_path / "text.npz").write_text("hello")
         with pytest.raises(DataError, match="is not ICT-FaceKit data"):
-            prepare(tmp_path / name, tmp_path / "cache", data_config, workers=1)
-    assert not (tmp_path / "cache").exists()
+            IctScans(tmp_path / name, data_config)
 
 
-def test_what_is_no_cache_is_one_sentence(cache_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="is not a prepared cache. Run 'prepare' first."):
-        ScanCache(tmp_path)
-    header = json.loads((cache_folder / "cache.json").read_text())
-    header["config"]["surprise"] = 1
-    (tmp_path / "cache.json").write_text(json.dumps(header))
-    with pytest.raises(DataError, match="is not a prepared cache"):
-        ScanCache(tmp_path)
-
-
-def _assert_equal(a: Batch, b: Batch) -> None:
-    for field in fields(Batch):
-        np.testing.assert_array_equal(getattr(a, field.name), getattr(b, field.name))
-
-
-def test_a_batch_depends_on_seed_and_step_alone(cache_folder: Path, cache: ScanCache) -> None:
-    cache.batches(1, 0, 4, 64)
-    _assert_equal(cache.batches(5, 0, 4, 64), ScanCache(cache_folder).batches(5, 0, 4, 64))
-    assert not np.array_equal(cache.batches(5, 0, 4, 64).points, cache.batches(6, 0, 4, 64).points)
-    assert not np.array_equal(cache.batches(5, 0, 4, 64).points, cache.batches(5, 1, 4, 64).points)
-
-
-@pytest.mark.parametrize("parts", [2, 3, 5])
-def test_parts_make_up_the_whole_batch(cache: ScanCache, parts: int) -> None:
-    whole = cache.batches(2, 0, 5, 64)
-    shares = [cache.batches(2, 0, 5, 64, part, parts) for part in range(parts)]
-    joined = [
-        np.concatenate([getattr(share, field.name) for share in shares]) for field in fields(Batch)
-    ]
-    _assert_equal(whole, Batch(*joined))
-
-
-def test_a_batch_holds_what_was_prepared(
+def test_a_batch_holds_the_drawn_faces(
     ict: IctFaceKit, cache: ScanCache, data_config: DatasetConfig
 ) -> None:
     batch = cache.batches(0, 0, 8, 100)
     assert batch.points.shape == (8, 100, 3)
     assert batch.neutral.shape == batch.template.shape == (8, 50, 3)
-    assert set(batch.state) == {0, 1}
+    assert set(batch.is_neutral) == {True, False}
     recipes = draw_recipes(data_config, ict.expression_names, 6)
     for row in range(8):
-        person, state = batch.person[row], batch.state[row]
+        person, state = divmod(int(batch.scan[row]), data_config.expressions)
+        assert (person, state == 0) == (batch.person[row], batch.is_neutral[row])
         neutral = recipes.neutral(ict, person)
-        head = neutral + ict.expression(recipes.expression[person, state])
+        head = recipes.head(ict, person, state)
         np.testing.assert_allclose(batch.landmarks[row], head[ict.landmarks], atol=1e-6)
         np.testing.assert_allclose(batch.neutral_landmarks[row], neutral[ict.landmarks], atol=1e-6)
         if state == 0:  # on a neutral scan the neutral partners are the points themselves

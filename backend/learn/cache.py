@@ -1,0 +1,310 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Training scans as a memory-mapped cache: prepared once, resumable, read as batches."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.lib.format import open_memmap
+
+from ..errors import BackendError, DataError
+
+CACHE_VERSION = 3
+#: Cached coordinates are 16-bit fractions of this [model units]: steps of 0.004 mm.
+_RANGE = 1.3
+_TODO, _DONE, _BROKEN = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class DatasetConfig:
+    """Which faces are made, and how many points of each are kept."""
+
+    identities: int = 640  #: people drawn from the ICT model; a folder has its own
+    expressions: int = 6  #: scans per drawn person, the first neutral
+    seed: int = 0  #: of everything that is drawn
+    identity_sigma: float = 1.1  #: standard deviation of the ICT coefficients
+    mixed: float = 0.5  #: share of people whose regions come from two others
+    corresponding: int = 4000  #: points whose neutral and template positions are known, if any are
+    sheet: int = 1500  #: points on the closed sheet
+    near: int = 1500  #: points near the sheet
+    uniform: int = 1500  #: points anywhere in the ball
+    near_sigma: float = 0.03  #: spread of near points [model units]
+    carried_sigma: float = 0.02  #: spread of corresponding points off the surface [model units]
+
+    @property
+    def points(self) -> int:
+        """Points per scan."""
+        return self.corresponding + self.sheet + self.near + self.uniform
+
+
+@dataclass(frozen=True)
+class ScanSamples:
+    """One scan's cached points in model space; the first C of them have partners."""
+
+    points: np.ndarray  #: (M, 3)
+    sdf: np.ndarray  #: (M,)
+    gradients: np.ndarray  #: (M, 3)
+    neutral: np.ndarray  #: (C, 3) the same points on the neutral face
+    template: np.ndarray  #: (C, 3) the same points on the mean face
+    landmarks: np.ndarray  #: (68, 3)
+    neutral_landmarks: np.ndarray  #: (68, 3) of the same person's neutral face
+
+
+@dataclass(frozen=True)
+class ScanTable:
+    """What is known of a source's S scans of I people before they are sampled.
+
+    Attributes
+    ----------
+    names : list of str
+        What a person would call each scan, for messages.
+    person : ndarray (S,) int
+    is_neutral : ndarray (S,) bool
+    identity_coefficients : ndarray (I, K)
+        Numbers that a person's code is started from, of about unit variance; K may be 0.
+    expression_coefficients : ndarray (S, E)
+        Likewise for each scan's expression, 0 where neutral; E may be 0.
+    template_landmarks : ndarray (68, 3)
+    """
+
+    names: list[str]
+    person: np.ndarray
+    is_neutral: np.ndarray
+    identity_coefficients: np.ndarray
+    expression_coefficients: np.ndarray
+    template_landmarks: np.ndarray
+
+
+class ScanSource(Protocol):
+    """A kind of training data; it is sent to the processes that sample it."""
+
+    config: DatasetConfig
+    partners: bool  #: whether the corresponding points have partners
+
+    def fingerprint(self) -> str:
+        """Return what, beside the configuration, tells these samples from others."""
+
+    def table(self) -> ScanTable:
+        """Return what is known of all scans; cheap beside ``sample``."""
+
+    def sample(self, scan: int) -> ScanSamples:
+        """Sample one scan.
+
+        Raises
+        ------
+        BackendError
+            If this scan is unusable; the others may be good.
+        """
+
+
+_ARRAYS = ("points", "sdf", "gradients", "neutral", "template", "landmarks", "neutral_landmarks")
+_FRACTIONS = {"points": _RANGE, "sdf": _RANGE, "gradients": 1.0} | dict.fromkeys(
+    ("neutral", "template"), _RANGE
+)
+
+
+def cache_key(source: ScanSource) -> str:
+    """Return a hash of everything that shapes a cache."""
+    text = json.dumps([CACHE_VERSION, asdict(source.config), source.fingerprint()])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+_source: ScanSource | None = None
+
+
+def _start_worker(source: ScanSource) -> None:
+    global _source
+    _source = source
+
+
+def _sample(scan: int) -> tuple[int, ScanSamples | str]:
+    assert _source is not None
+    try:
+        return scan, _source.sample(scan)
+    except BackendError as error:
+        return scan, str(error)
+
+
+def prepare(
+    source: ScanSource,
+    folder: Path,
+    *,
+    workers: int = 2,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, str]:
+    """Fill a cache folder with samples; call it again to go on after a stop.
+
+    Returns
+    -------
+    dict
+        Name of every scan that cannot be used, with the reason; training goes without them.
+
+    Raises
+    ------
+    DataError
+        If the folder holds a cache made with other settings, or no scan can be used.
+    """
+    table = source.table()
+    arrays = _open_cache(source, table, folder)
+    broken: dict[str, str] = {}
+    # Broken scans are tried again: a user may have mended them.
+    todo = np.flatnonzero(arrays["state"] != _DONE)
+    with ProcessPoolExecutor(workers, initializer=_start_worker, initargs=(source,)) as pool:
+        for i, (scan, result) in enumerate(pool.map(_sample, todo.tolist(), chunksize=4)):
+            if isinstance(result, str):
+                broken[table.names[scan]] = result
+                arrays["state"][scan] = _BROKEN
+            else:
+                _store(arrays, scan, result)
+            progress(len(table.person) - len(todo) + i + 1, len(table.person))
+    if len(broken) == len(table.person):
+        raise DataError(f"None of the scans can be used. The first: {next(iter(broken.values()))}")
+    return broken
+
+
+def _store(arrays: dict[str, np.ndarray], scan: int, samples: ScanSamples) -> None:
+    for name in _ARRAYS:
+        values = getattr(samples, name)
+        limit = _FRACTIONS.get(name)
+        arrays[name][scan] = values if limit is None else _pack(values, limit)
+    arrays["state"][scan] = _DONE
+
+
+def _pack(values: np.ndarray, limit: float) -> np.ndarray:
+    return np.round(np.clip(values / limit, -1, 1) * 32767).astype(np.int16)
+
+
+def _unpack(values: np.ndarray, limit: float) -> np.ndarray:
+    return values.astype(np.float32) * np.float32(limit / 32767)
+
+
+def _layout(
+    config: DatasetConfig, scans: int, carried: int
+) -> dict[str, tuple[tuple[int, ...], str]]:
+    return {
+        "points": ((scans, config.points, 3), "int16"),
+        "sdf": ((scans, config.points), "int16"),
+        "gradients": ((scans, config.points, 3), "int16"),
+        "neutral": ((scans, carried, 3), "int16"),
+        "template": ((scans, carried, 3), "int16"),
+        "landmarks": ((scans, 68, 3), "float32"),
+        "neutral_landmarks": ((scans, 68, 3), "float32"),
+        "state": ((scans,), "uint8"),
+    }
+
+
+def _open_cache(source: ScanSource, table: ScanTable, folder: Path) -> dict[str, np.ndarray]:
+    key = cache_key(source)
+    header = folder / "cache.json"
+    layout = _layout(
+        source.config, len(table.person), source.config.corresponding if source.partners else 0
+    )
+    if not header.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, (shape, dtype) in layout.items():
+            open_memmap(folder / f"{name}.npy", "w+", dtype=dtype, shape=shape)
+        known = {f.name: getattr(table, f.name) for f in fields(table) if f.name != "names"}
+        np.savez(folder / "table.npz", **known)
+        header.write_text(json.dumps({"key": key, "config": asdict(source.config)}, indent=1))
+    elif json.loads(header.read_text()).get("key") != key:
+        raise DataError(
+            f"{folder} holds a cache made from other data, with other settings or by another "
+            "version. Choose an empty folder."
+        )
+    return {name: np.load(folder / f"{name}.npy", mmap_mode="r+") for name in layout}
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B scans with N points each, the first C of them corresponding; float32, model space."""
+
+    scan: np.ndarray  #: (B,) int
+    person: np.ndarray  #: (B,) int
+    is_neutral: np.ndarray  #: (B,) bool
+    points: np.ndarray  #: (B, N, 3)
+    sdf: np.ndarray  #: (B, N)
+    gradients: np.ndarray  #: (B, N, 3)
+    neutral: np.ndarray  #: (B, C, 3)
+    template: np.ndarray  #: (B, C, 3)
+    landmarks: np.ndarray  #: (B, 68, 3)
+    neutral_landmarks: np.ndarray  #: (B, 68, 3)
+
+
+class ScanCache:
+    """A prepared cache, read as batches.
+
+    Attributes
+    ----------
+    config : DatasetConfig
+    key : str
+        Hash of everything that shaped it.
+    table : ScanTable
+        Without names.
+    usable : ndarray (U,) int
+        The scans that are drawn from; the others were broken.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            header = json.loads((folder / "cache.json").read_text())
+            self.config = DatasetConfig(**header["config"])
+            self.key: str = header["key"]
+            with np.load(folder / "table.npz", allow_pickle=False) as table:
+                self.table = ScanTable(names=[], **table)
+            self._arrays = {
+                name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in (*_ARRAYS, "state")
+            }
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{folder} is not a prepared cache. Run 'prepare' first.") from error
+        if (self._arrays["state"] == _TODO).any():
+            raise DataError(
+                f"The cache {folder} is unfinished. Run 'prepare' again to complete it."
+            )
+        self.usable = np.flatnonzero(self._arrays["state"] == _DONE)
+        if not len(self.usable):
+            raise DataError(
+                f"The cache {folder} holds no usable scan. Run 'prepare' again to learn why."
+            )
+
+    def batches(
+        self, step: int, seed: int, scans: int, points: int, part: int = 0, parts: int = 1
+    ) -> Batch:
+        """Draw the batch of a training step; a pure function of (seed, step), so a resumed run
+        sees what an unbroken one would. Process ``part`` of ``parts`` gets its share of it."""
+        rng = np.random.default_rng([seed, step])
+        drawn = self.usable[rng.integers(0, len(self.usable), scans)]
+        seeds = rng.integers(0, 2**63, scans)
+        mine = slice(part * scans // parts, (part + 1) * scans // parts)
+        rows = [
+            self._scan(scan, points, np.random.default_rng(seed))
+            for scan, seed in zip(drawn[mine], seeds[mine], strict=True)
+        ]
+        stacked = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+        return Batch(
+            scan=drawn[mine],
+            person=self.table.person[drawn[mine]],
+            is_neutral=self.table.is_neutral[drawn[mine]],
+            **stacked,
+        )
+
+    def _scan(self, scan: int, points: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        corresponding = self._arrays["neutral"].shape[1]
+        share = min(points // 2, corresponding)
+        carried = np.sort(rng.choice(corresponding, share, replace=False))
+        free = rng.choice(self.config.points - corresponding, points - share, replace=False)
+        rows = {
+            name: np.concatenate([carried, corresponding + np.sort(free)])
+            for name in ("points", "sdf", "gradients")
+        } | {"neutral": carried, "template": carried}
+        packed = {
+            name: _unpack(self._arrays[name][scan][chosen], _FRACTIONS[name])
+            for name, chosen in rows.items()
+        }
+        return packed | {
+            name: self._arrays[name][scan] for name in ("landmarks", "neutral_landmarks")
+        }

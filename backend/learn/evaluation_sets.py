@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Faces that a model is measured on, none of them trained on."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import DataError
+from ..mesh import Mesh, load_scan, triangulate
+from ..model.imface import UNIT_MM
+from .cache import DatasetConfig
+from .ict import SKIN_PARTS, IctFaceKit
+from .ict_scans import Recipes, draw_recipes
+
+#: Seed of the held-out people; training never uses it.
+HELD_OUT_SEED = 1_000_003
+#: Of a held-out person: neutral, one shape, a mix.
+_STATES = (0, 1, 4)
+
+
+@dataclass(frozen=True)
+class EvaluationScan:
+    """One face to fit.
+
+    Attributes
+    ----------
+    name : str
+    mesh : Mesh
+        The scan, mm.
+    truth : ndarray (26719, 3) or None
+        True positions [mm] of the ICT head's vertices, where they are known.
+    mask : ndarray (T,) bool or None
+        The triangles that are a face's surface; None: all.
+    """
+
+    name: str
+    mesh: Mesh
+    truth: np.ndarray | None = None
+    mask: np.ndarray | None = None
+
+
+def held_out_recipes(ict: IctFaceKit, people: int) -> Recipes:
+    """Draw people that training never saw, with expressions it never saw."""
+    config = DatasetConfig(identities=people, expressions=max(_STATES) + 1, seed=HELD_OUT_SEED)
+    return draw_recipes(config, ict.expression_names, len(ict.identity_modes))
+
+
+def held_out_ict(ict: IctFaceKit, people: int) -> Iterator[EvaluationScan]:
+    """Yield three scans of each of so many held-out ICT people."""
+    recipes = held_out_recipes(ict, people)
+    skin = triangulate(ict.part_polygons(SKIN_PARTS))
+    for person in range(people):
+        for state in _STATES:
+            head = recipes.head(ict, person, state) * UNIT_MM
+            yield EvaluationScan(f"ict-{person:02}-{state}", Mesh(head, skin), truth=head)
+
+
+def makehuman(path: Path, limit: int) -> Iterator[EvaluationScan]:
+    """Yield MakeHuman heads, another face model with another topology: the cross-data claim.
+
+    Parameters
+    ----------
+    path : Path
+        ``makehuman_heads.npz``: ``vertices_mm`` (I, E, V, 3) and ``triangles`` (T, 3).
+    limit : int
+        At most so many, spread over people and expressions.
+
+    Raises
+    ------
+    DataError
+        If the file is not that.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            vertices, triangles = data["vertices_mm"], data["triangles"].astype(np.int64)
+        people, states = vertices.shape[:2]
+    except (OSError, KeyError, ValueError) as error:
+        raise DataError(f"{path} is not makehuman_heads.npz ({error}). Check the path.") from error
+    closed = ~_sockets(vertices.reshape(people * states, -1, 3).mean(0))[triangles].any(1)
+    count = min(limit, people * states)
+    for i in np.linspace(0, people * states - 1, count).round().astype(int):
+        head = vertices[i // states, i % states].astype(np.float64)
+        name = f"makehuman-{i // states:02}-{i % states}"
+        yield EvaluationScan(name, Mesh(head, triangles), mask=closed)
+
+
+def _sockets(mean: np.ndarray) -> np.ndarray:
+    """Tell which vertices are MakeHuman's two empty eye sockets, on the mean head (V, 3) in mm:
+    bags behind the lids, above and beside the foremost vertex, the nose."""
+    x, y, z = (mean - mean[mean[:, 2].argmax()]).T
+    return (np.abs(x) > 13) & (np.abs(x) < 46) & (y > 20) & (y < 53) & (z > -60) & (z < -31)
+
+
+def real_scans(paths: list[Path]) -> Iterator[EvaluationScan]:
+    """Yield scan files; their unit is found by the fit."""
+    for path in paths:
+        yield EvaluationScan(path.stem, load_scan(path))

@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Training scans drawn from the ICT model: recipes (which faces), and their samples."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..face.expressions import FACESCAPE, ict_weights
+from ..mesh import sample_surface, triangle_normals, triangulate
+from ..scan.sampling import SheetDistance, uniform_in_ball
+from ..scan.watertight import depth_map, visible_from_front, visible_sheet
+from .cache import DatasetConfig, ScanSamples, ScanTable
+from .ict import SKIN_PARTS, IctFaceKit, load_ict
+
+#: Shapes that open and close mouth and eyes: small regions, large motion, drawn more often.
+_EMPHASISED = ("jawOpen", "eyeBlink", "mouthFunnel", "mouthUpperUp", "mouthLowerDown", "eyeWide")
+#: Principal components of the neutral faces that identity codes are started from.
+_COMPONENTS = 128
+
+
+@dataclass(frozen=True)
+class Recipes:
+    """The faces of a data set as coefficients of the ICT model.
+
+    Attributes
+    ----------
+    identity : ndarray (I, 2, 100)
+        Two sets of coefficients per person.
+    mask : ndarray (I, 2)
+        Landmark and width [model units] of the smooth mask that mixes them; width 0: no mixing.
+    expression : ndarray (I, E, 53)
+        Weights in [0, 1]; row 0 is neutral.
+    """
+
+    identity: np.ndarray
+    mask: np.ndarray
+    expression: np.ndarray
+
+    def mask_weights(self, ict: IctFaceKit, person: int) -> np.ndarray | None:
+        """Return the share (V,) of the first set of coefficients at each vertex."""
+        landmark, width = self.mask[person]
+        if width == 0:
+            return None
+        center = ict.mean[ict.landmarks[int(landmark)]]
+        return np.exp(-0.5 * ((ict.mean - center) ** 2).sum(1) / width**2)
+
+    def neutral(self, ict: IctFaceKit, person: int) -> np.ndarray:
+        """Return a person's neutral head (V, 3)."""
+        mask = self.mask_weights(ict, person)
+        return ict.neutral(
+            self.identity[person] if mask is not None else self.identity[person, 0], mask
+        )
+
+    def head(self, ict: IctFaceKit, person: int, state: int) -> np.ndarray:
+        """Return the head (V, 3) of one scan."""
+        return self.neutral(ict, person) + ict.expression(self.expression[person, state])
+
+
+def draw_recipes(config: DatasetConfig, names: tuple[str, ...], identity_modes: int) -> Recipes:
+    """Draw people and expressions; the same seed gives the same faces.
+
+    A person is neutral first, then shows two single shapes, a strong and a faint one, one of
+    FaceScape's expressions, and random mixes; the people together walk through every shape and
+    every FaceScape expression. Without faint ones a slider's first third would move nothing.
+    """
+    rng = np.random.default_rng(config.seed)
+    people = config.identities
+    identity = rng.normal(0, config.identity_sigma, (people, 2, identity_modes))
+    width = np.where(rng.random(people) < config.mixed, rng.uniform(0.15, 0.4, people), 0.0)
+    mask = np.stack([rng.integers(0, 68, people), width], axis=1)
+    groups = _symmetric_groups(names)
+    composed = [weights for mix in FACESCAPE.values() if (weights := ict_weights(mix, names)).any()]
+    expression = np.zeros((people, config.expressions, len(names)))
+    for person in range(people):
+        states = [
+            np.zeros(len(names)),
+            _draw_single(groups, len(names), person, (0.6, 1.0), rng),
+            _draw_single(groups, len(names), person + len(groups) // 2, (0.1, 0.7), rng),
+            composed[person % len(composed)] * rng.uniform(0.7, 1.0),
+        ]
+        while len(states) < config.expressions:
+            states.append(_draw_mix(groups, len(names), rng))
+        expression[person] = states[: config.expressions]
+    return Recipes(identity, mask, expression)
+
+
+def _symmetric_groups(names: tuple[str, ...]) -> list[list[int]]:
+    """Pair left and right shapes: [[browDown_L, browDown_R], [jawOpen], ...] as indices."""
+    stems: dict[str, list[int]] = {}
+    for i, name in enumerate(names):
+        stems.setdefault(name.removesuffix("_L").removesuffix("_R"), []).append(i)
+    emphasised = [g for stem, g in stems.items() if stem in _EMPHASISED]
+    return list(stems.values()) + emphasised
+
+
+def _one_side(group: list[int], rng: np.random.Generator) -> list[int]:
+    """Return a pair as it is in four of five cases, else one side of it."""
+    return [group[rng.integers(2)]] if len(group) == 2 and rng.random() < 0.2 else group
+
+
+def _draw_single(
+    groups: list[list[int]],
+    count: int,
+    turn: int,
+    strength: tuple[float, float],
+    rng: np.random.Generator,
+) -> np.ndarray:
+    weights = np.zeros(count)
+    weights[_one_side(groups[turn % len(groups)], rng)] = rng.uniform(*strength)
+    return weights
+
+
+def _draw_mix(groups: list[list[int]], count: int, rng: np.random.Generator) -> np.ndarray:
+    weights = np.zeros(count)
+    for index in rng.choice(len(groups), rng.integers(1, 5), replace=False):
+        weights[_one_side(groups[index], rng)] = rng.uniform(0.05, 1.0)
+    return weights
+
+
+class IctScans:
+    """The ICT model as a ``learn.cache.ScanSource``: scan = person * expressions + state.
+
+    Raises
+    ------
+    DataError
+        If ``data`` is no ICT-FaceKit data.
+    """
+
+    partners = True
+
+    def __init__(self, data: Path, config: DatasetConfig) -> None:
+        self.config = config
+        self.ict = load_ict(data)
+        self.recipes = draw_recipes(config, self.ict.expression_names, len(self.ict.identity_modes))
+
+    def fingerprint(self) -> str:
+        """Return the kind of data and the size of the model."""
+        return f"ict {self.ict.identity_modes.shape} {self.ict.expression_modes.shape}"
+
+    def table(self) -> ScanTable:
+        """Return the scans with the numbers that made them."""
+        people, states, shapes = self.recipes.expression.shape
+        return ScanTable(
+            names=[f"person {p}, state {s}" for p in range(people) for s in range(states)],
+            person=np.repeat(np.arange(people), states),
+            is_neutral=np.tile(np.arange(states) == 0, people),
+            identity_coefficients=principal_coordinates(self.ict, self.recipes),
+            expression_coefficients=self.recipes.expression.reshape(-1, shapes),
+            template_landmarks=self.ict.mean[self.ict.landmarks],
+        )
+
+    def sample(self, scan: int) -> ScanSamples:
+        """Sample one face."""
+        person, state = divmod(scan, self.config.expressions)
+        return make_samples(
+            self.ict,
+            self.recipes.neutral(self.ict, person),
+            self.recipes.head(self.ict, person, state),
+            self.config,
+            seed=(self.config.seed * 1_000_003 + person) * 64 + state,
+        )
+
+
+def principal_coordinates(ict: IctFaceKit, recipes: Recipes) -> np.ndarray:
+    """Return the leading principal components (I, K) of the neutral faces, of unit variance.
+
+    Unlike the ICT coefficients they also describe people who are mixed from several.
+    """
+    every = slice(0, ict.parts["face"][1], 4)
+    faces = np.stack([recipes.neutral(ict, p)[every].ravel() for p in range(len(recipes.identity))])
+    faces -= faces.mean(0)
+    values, axes = np.linalg.eigh(faces @ faces.T)
+    kept = min(_COMPONENTS, int((values > values[-1] * 1e-9).sum()))
+    return axes[:, ::-1][:, :kept] * np.sqrt(len(faces))
+
+
+def region_weights(ict: IctFaceKit, triangles: np.ndarray) -> np.ndarray:
+    """Return how much denser than elsewhere each triangle (T, 3) is sampled: lips and lids 4 x."""
+    centers = ict.mean[triangles].mean(1)
+    small = ict.mean[ict.landmarks[36:68]]
+    distance = np.linalg.norm(centers[:, None] - small[None], axis=2).min(1)
+    return 1 + 3 * np.exp(-0.5 * (distance / 0.06) ** 2)
+
+
+def make_samples(
+    ict: IctFaceKit, neutral: np.ndarray, observed: np.ndarray, config: DatasetConfig, seed: int
+) -> ScanSamples:
+    """Sample one ICT face (V, 3), its neutral head (V, 3) given, through the full
+    pseudo-watertight preprocessing."""
+    rng = np.random.default_rng(seed)
+    skin = triangulate(ict.part_polygons(SKIN_PARTS))
+    skin = skin[triangle_normals(observed, skin)[0][:, 2] > 0]
+    depth = depth_map(observed, skin)
+    sheet = visible_sheet(observed, skin, depth, spacing=0.014, samples=90_000, seed=seed)
+    distance = SheetDistance(sheet, cover=40_000, seed=seed)
+    carried, normals_on = _carried_points(ict, observed, neutral, depth, config, rng)
+    on, face, _ = sample_surface(sheet.vertices, sheet.polygons, config.sheet + config.near, rng)
+    normals = triangle_normals(sheet.vertices, sheet.polygons)[0][face]
+    around = np.arange(len(on)) >= config.sheet
+    order = rng.permutation(len(on))
+    on, normals = on[order], normals[order]
+    on[around] += normals[around] * rng.normal(0, config.near_sigma, (around.sum(), 1))
+    free = np.concatenate([on, uniform_in_ball(config.uniform, rng)])
+    points = np.concatenate([carried[0], free])
+    sdf, gradients = distance(points)
+    # Every second carried point lies on the true surface, which the sheet only approximates.
+    sdf[: config.corresponding : 2] = 0
+    gradients[: config.corresponding : 2] = normals_on[::2]
+    return ScanSamples(
+        points=points,
+        sdf=sdf,
+        gradients=gradients,
+        neutral=carried[1],
+        template=carried[2],
+        landmarks=observed[ict.landmarks],
+        neutral_landmarks=neutral[ict.landmarks],
+    )
+
+
+def _carried_points(
+    ict: IctFaceKit,
+    observed: np.ndarray,
+    neutral: np.ndarray,
+    depth: np.ndarray,
+    config: DatasetConfig,
+    rng: np.random.Generator,
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Draw points of the face seen from the front and move every odd one along the normal.
+
+    Returns the same points on the observed, the neutral and the mean face, [(C, 3)] * 3, and
+    their normals (C, 3) on the observed one.
+    """
+    face = triangulate(ict.part_polygons(("face",)))
+    weight = region_weights(ict, face)
+    points, owner, bary = sample_surface(observed, face, config.corresponding * 10, rng)
+    normals, _ = triangle_normals(observed, face)
+    seen = visible_from_front(points, normals[owner], depth)
+    seen &= ((points * points).sum(1) <= 1) & (normals[owner, 2] > 0)
+    candidates = np.flatnonzero(seen)
+    share = weight[owner[candidates]]
+    chosen = rng.choice(candidates, config.corresponding, replace=False, p=share / share.sum())
+    shift = rng.normal(0, config.carried_sigma, (len(chosen), 1))
+    shift[::2] = 0
+    carried = []
+    for head in (observed, neutral, ict.mean):
+        corners = head[face[owner[chosen]]]
+        normal = triangle_normals(head, face)[0][owner[chosen]]
+        carried.append(np.einsum("nk,nkc->nc", bary[chosen], corners) + shift * normal)
+    return carried, normals[owner[chosen]]
