@@ -136,8 +136,15 @@ def _training_commands(
     evaluate.add_argument("--data", type=Path, required=True, help=ict)
     evaluate.add_argument("--weights", type=Path)
     evaluate.add_argument("--card", action="store_true", help="write the figures to its card")
-    evaluate.add_argument("--faces", type=int, default=4)
-    evaluate.add_argument("--seed", type=int, default=1_000_003, help="of the held-out faces")
+    evaluate.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="tables, pictures; goes on with them"
+    )
+    evaluate.add_argument("--people", type=int, default=40, help="held out, three scans each")
+    evaluate.add_argument("--makehuman", type=Path, metavar="FILE.npz")
+    evaluate.add_argument("--limit", type=int, default=200, help="MakeHuman heads at most")
+    evaluate.add_argument("--scans", type=Path, nargs="+", default=[], metavar="SCAN")
+    evaluate.add_argument("--expressed", type=int, default=8, help="people with all expressions")
+    evaluate.add_argument("--faces", type=int, default=1000, help="random faces to inspect")
 
 
 if __name__ == "__main__":

@@ -30,7 +30,9 @@ from .face.fit import fit_scan, measure_fit
 from .face.generate import generate
 from .face.shapes import LEVEL_OF_TOPOLOGY, build_mesh, shape_keys
 from .learn.cache import DatasetConfig, ScanCache, ScanSource, prepare
-from .learn.evaluate import evaluate
+from .learn.evaluate import evaluate_set, linear_bases, markdown, summarise
+from .learn.evaluate_codes import code_figures
+from .learn.evaluation_sets import held_out_ict, makehuman, real_scans
 from .learn.folder_scans import FolderScans
 from .learn.ict import holds_ict, load_ict
 from .learn.ict_scans import IctScans
@@ -255,13 +257,32 @@ def _write_card(path: Path, card: Answer) -> None:
 
 
 def _evaluate(options: Options) -> Answer:
-    figures = evaluate(_model(options), load_ict(options.data), options.faces, options.seed)
-    for name, value in figures.items():
-        print(f"{name}: {value:.3f}")
+    model, ict = _model(options), load_ict(options.data)
+    sets = {
+        "held-out ICT": held_out_ict(ict, options.people),
+        "MakeHuman": makehuman(options.makehuman, options.limit) if options.makehuman else (),
+        "real scans": real_scans(options.scans),
+    }
+    bases = linear_bases(ict)
+    figures: Answer = {"weights": model.sha256, "sets": {}}
+    with tqdm(disable=None, unit="scan") as bar:
+
+        def progress(scan: str) -> None:
+            bar.set_description(scan)
+            bar.update()
+
+        for name, scans in sets.items():
+            rows = evaluate_set(name, scans, model, bases, options.out, progress)
+            figures["sets"] |= {name: summarise(rows)} if rows else {}
+    if options.expressed:
+        figures |= code_figures(model, ict, options.expressed, options.faces, _say)
+    (options.out / "evaluation.json").write_text(json.dumps(figures, indent=1))
+    text = markdown(figures)
+    (options.out / "evaluation.md").write_text(text)
+    print(text)
     if options.card:
         path = (options.weights or BUNDLED).with_name(CARD_NAME)
-        card = json.loads(path.read_text())
-        _write_card(path, card | {"figures": {"faces": options.faces, **figures}})
+        _write_card(path, json.loads(path.read_text()) | {"figures": figures})
     return figures
 
 

@@ -27,6 +27,11 @@ _REACH = 1.2
 _COVER = 20_000
 #: Paired surfaces have normals whose cosine is larger than this.
 _ALIKE = 0.5
+#: Weight [model units^2] that holds the scale: it can do what the modes of size can, and a scan
+#: that shrinks out of its pairs' reach pulls the face after it.
+_SCALE_RIDGE = 0.05
+#: Keeps rotation and translation solvable.
+_MOTION_RIDGE = 1e-9
 #: An expression weight lies in [0, 1]; as a Gaussian it has about this standard deviation.
 _EXPRESSION_SIGMA = 0.5
 
@@ -102,7 +107,7 @@ def training_basis(
     recipes = draw_recipes(people, part.expression_names, len(part.identity_modes))
     count = len(recipes.identity)
     neutral = [np.float32(recipes.neutral(part, person) - part.mean) for person in range(count)]
-    span = np.concatenate([neutral, part.expression_modes]).reshape(-1, part.mean.size)
+    span = np.concatenate([np.stack(neutral), part.expression_modes]).reshape(-1, part.mean.size)
     shares = _shares(recipes)
     values, axes = np.linalg.eigh(np.cov(shares.T, bias=True))
     factor = axes * np.sqrt(np.maximum(values, 0))
@@ -141,7 +146,10 @@ def _only_face(ict: IctFaceKit) -> tuple[IctFaceKit, np.ndarray]:
 
 
 def fit_known_correspondence(basis: LinearBasis, head: np.ndarray, ridge: float = 1e-6) -> Mesh:
-    """Fit a linear model to a face whose every vertex is known: a bound that no scan gives.
+    """Fit a linear model to a face whose every vertex is known, which no scan gives.
+
+    It bounds the vertices' error. The surface's can be smaller where vertices may slide on it, as
+    they may in ``fit_closest_points``.
 
     Parameters
     ----------
@@ -151,7 +159,7 @@ def fit_known_correspondence(basis: LinearBasis, head: np.ndarray, ridge: float 
         Weight of the prior [mm^2] beside the mean squared distance.
     """
     offset = (head[basis.rows] - basis.mean).ravel() * UNIT_MM
-    modes = np.float64(basis.modes.reshape(len(basis.modes), -1)) * UNIT_MM
+    modes = basis.modes.reshape(len(basis.modes), -1).astype(np.float64) * UNIT_MM
     normal = modes @ modes.T / len(basis.rows) + ridge * np.eye(len(modes))
     return basis.face(np.linalg.solve(normal, modes @ offset / len(basis.rows)))
 
@@ -244,12 +252,12 @@ def _solve(
 ) -> tuple[np.ndarray, Similarity]:
     """Return the coefficients (K,) and the small motion of the scan that bring both together.
 
-    Minimises the weighted mean of (heights + motions m - modes c)^2, plus ridge |c|^2.
+    Minimises the weighted mean of (heights + motions m - modes c)^2, plus the priors.
     """
     count = modes.shape[1]
     design = np.concatenate([modes, -motions], axis=1)
     weighted = design * (weights / weights.sum())[:, None]
-    prior = np.where(np.arange(design.shape[1]) < count, ridge, 1e-9)
+    prior = np.array([ridge] * count + [_MOTION_RIDGE] * 6 + [_SCALE_RIDGE])
     solution = np.linalg.solve(weighted.T @ design + np.diag(prior), weighted.T @ heights)
     coefficients, (turn, shift, growth) = solution[:count], np.split(solution[count:], [3, 6])
     scale = float(np.exp(growth[0]))

@@ -1,71 +1,243 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Measures a model on ICT faces it has never seen."""
+"""Measures fits: ours beside linear models, in the same run on the same scans."""
 
+import json
 import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..checkpoint import FaceModel
-from ..codes import Codes
-from ..face.correspondence import level_vertices, propose
-from ..face.expressions import expression_code, ict_names
+from ..errors import ScanError
+from ..face.correspondence import template_mesh
 from ..face.extract import ExtractConfig, extract_mesh, face_sdf
-from ..face.fit import fit_scan, measure_fit
+from ..face.fit import fit_scan
 from ..face.generate import face_of
-from ..mesh import Mesh, triangulate
+from ..mesh import Mesh
 from ..model.imface import UNIT_MM
+from ..scan.align import Similarity
+from .baselines import (
+    LinearBasis,
+    fit_closest_points,
+    fit_known_correspondence,
+    ict_basis,
+    training_basis,
+)
 from .cache import DatasetConfig
-from .ict import SKIN_PARTS, IctFaceKit
-from .ict_scans import draw_recipes
+from .evaluation_sets import EvaluationScan
+from .ict import IctFaceKit
+from .metrics import HeatPanel, compare_as_paper, compare_strict, heat_map
 
-#: Shapes whose forward map is measured: mouths that open, eyes that close, and smooth ones.
-_MEASURED = ("jawOpen", "mouthFunnel", "eyeBlinkLeft", "mouthSmileLeft", "browInnerUp")
+#: The pose of a scan in mm that already stands in model space.
+IN_PLACE = Similarity(1 / UNIT_MM, np.eye(3), np.zeros(3))
+#: Scans per set that the picture shows.
+_SHOWN = 4
+
+Row = dict[str, Any]
 
 
-def evaluate(model: FaceModel, ict: IctFaceKit, faces: int, seed: int) -> dict[str, float]:
-    """Fit held-out faces without landmarks or known pose, and express them.
+@dataclass(frozen=True)
+class Fitted:
+    """What a method made of a scan.
 
-    Parameters
+    Attributes
     ----------
-    faces : int
-        Number of people, each with one expression scan.
-    seed : int
-        Of the held-out people; training never uses it.
-
-    Returns
-    -------
-    dict
-        Means over the faces: distances in mm over the visible face, seconds per fit, and the
-        vertex error of named expressions put on the fitted neutral person.
+    pose : Similarity
+        Scan space -> model space.
+    surface : Mesh
+        Triangles, model space.
+    vertices : ndarray (V, 3) or None
+        Of the ICT topology, model space, where the method has them.
+    seconds : float
     """
-    config = DatasetConfig(identities=faces, expressions=2, seed=seed)
-    recipes = draw_recipes(config, ict.expression_names, len(ict.identity_modes))
-    skin = triangulate(ict.part_polygons(SKIN_PARTS))
-    rows: list[dict[str, float]] = []
-    for person in range(faces):
-        neutral = recipes.neutral(ict, person)
+
+    pose: Similarity
+    surface: Mesh
+    vertices: np.ndarray | None
+    seconds: float
+
+
+def fit_ours(model: FaceModel, scan: EvaluationScan) -> Fitted:
+    """Fit the model; seconds are those to a mesh at resolution 256."""
+    started = time.perf_counter()
+    result = fit_scan(model, scan.mesh)
+    sdf = face_sdf(face_of(model, result.codes), model.device)
+    surface = extract_mesh(sdf, ExtractConfig(resolution=256))
+    seconds = time.perf_counter() - started
+    vertices = template_mesh(model, result.codes).vertices if model.head else None
+    return Fitted(result.pose, surface, vertices, seconds)
+
+
+def fit_linear(
+    bases: Mapping[str, LinearBasis], scan: EvaluationScan, pose: Similarity
+) -> Iterator[tuple[str, Fitted]]:
+    """Fit linear models by closest points from a good pose, and with their true vertices where
+    these are known: a bound that no scan gives."""
+    for name, basis in bases.items():
         started = time.perf_counter()
-        result = fit_scan(model, Mesh(neutral * UNIT_MM, skin))
+        face, found = fit_closest_points(basis, scan.mesh, pose)
         seconds = time.perf_counter() - started
-        surface = extract_mesh(
-            face_sdf(face_of(model, result.codes), model.device), ExtractConfig(resolution=128)
+        yield f"{name}, closest points", Fitted(found, face, None, seconds)
+        if scan.truth is not None:
+            face = fit_known_correspondence(basis, scan.truth / UNIT_MM)
+            yield f"{name}, known vertices", Fitted(IN_PLACE, face, None, 0.0)
+
+
+def measure(scan: EvaluationScan, fitted: Fitted) -> dict[str, float]:
+    """Return every figure of one fit."""
+    strict = compare_strict(scan.mesh, fitted.pose, fitted.surface, scan.mask)
+    figures = {f"strict_{name}": value for name, value in asdict(strict).items()}
+    if scan.mask is not None:
+        whole = compare_strict(scan.mesh, fitted.pose, fitted.surface)
+        figures["unmasked_chamfer_mm"] = whole.chamfer_mm
+    paper = asdict(compare_as_paper(scan.mesh, fitted.pose, fitted.surface))
+    for name in ("chamfer_mm", "f_score_1mm", "normal_consistency"):
+        figures[f"paper_{name}"] = paper[name]
+    if scan.truth is not None and fitted.vertices is not None:
+        figures["correspondence_median_mm"] = _correspondence(scan.truth, fitted)
+    return figures | {"seconds": fitted.seconds}
+
+
+def _correspondence(truth: np.ndarray, fitted: Fitted) -> float:
+    """Return the median distance [mm] of the face's vertices from their true places."""
+    assert fitted.vertices is not None
+    wanted = fitted.pose.apply(truth)
+    face = np.linalg.norm(wanted, axis=1) < 0.9
+    face &= wanted[:, 2] > 0
+    return float(np.median(np.linalg.norm(fitted.vertices - wanted, axis=1)[face]) * UNIT_MM)
+
+
+def evaluate_set(
+    name: str,
+    scans: Iterable[EvaluationScan],
+    model: FaceModel,
+    bases: Mapping[str, LinearBasis],
+    folder: Path,
+    progress: Callable[[str], None] = lambda scan: None,
+) -> list[Row]:
+    """Fit and measure a set; call it again to go on after a stop.
+
+    Rows lie in ``folder/NAME-HASH.jsonl``, one per scan and method, the picture of the first
+    scans in ``folder/NAME.jpg``. A scan that cannot be fitted has a row with its error.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}-{model.hash_prefix}.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    known = {row["scan"] for row in rows}
+    panels: list[HeatPanel] = []
+    for scan in scans:
+        if scan.name not in known:
+            made = _evaluate_scan(scan, model, bases, panels)
+            with open(path, "a") as file:
+                file.writelines(json.dumps(row) + "\n" for row in made)
+            rows += made
+        progress(scan.name)
+    if panels:
+        heat_map(folder / f"{name}.jpg", panels)
+    return rows
+
+
+def _evaluate_scan(
+    scan: EvaluationScan,
+    model: FaceModel,
+    bases: Mapping[str, LinearBasis],
+    panels: list[HeatPanel],
+) -> list[Row]:
+    try:
+        ours = fit_ours(model, scan)
+    except ScanError as error:
+        return [{"scan": scan.name, "method": "ImFace", "error": str(error)}]
+    fits = {"ImFace": ours} | dict(fit_linear(bases, scan, ours.pose))
+    if len(panels) < _SHOWN:
+        shown = [name for name in fits if "known" not in name][:2]
+        panels.append(
+            HeatPanel(scan.name, scan.mesh, {n: (fits[n].pose, fits[n].surface) for n in shown})
         )
-        figures = measure_fit(Mesh(neutral * UNIT_MM, skin), result.pose, surface)
-        rows.append(figures | {"seconds": seconds} | _expression_errors(model, ict, result.codes))
-    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+    return [
+        {"scan": scan.name, "method": method, **measure(scan, fitted)}
+        for method, fitted in fits.items()
+    ]
 
 
-def _expression_errors(model: FaceModel, ict: IctFaceKit, codes: Codes) -> dict[str, float]:
-    """Mean error [mm] of the offsets that named expressions give to the face part."""
-    count = level_vertices(model, "face")
-    neutral = propose(model, Codes(codes.identity, None, codes.weights))[:count]
-    errors = {}
-    for name in _MEASURED:
-        weights = np.zeros(len(ict.expression_names))
-        weights[ict_names(name, ict.expression_names)] = 1
-        truth = ict.expression(weights)[:count]
-        code = expression_code(model, {name: 1.0})
-        moved = propose(model, Codes(codes.identity, code, codes.weights))[:count] - neutral
-        shown = np.linalg.norm(truth, axis=1) > 0.005
-        errors[f"{name}_mm"] = float(np.linalg.norm(moved - truth, axis=1)[shown].mean() * UNIT_MM)
-    return errors
+def summarise(rows: list[Row]) -> dict[str, dict[str, dict[str, float]]]:
+    """Return method -> figure -> mean, median and 95th percentile over the scans."""
+    table: dict[str, dict[str, dict[str, float]]] = {}
+    for method in dict.fromkeys(row["method"] for row in rows):
+        mine = [row for row in rows if row["method"] == method and "error" not in row]
+        names = [name for name in (mine[0] if mine else {}) if name not in ("scan", "method")]
+        table[method] = {name: _statistics(np.array([row[name] for row in mine])) for name in names}
+        failed = sum(row["method"] == method and "error" in row for row in rows)
+        table[method]["scans"] = {"fitted": len(mine), "failed": failed}
+    return table
+
+
+def _statistics(values: np.ndarray) -> dict[str, float]:
+    return {
+        "mean": float(values.mean()),
+        "median": float(np.median(values)),
+        "p95": float(np.percentile(values, 95)),
+    }
+
+
+#: Columns of the printed tables: figure, heading, digits.
+_COLUMNS = (
+    ("strict_chamfer_mm", "Chamfer, strict [mm]", 2),
+    ("unmasked_chamfer_mm", "with eye sockets [mm]", 2),
+    ("strict_scan_to_fit_mean_mm", "scan to fit [mm]", 2),
+    ("strict_f_score_1mm", "F@1mm [%]", 1),
+    ("strict_normal_consistency", "normal consistency", 3),
+    ("paper_chamfer_mm", "Chamfer, as the paper [mm]", 2),
+    ("paper_f_score_1mm", "F@1mm, as the paper [%]", 1),
+    ("correspondence_median_mm", "correspondence, median [mm]", 2),
+    ("seconds", "time [s]", 1),
+)
+
+
+def linear_bases(ict: IctFaceKit) -> dict[str, LinearBasis]:
+    """Return the linear models beside ours: ICT's own, and a PCA of the default training set with
+    as many numbers as our codes."""
+    return {"linear ICT": ict_basis(ict), "PCA": training_basis(ict, DatasetConfig())}
+
+
+def markdown(figures: Mapping[str, Any]) -> str:
+    """Return what ``evaluate`` measured as Markdown: mean / median / 95th percentile over scans,
+    means over people for expressions and codes."""
+    parts = [_set_markdown(name, methods) for name, methods in figures["sets"].items()]
+    plain = [title for title in ("expressions", "gaps", "codes") if title in figures]
+    parts += [_plain_markdown(title, figures[title]) for title in plain]
+    return "\n".join(parts)
+
+
+def _plain_markdown(title: str, rows: Mapping[str, Mapping[str, float]]) -> str:
+    lines = [f"### {title}", ""]
+    shown: list[str] = []
+    for name, row in rows.items():
+        if list(row) != shown:
+            shown = list(row)
+            lines += ["", "| | " + " | ".join(shown) + " |", "|---" * (len(shown) + 1) + "|"]
+        lines.append(f"| {name} | " + " | ".join(f"{value:.3g}" for value in row.values()) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _set_markdown(name: str, methods: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
+    columns = [c for c in _COLUMNS if any(c[0] in figures for figures in methods.values())]
+    counted = next(iter(methods.values()))["scans"]
+    lines = [
+        f"### {name}: {counted['fitted']} scans, {counted['failed']} not fitted",
+        "",
+        "| method | " + " | ".join(heading for _, heading, _ in columns) + " |",
+        "|---" * (len(columns) + 1) + "|",
+    ]
+    for method, figures in methods.items():
+        cells = [_cell(figures.get(key), digits) for key, _, digits in columns]
+        lines.append(f"| {method} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(figure: Mapping[str, float] | None, digits: int) -> str:
+    if figure is None:
+        return ""
+    return " / ".join(f"{figure[key]:.{digits}f}" for key in ("mean", "median", "p95"))

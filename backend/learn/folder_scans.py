@@ -7,6 +7,7 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median_low
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -122,7 +123,7 @@ def _person(name: str) -> str:
     return path.stem.partition("_")[0] if folder == Path() else folder.as_posix()
 
 
-def best_rigid(source: np.ndarray, target: np.ndarray) -> Similarity:
+def _best_rigid(source: np.ndarray, target: np.ndarray) -> Similarity:
     """Return the motion without scale that takes source points (N, 3) to target points, least
     squares."""
     rotation = best_similarity(source, target).rotation
@@ -188,7 +189,7 @@ class FolderScans:
         if not landmarks:
             raise DataError(f"Nobody in {self.root} can be used. {next(iter(unknown.values()))}")
         fits = {person: _fit(points) for person, points in landmarks.items()}
-        scale = float(np.median([fit.scale for fit in fits.values()]))
+        scale = median_low(fit.scale for fit in fits.values())
         known = {}
         for person, fit in fits.items():
             if 1 / _OTHER_UNIT < fit.scale / scale < _OTHER_UNIT:
@@ -217,8 +218,7 @@ class FolderScans:
             )
         landmarks = self._landmarks(neutral)
         fit = _fit(landmarks)
-        # Written so that a distance that is no number is refused too.
-        if not _rms(fit.apply(landmarks[_POSE]) - _MEAN_POSITIONS) < _NO_FACE:
+        if _rms(fit.apply(landmarks[_POSE]) - _MEAN_POSITIONS) > _NO_FACE:
             raise DataError(
                 f"The landmarks of {neutral} are not those of a face. "
                 "Give the 68 of Multi-PIE, in order, in a right-handed space."
@@ -237,8 +237,8 @@ class FolderScans:
                 f"{name} has no landmarks. Put a .bnd, .txt, .json or .pts file of its name "
                 f"beside it, or {INDICES_NAME} into the root."
             )
-        if np.ptp(landmarks, axis=0).max() <= 0:
-            raise DataError(f"All landmarks of {name} lie in one point. Find them anew.")
+        if np.ptp(landmarks[_POSE], axis=0).max() <= 0:
+            raise DataError(f"The landmarks of {name} lie in one point. Find them anew.")
         return landmarks
 
     def fingerprint(self) -> str:
@@ -311,8 +311,8 @@ def _pose_like(neutral: _Person, landmarks: np.ndarray, name: str) -> Similarity
     unit = neutral.pose.scale
     if _rms(here - there) * unit < _STILL_MOTION:
         return neutral.pose
-    motion = best_rigid(here, there)
-    if not _rms(motion.apply(here) - there) * unit < _NO_FACE:
+    motion = _best_rigid(here, there)
+    if _rms(motion.apply(here) - there) * unit > _NO_FACE:
         raise DataError(
             f"The landmarks of {name} do not fit those of the person's neutral scan. "
             "Check their order and unit."
@@ -325,7 +325,10 @@ def _indexed_landmarks(mesh: Path, indices: np.ndarray) -> np.ndarray:
     if mesh.suffix.lower() != ".obj":
         raise DataError(f"{mesh.name} is no OBJ file, and {INDICES_NAME} is for those. Export it.")
     try:
-        return obj_rows(mesh, "v ")[indices, :3]
+        landmarks = obj_rows(mesh, "v ")[indices, :3]
+        if not np.isfinite(landmarks).all():
+            raise ValueError("not finite")
+        return landmarks
     except (OSError, ValueError, IndexError) as error:
         raise DataError(
             f"{mesh.name} does not hold the vertices that {INDICES_NAME} lists. Export it anew."

@@ -27,6 +27,9 @@ RADIUS = 0.9
 STRICT_SAMPLES = 100_000
 #: Points drawn on each surface by the paper's procedure.
 PAPER_SAMPLES = 150_000
+#: Samples by which nearest triangles are found for the strict figures; a face compared with itself
+#: is 0.02 mm off on average.
+_COVER = 300_000
 _PAPER_ICP_SAMPLES = 8000
 _PAPER_ICP_ROUNDS = 60
 #: A point this near [model units] to a surface's open border lies on it.
@@ -35,6 +38,9 @@ _BORDER = 0.002
 _HEAT_MM = 3.0
 #: Unit vector to the light of the shaded views.
 _LIGHT = np.array([0.36, 0.48, 0.8])
+_NO_SURFACE = (
+    "No surface lies where the face should be. Check the mesh, its orientation and its pose."
+)
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,7 @@ class SurfaceFigures:
     f_score_1mm : float
         Harmonic mean of precision and recall at 1 mm, in percent.
     normal_consistency : float
-        Mean \\|cos\\| between the normals at nearest points, mean of both ways.
+        Mean |cos| between the normals at nearest points, mean of both ways.
     scan_to_fit_mean_mm, scan_to_fit_p95_mm : float
         Mean and 95th percentile of the distances from the scan to the fit.
     """
@@ -91,19 +97,12 @@ class FrontSurface:
             If none is left.
         """
         vertices, triangles = self.mesh.vertices, self.mesh.polygons
-        if len(triangles) == 0:
-            raise ScanError(_NO_SURFACE)
         points, face, _ = sample_surface(vertices, triangles, count, np.random.default_rng(seed))
         normals = triangle_normals(vertices, triangles)[0][face]
         kept = visible_from_front(points, normals, self.depth) & _inside(points, radius)
         if not kept.any():
             raise ScanError(_NO_SURFACE)
         return points[kept], normals[kept]
-
-
-_NO_SURFACE = (
-    "No surface lies where the face should be. Check the mesh, its orientation and its pose."
-)
 
 
 def front_surface(
@@ -122,6 +121,11 @@ def front_surface(
         That space -> model space.
     mask : ndarray (T,) bool, optional
         The triangles (``mesh.triangles``) that count; the others still hide what is behind them.
+
+    Raises
+    ------
+    ScanError
+        If there is none in the ball.
     """
     vertices, triangles = pose.apply(mesh.vertices), mesh.triangles
     depth = depth_map(vertices, triangles)
@@ -134,6 +138,8 @@ def front_surface(
     kept = seen & (outward > 0) & (areas > 0)
     if mask is not None:
         kept &= mask
+    if not kept.any():
+        raise ScanError(_NO_SURFACE)
     return FrontSurface(Mesh(vertices, triangles[kept]), depth)
 
 
@@ -166,13 +172,13 @@ def compare_strict(
     ScanError
         If the scan, or the fit, has no surface in the face region.
     """
-    truth = front_surface(scan, pose, mask)
-    fit_triangles = NearestTriangle(Mesh(fitted.vertices, fitted.triangles))
-    scan_triangles = NearestTriangle(truth.mesh)
+    truth, made = front_surface(scan, pose, mask), front_surface(fitted)
+    fit_triangles = NearestTriangle(Mesh(fitted.vertices, fitted.triangles), _COVER)
+    scan_triangles = NearestTriangle(truth.mesh, _COVER)
     points, normals = truth.sample(STRICT_SAMPLES)
     face, _, there = fit_triangles(points)
     cosines_there = _cosines(normals, fit_triangles.normals[face])
-    points, normals = front_surface(fitted).sample(STRICT_SAMPLES)
+    points, normals = made.sample(STRICT_SAMPLES)
     face, closest, back = scan_triangles(points)
     known = ~_on_border(truth.mesh, closest)
     if not known.any():
@@ -188,7 +194,8 @@ def compare_as_paper(scan: Mesh, pose: Similarity, fitted: Mesh) -> SurfaceFigur
     included; the fit, as far as the front sees it, is first moved onto the sheet by rigid ICP;
     distances are from each of 150,000 points to the nearest point of the other 150,000. They do
     not go to zero: two samples of one face are about 0.3 mm apart. Points between ``RADIUS`` and
-    the ball's rim are found but do not ask.
+    the ball's rim are found but do not ask. Where the front sees into a scan's cavities (empty eye
+    sockets, a mouth), the sheet has steep walls that no face has, and they dominate the mean.
 
     Parameters
     ----------

@@ -92,7 +92,7 @@ def visible_sheet(
     points, face, _ = sample_surface(vertices, triangles, samples, rng)
     normals, _ = triangle_normals(vertices, triangles)
     seen = visible_from_front(points, normals[face], depth) & ((points * points).sum(1) <= 1)
-    visible = _thin(points[seen], spacing)
+    visible = thin(points[seen], spacing)
     if len(visible) < _MIN_VISIBLE:
         raise ScanError(_NOTHING_SEEN)
     return _sheet(visible)
@@ -173,7 +173,7 @@ def visible_from_front(points: np.ndarray, normals: np.ndarray, depth: np.ndarra
     return points[:, 2] >= front - slack
 
 
-def _thin(points: np.ndarray, spacing: float) -> np.ndarray:
+def thin(points: np.ndarray, spacing: float) -> np.ndarray:
     """Keep one point per voxel of the given size: an even cover of the surface."""
     voxel = np.floor(points / spacing).astype(np.int64) + 1024
     key = (voxel[:, 0] * 4096 + voxel[:, 1]) * 4096 + voxel[:, 2]

@@ -416,7 +416,7 @@ def test_a_scan_that_cannot_be_used_is_one_sentence(
         ),
         (lambda points: np.roll(points, -1, axis=0), "not those of a face."),  # counted from 1
         (lambda points: points * [-1, 1, 1], "not those of a face."),  # mirrored
-        (lambda points: 0 * points, f"All landmarks of {NEUTRAL} lie in one point."),
+        (lambda points: 0 * points, f"The landmarks of {NEUTRAL} lie in one point."),
         (lambda points: points[:-1], "holds 67 landmarks."),
     ],
     ids=["order", "from 1", "mirrored", "one point", "67"],
@@ -434,7 +434,7 @@ def test_a_folder_where_nobody_can_be_used_is_one_sentence(
 def test_a_person_in_another_unit_is_left_out(
     raw: Path, data_config: DatasetConfig, tmp_path: Path
 ) -> None:
-    for person, factor in (("a", 1.0), ("b", 1.0), ("c", 0.001)):
+    for person, factor in (("a", 1000.0), ("b", 1000.0), ("c", 1.0)):
         (tmp_path / person).mkdir()
         file = landmark_file(raw / NEUTRAL)
         assert file is not None
@@ -452,11 +452,13 @@ def test_a_list_of_indices_is_for_obj_files(
     shutil.copy(folder / "1/models_reg/1_neutral.obj", tmp_path / "kim/neutral.obj")
     shutil.copy(folder / "landmark_indices.txt", tmp_path)
     (tmp_path / "kim/smile.obj").write_text("v 0 0 0\n")
+    (tmp_path / "kim/grin.obj").write_text("v nan 0 0\n" * 20_000)
     source = FolderScans(tmp_path, data_config)
     with pytest.raises(DataError, match=r"pose.ply is no OBJ file"):
         _sample(source, "kim/pose.ply")
-    with pytest.raises(DataError, match=r"smile.obj does not hold the vertices"):
-        _sample(source, "kim/smile.obj")
+    for name in ("smile", "grin"):
+        with pytest.raises(DataError, match=rf"{name}.obj does not hold the vertices"):
+            _sample(source, f"kim/{name}.obj")
 
 
 def test_a_folder_without_meshes_is_one_sentence(

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The evaluation: held-out faces, rows that survive a stop, tables that say what was measured."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trimesh
+
+from backend.checkpoint import FaceModel
+from backend.errors import DataError, ScanError
+from backend.learn import evaluate as evaluation
+from backend.learn.cache import DatasetConfig
+from backend.learn.evaluate import IN_PLACE, Fitted, evaluate_set, markdown, summarise
+from backend.learn.evaluate_codes import _folded, _pieces, random_faces
+from backend.learn.evaluation_sets import (
+    EvaluationScan,
+    held_out_ict,
+    held_out_recipes,
+    makehuman,
+    real_scans,
+)
+from backend.learn.ict import IctFaceKit
+from backend.learn.ict_scans import draw_recipes
+from backend.mesh import Mesh
+
+
+def test_held_out_people_are_not_trained_on(ict: IctFaceKit) -> None:
+    trained = draw_recipes(DatasetConfig(), ict.expression_names, 6)
+    held_out = held_out_recipes(ict, 40)
+    apart = np.abs(held_out.identity[:, None, 0] - trained.identity[None, :, 0]).max(2)
+    assert apart.min() > 1e-3
+    np.testing.assert_array_equal(held_out.identity, held_out_recipes(ict, 40).identity)
+
+
+def test_each_held_out_person_has_three_scans_in_mm(ict: IctFaceKit) -> None:
+    scans = list(held_out_ict(ict, 2))
+    assert [scan.name for scan in scans] == [f"ict-0{p}-{s}" for p in (0, 1) for s in (0, 1, 4)]
+    tip = scans[0].mesh.vertices[ict.landmarks[30]]
+    np.testing.assert_allclose(tip, [0, 0, 40], atol=1e-4)
+    assert scans[0].truth is not None
+    moved = np.abs(scans[1].mesh.vertices - scans[0].mesh.vertices).max()
+    assert moved > 1  # a strong shape, in mm
+
+
+def _makehuman_file(folder: Path) -> Path:
+    """Write a head of a flat mask, a nose, and one socket vertex behind each eye."""
+    mask = np.array([[x, y, 0] for x in (-60, 0, 60) for y in (-80, 0, 80)], float)
+    special = np.array([[0, -20, 40], [-30, 15, -5], [30, 15, -5]], float)
+    vertices = np.concatenate([mask, special])
+    triangles = np.array([[0, 1, 3], [1, 4, 3], [9, 1, 4], [10, 1, 4], [11, 4, 7]])
+    np.savez(
+        folder / "heads.npz",
+        vertices_mm=np.tile(np.float32(vertices), (2, 3, 1, 1)),
+        triangles=triangles,
+    )
+    return folder / "heads.npz"
+
+
+def test_makehumans_empty_sockets_are_no_surface(tmp_path: Path) -> None:
+    scans = list(makehuman(_makehuman_file(tmp_path), 4))
+    assert [scan.name for scan in scans] == [
+        f"makehuman-{n}" for n in ("00-0", "00-2", "01-0", "01-2")
+    ]
+    assert scans[0].mask is not None
+    assert scans[0].mask.tolist() == [True, True, True, False, False]
+
+
+def test_what_is_no_data_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "x.npz").write_text("hello")
+    with pytest.raises(DataError, match=r"is not makehuman_heads\.npz .* Check the path."):
+        list(makehuman(tmp_path / "x.npz", 4))
+    with pytest.raises(ScanError, match="There is no file"):
+        list(real_scans([tmp_path / "none.obj"]))
+
+
+def _cap(radius: float = 80.0) -> Mesh:
+    ball = trimesh.creation.icosphere(4, radius)
+    return Mesh(np.asarray(ball.vertices), np.asarray(ball.faces))
+
+
+def _off_by_1mm(model: FaceModel, scan: EvaluationScan) -> Fitted:
+    if scan.name == "bad":
+        raise ScanError("There is no face.")
+    vertices = scan.mesh.vertices * (81 / 80) / 100
+    return Fitted(IN_PLACE, Mesh(vertices, scan.mesh.polygons), None, 2.5)
+
+
+def test_rows_say_what_was_measured_and_survive_a_stop(
+    tiny_model: FaceModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluation, "fit_ours", _off_by_1mm)
+    scans = [EvaluationScan("a", _cap()), EvaluationScan("bad", _cap())]
+    rows = evaluate_set("balls", scans, tiny_model, {}, tmp_path)
+    assert [row["scan"] for row in rows] == ["a", "bad"]
+    assert rows[0]["strict_chamfer_mm"] == pytest.approx(1, abs=0.02)
+    assert rows[0]["strict_normal_consistency"] == pytest.approx(1, abs=1e-3)
+    assert rows[0]["seconds"] == 2.5
+    assert rows[1]["error"] == "There is no face."
+    assert (tmp_path / "balls.jpg").stat().st_size > 1000
+    monkeypatch.setattr(evaluation, "fit_ours", None)  # would fail: nothing is fitted again
+    assert evaluate_set("balls", scans, tiny_model, {}, tmp_path) == rows
+    table = summarise(rows)["ImFace"]
+    assert table["scans"] == {"fitted": 1, "failed": 1}
+    text = markdown({"sets": {"balls": {"ImFace": table}}})
+    assert "### balls: 1 scans, 1 not fitted" in text
+    assert "| 2.5 / 2.5 / 2.5 |" in text
+
+
+def test_statistics_are_over_scans() -> None:
+    rows = [{"scan": str(i), "method": "m", "strict_chamfer_mm": float(i)} for i in range(101)]
+    figures = summarise(rows)["m"]["strict_chamfer_mm"]
+    assert figures == {"mean": 50.0, "median": 50.0, "p95": 95.0}
+    json.dumps(summarise(rows))
+
+
+def test_broken_surfaces_are_told() -> None:
+    sheet = trimesh.creation.box((1, 1, 0.2)).subdivide_loop(4)
+    whole = Mesh(np.asarray(sheet.vertices), np.asarray(sheet.faces))
+    assert _pieces(whole) == 1
+    assert _folded(whole) == 0
+    two = np.concatenate([whole.vertices, whole.vertices + 5])
+    both = np.concatenate([whole.polygons, whole.polygons + len(whole.vertices)])
+    assert _pieces(Mesh(two, both)) == 2
+    spiked = whole.vertices.copy()
+    spiked[::7] += 0.5 * np.sign(spiked[::7])
+    assert _folded(Mesh(spiked, whole.polygons)) > 0.05
+
+
+def test_random_faces_are_whole(bundled: FaceModel) -> None:
+    counts = random_faces(bundled, 4, resolution=48)
+    assert counts == {"faces": 4, "pieces": 0, "folded": 0, "broken": 0}
