@@ -275,7 +275,8 @@ def _evaluate(options: Options) -> Answer:
             rows = evaluate_set(name, scans, model, bases, options.out, progress)
             figures["sets"] |= {name: summarise(rows)} if rows else {}
     if options.expressed:
-        figures |= code_figures(model, ict, options.expressed, options.faces, _say)
+        picture = options.out / "random_faces.png"
+        figures |= code_figures(model, ict, options.expressed, options.faces, picture, _say)
     (options.out / "evaluation.json").write_text(json.dumps(figures, indent=1))
     text = markdown(figures)
     (options.out / "evaluation.md").write_text(text)

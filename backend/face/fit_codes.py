@@ -29,6 +29,7 @@ class FitConfig:
     """How codes and pose are searched."""
 
     rounds: int = 30  #: steps tried
+    curved_rounds: int = 6  #: of them with curvature from the forward map; later ones learn it
     points: int = 4000  #: points they are judged by
     prior: float = 2e-4  #: weight of the Gaussian prior
     expression_prior: float = 0.02  #: weight of the expression weights' sum
@@ -61,27 +62,48 @@ def fit_samples(
     The gradient is the field's own. The curvature is Gauss-Newton's, with the derivative of the
     distance by the codes taken from the forward map: where a vertex moves by dx, the distance at
     a place near it changes by -n . dx. That costs a table look-up instead of one pass through
-    the hypernetworks per entry of the codes.
+    the hypernetworks per entry of the codes. Residuals are in the scan's own millimetres:
+    measured in the model's, a scan that shrinks would fit better and better.
     """
     objective = _Objective(model, samples, config)
-    curvature = _Curvature(model)
     here = torch.zeros(objective.unknowns)
     value, slope, seen = objective(here)
-    damping = 0.1
+    curvature = _Curvature(model)
+    hessian, damping = curvature(seen, objective), 0.1
     for done in range(config.rounds):
-        hessian = curvature(seen, objective)
         step = _step(hessian, slope, damping, objective.room(here))
-        there = here + step
-        new = objective(there)
-        if new[0] < value:
-            here, (value, slope, seen), damping = there, new, damping / 3
-        else:
-            damping *= 5
-        median = float(seen.residual.abs().median())
-        report((done + 1) / config.rounds, f"Fitting: {median:.2f} mm")
+        tried = objective(here + step)
+        change, moved = tried[1] - slope, step.double().numpy()
+        promised = -(slope @ moved + 0.5 * moved @ hessian @ moved)
+        kept = (value - tried[0]) / max(promised, 1e-12)
+        damping *= 4 if kept < 0.1 else 1.5 if kept < 0.4 else 0.6 if kept < 0.8 else 0.3
+        if tried[0] < value:
+            here, (value, slope, seen) = here + step, tried
+        hessian = (
+            curvature(seen, objective)
+            if done < config.curved_rounds
+            else _learned(hessian, moved, change)
+        )
+        _tell(report, (done + 1) / config.rounds, seen)
     identity, expression = objective.codes(here)
     codes = Codes(identity.cpu().numpy(), expression.cpu().numpy(), model.hash_prefix)
     return codes, objective.pose(here)
+
+
+def _learned(hessian: np.ndarray, step: np.ndarray, change: np.ndarray) -> np.ndarray:
+    """Correct second derivatives by what a step did to the gradient (BFGS)."""
+    along = hessian @ step
+    if step @ change <= 1e-8 * (step @ along):
+        return hessian
+    return (
+        hessian
+        + np.outer(change, change) / (step @ change)
+        - np.outer(along, along) / (step @ along)
+    )
+
+
+def _tell(report: Report, share: float, seen: "_Seen") -> None:
+    report(share, f"Fitting: {float(seen.residual.abs().median()):.2f} mm")
 
 
 @dataclass(frozen=True)
@@ -166,7 +188,7 @@ class _Objective:
         face = self._model.imface.face(identity[None], expression[None])
         values = [face.query(piece) for piece in pieces(observed)]
         sdf = torch.cat([v.sdf[0] for v in values])
-        residual = (sdf - self._distance * x[-1].exp()) * UNIT_MM
+        residual = (sdf / x[-1].exp() - self._distance) * UNIT_MM
         loss = _robust(residual, self._config.robust_mm).mean()
         loss = loss + self._config.prior * x[: self.people].square().sum()
         faces = x[self.people : self.people + self.names]
@@ -193,7 +215,9 @@ class _Curvature:
     """Gauss-Newton's second derivatives of the objective, from the forward map."""
 
     def __init__(self, model: FaceModel) -> None:
-        assert model.head is not None
+        self._moves: np.ndarray | None = None
+        if model.head is None:
+            return
         template, forward = model.head.template, model.head.forward_map
         rows = np.concatenate([np.arange(*template.parts[n][:2]) for n in _SEEN_PARTS])
         by_identity = model.identity_prior.factor.T @ forward.identity_linear
@@ -211,6 +235,8 @@ class _Curvature:
         self._tree = cKDTree(template.vertices[rows].cpu().numpy())
 
     def __call__(self, seen: _Seen, objective: _Objective) -> np.ndarray:
+        if self._moves is None:
+            return np.eye(objective.unknowns)
         _, nearest = self._tree.query(seen.template)
         x, n = seen.observed, seen.normals
         by_code = -np.einsum("nc,ncd->nd", n.astype(np.float32), self._moves[nearest])

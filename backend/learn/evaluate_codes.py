@@ -3,6 +3,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from scipy.sparse import coo_matrix
@@ -21,6 +22,7 @@ from ..scan.align import best_similarity
 from .evaluation_sets import held_out_recipes
 from .ict import SKIN_PARTS, IctFaceKit
 from .ict_scans import Recipes
+from .metrics import contact_sheet
 
 #: Pairs of landmarks whose distance is a gap: inner lips; upper and lower lids.
 _GAPS = {"lips": ((61, 67), (62, 66), (63, 65)), "lids": ((37, 41), (38, 40), (43, 47), (44, 46))}
@@ -33,6 +35,8 @@ _JUDGED = {
     "eyeBlink": "lids",
     "eyeWide": "lids",
 }
+#: Random faces on the contact sheet.
+_SHOWN = 64
 _STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 Figures = dict[str, float]
@@ -186,10 +190,17 @@ def random_faces(
     model: FaceModel,
     count: int,
     resolution: int = 96,
-    strength: float = 1.0,
-    progress: Callable[[int], None] = lambda done: None,
+    picture: Path | None = None,
 ) -> dict[str, float]:
     """Draw faces, each second one with a FaceScape expression, and count the broken ones.
+
+    Parameters
+    ----------
+    count : int
+    resolution : int
+        Of their marching cubes.
+    picture : Path, optional
+        Contact sheet of the first 64.
 
     Returns
     -------
@@ -199,21 +210,21 @@ def random_faces(
         and folds); ``broken``: those with either.
     """
     counts = {"faces": count, "pieces": 0, "folded": 0, "broken": 0}
-    names = list(FACESCAPE)
+    names, shown = list(FACESCAPE), []
     for seed in range(count):
         weights = {names[seed % len(names)]: 1.0} if seed % 2 else {}
-        codes = generate(model, seed, strength, weights)
-        mesh = extract_mesh(face_sdf(face_of(model, codes), model.device), _coarse(resolution))
+        codes = generate(model, seed, 1.0, weights)
+        sdf = face_sdf(face_of(model, codes), model.device)
+        mesh = extract_mesh(sdf, ExtractConfig(resolution=resolution))
         pieces, folded = _pieces(mesh) > 1, _folded(mesh) > 0.002
         counts["pieces"] += pieces
         counts["folded"] += folded
         counts["broken"] += pieces or folded
-        progress(seed + 1)
+        if picture and seed < _SHOWN:
+            shown.append(mesh)
+    if picture and shown:
+        contact_sheet(picture, shown)
     return {name: float(value) for name, value in counts.items()}
-
-
-def _coarse(resolution: int) -> ExtractConfig:
-    return ExtractConfig(resolution=resolution)
 
 
 def _pieces(mesh: Mesh) -> int:
@@ -244,9 +255,11 @@ def code_figures(
     ict: IctFaceKit,
     people: int,
     faces: int,
+    picture: Path,
     progress: Callable[[str], None] = lambda what: None,
 ) -> dict[str, dict[str, Figures]]:
-    """Return everything above for so many held-out people and random faces."""
+    """Return everything above for so many held-out people and random faces; the picture
+    shows the first of these."""
     recipes = held_out_recipes(ict, people)
     progress("fitting neutral people")
     fitted = list(fit_people(model, ict, recipes))
@@ -259,5 +272,5 @@ def code_figures(
     return {
         "expressions": errors | {"mean": _mean(list(errors.values()))},
         "gaps": gaps(model, ict, fitted),
-        "codes": {"swapped": swapped, "random": random_faces(model, faces)},
+        "codes": {"swapped": swapped, "random": random_faces(model, faces, 96, picture)},
     }

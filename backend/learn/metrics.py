@@ -341,6 +341,17 @@ def heat_map(path: Path, panels: Sequence[HeatPanel]) -> None:
     figure.savefig(path, dpi=100)
 
 
+def contact_sheet(path: Path, faces: Sequence[Mesh], columns: int = 8) -> None:
+    """Draw the front views of faces in model space, row by row, as one picture."""
+    from matplotlib import image
+
+    views = [np.flipud(_shaded(face, IDENTITY)) for face in faces]
+    views += [np.full_like(views[0], np.nan)] * (-len(views) % columns)
+    rows = np.stack(views).reshape(-1, columns, *views[0].shape)
+    sheet = np.nan_to_num(rows.transpose(0, 2, 1, 3).reshape(-1, columns * len(views[0])), nan=1)
+    image.imsave(path, sheet, cmap="gray", vmin=0, vmax=1)
+
+
 def _draw(axis: "Axes", title: str, image: np.ndarray, cmap: str, vmax: float = 1.0) -> "AxesImage":
     axis.set_title(title, fontsize=9)
     return axis.imshow(image, cmap=cmap, vmin=0, vmax=vmax, origin="lower", interpolation="none")

@@ -31,6 +31,7 @@ _NOSE_HEIGHT = 0.08
 _NOSES = 40
 #: Points with fewer neighbours than this share of the usual number float in the air.
 _FLOATING = 0.3
+_NEIGHBOURS = 10
 #: What is looked at around a nose tip, and what tells its direction [model units].
 _FACE_RADIUS = 0.95
 _MIDDLE_RADIUS = 0.7
@@ -210,10 +211,11 @@ def _noses(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     here, there = np.concatenate([pairs, pairs[:, ::-1]]).T
     count = np.bincount(here, minlength=len(points))
     solid = count > _FLOATING * np.median(count)
-    here, there = here[solid[here] & solid[there]], there[solid[here] & solid[there]]
-    count = np.maximum(np.bincount(here, minlength=len(points)), 1)
-    middle = [np.bincount(here, points[there, i], len(points)) / count for i in range(3)]
-    height = np.where(solid, np.linalg.norm(points - np.stack(middle, axis=1), axis=1), 0)
+    here, there = here[solid[there]], there[solid[there]]
+    count = np.bincount(here, minlength=len(points))
+    total = [np.bincount(here, points[there, i], len(points)) for i in range(3)]
+    middle = np.stack(total, axis=1) / np.maximum(count, 1)[:, None]
+    height = np.linalg.norm(points - middle, axis=1) * (solid & (count > _NEIGHBOURS))
     highest = np.zeros(len(points))
     np.maximum.at(highest, here, height[there])
     noses = np.flatnonzero((height >= highest) & (height > _NOSE_HEIGHT))
