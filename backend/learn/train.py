@@ -158,6 +158,11 @@ class Trainer:
         if not self.checkpoint.is_file():
             raise DataError(f"{self.folder} has no checkpoint to resume. Start without --resume.")
         state = read_checkpoint(self.checkpoint, self.device)
+        if state["cache_key"] != self.cache.key:
+            raise DataError(
+                f"{self.checkpoint} was trained on another cache. Give that one, or start anew "
+                "without --resume."
+            )
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.elapsed = state["step"], state["elapsed"]
@@ -174,6 +179,7 @@ class Trainer:
             "config": asdict(self.config),
             "trained": self._trained_rows(),
             "data_version": CACHE_VERSION,
+            "cache_key": self.cache.key,
         }
         partial = self.checkpoint.with_suffix(".partial")
         torch.save(state, partial)
@@ -202,7 +208,7 @@ class Trainer:
         bar = tqdm(total=100, unit="%", disable=None if self.rank == 0 else True)
         while self.progress < 1 and self.step < self.config.steps:
             terms = self.train_step()
-            self.elapsed = time.monotonic() - started
+            self.elapsed = self._agreed(time.monotonic() - started)
             if self.step % 20 == 0:
                 self._log(terms)
             bar.update(int(100 * self.progress) - bar.n)
@@ -213,6 +219,14 @@ class Trainer:
         self.save()
         if self.rank == 0:
             plot_losses(self.folder)
+
+    def _agreed(self, elapsed: float) -> float:
+        """Return the first process's time: all have to follow one schedule, and end together."""
+        if self.processes == 1:
+            return elapsed
+        first = torch.tensor([elapsed], dtype=torch.float64, device=self.device)
+        dist.broadcast(first, 0)
+        return float(first)
 
     def train_step(self) -> dict[str, float]:
         """Do one optimizer step; returns the terms, averaged over the batch."""

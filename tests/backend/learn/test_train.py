@@ -93,6 +93,19 @@ def test_nothing_to_resume_is_one_sentence(
         Trainer(cache, tmp_path, train_config).resume()
 
 
+def test_another_cache_is_not_trained_on_unawares(
+    cache: ScanCache, train_config: TrainConfig, tmp_path: Path
+) -> None:
+    trainer = Trainer(cache, tmp_path, train_config)
+    trainer.save()
+    trainer.cache.key, key = "another", trainer.cache.key
+    try:
+        with pytest.raises(DataError, match="was trained on another cache. Give that one"):
+            trainer.resume()
+    finally:
+        cache.key = key
+
+
 @pytest.mark.parametrize("piece", [1, 3, 4, 5, 8])
 def test_the_size_of_a_piece_changes_nothing(
     cache: ScanCache, train_config: TrainConfig, tmp_path: Path, piece: int
