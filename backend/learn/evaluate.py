@@ -4,7 +4,7 @@
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +75,7 @@ def fit_linear(
     bases: Mapping[str, LinearBasis], scan: EvaluationScan, pose: Similarity
 ) -> Iterator[tuple[str, Fitted]]:
     """Fit linear models by closest points from a good pose, and with their true vertices where
-    these are known: a bound that no scan gives."""
+    these are known, which no scan gives."""
     for name, basis in bases.items():
         started = time.perf_counter()
         face, found = fit_closest_points(basis, scan.mesh, pose)
@@ -86,8 +86,20 @@ def fit_linear(
             yield f"{name}, known vertices", Fitted(IN_PLACE, face, None, 0.0)
 
 
+def in_true_mm(fitted: Fitted) -> Fitted:
+    """Return a fit to a scan in mm, resized so that a model unit is 100 of the scan's mm: where a
+    pose makes the scan 5 % smaller, every distance would otherwise be 5 % too small."""
+    size = fitted.pose.scale * UNIT_MM
+    pose = Similarity(1 / UNIT_MM, fitted.pose.rotation, fitted.pose.translation / size)
+    surface = replace(fitted.surface, vertices=fitted.surface.vertices / size)
+    vertices = None if fitted.vertices is None else fitted.vertices / size
+    return replace(fitted, pose=pose, surface=surface, vertices=vertices)
+
+
 def measure(scan: EvaluationScan, fitted: Fitted) -> dict[str, float]:
     """Return every figure of one fit."""
+    if scan.in_mm:
+        fitted = in_true_mm(fitted)
     strict = compare_strict(scan.mesh, fitted.pose, fitted.surface, scan.mask)
     figures = {f"strict_{name}": value for name, value in asdict(strict).items()}
     if scan.mask is not None:

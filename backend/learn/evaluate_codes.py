@@ -37,7 +37,7 @@ _JUDGED = {
 }
 #: Random faces on the contact sheet.
 _SHOWN = 64
-_STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
+_STRENGTHS = (0.5, 1.0)
 
 Figures = dict[str, float]
 
@@ -83,22 +83,32 @@ def expression_errors(
         motion alone, and the share of steps between strengths that move on.
     """
     rows = _face_rows(ict)
-    return {
-        name: _mean([_expression_error(model, ict, person, name, rows) for person in people])
-        for name in names
-    }
+    neutral = [_head(model, person, {})[rows] for person in people]
+    table = {}
+    for name in names:
+        errors = [
+            _expression_error(model, ict, person, name, rows, start)
+            for person, start in zip(people, neutral, strict=True)
+        ]
+        table[name] = _mean(errors)
+    return table
 
 
 def _expression_error(
-    model: FaceModel, ict: IctFaceKit, person: FittedPerson, name: str, rows: np.ndarray
+    model: FaceModel,
+    ict: IctFaceKit,
+    person: FittedPerson,
+    name: str,
+    rows: np.ndarray,
+    neutral: np.ndarray,
 ) -> Figures:
     offset = ict.expression(ict_weights(arkit_mix({name: 1.0}), ict.expression_names))
     motion = (offset * UNIT_MM * person.scale)[rows]
     made = [_head(model, person, {name: s})[rows] for s in _STRENGTHS]
     error = np.linalg.norm(made[-1] - (person.neutral[rows] + motion), axis=1)
     moving = np.linalg.norm(motion, axis=1) > 0.5
-    wrong = np.linalg.norm(made[-1] - made[0] - motion, axis=1)[moving]
-    along = [(((m - made[0]) * motion).sum() / (motion**2).sum()) for m in made]
+    wrong = np.linalg.norm(made[-1] - neutral - motion, axis=1)[moving]
+    along = [0.0] + [float(((m - neutral) * motion).sum() / (motion**2).sum()) for m in made]
     return {
         "mean_mm": float(error.mean()),
         "median_mm": float(np.median(error)),

@@ -33,12 +33,15 @@ class EvaluationScan:
         True positions [mm] of the ICT head's vertices, where they are known.
     mask : ndarray (T,) bool or None
         The triangles that are a face's surface; None: all.
+    in_mm : bool
+        Whether its unit is known to be a millimetre; else distances are in the fit's.
     """
 
     name: str
     mesh: Mesh
     truth: np.ndarray | None = None
     mask: np.ndarray | None = None
+    in_mm: bool = True
 
 
 def held_out_recipes(ict: IctFaceKit, people: int) -> Recipes:
@@ -96,4 +99,4 @@ def _sockets(mean: np.ndarray) -> np.ndarray:
 def real_scans(paths: list[Path]) -> Iterator[EvaluationScan]:
     """Yield scan files; their unit is found by the fit."""
     for path in paths:
-        yield EvaluationScan(path.stem, load_scan(path))
+        yield EvaluationScan(path.stem, load_scan(path), in_mm=False)

@@ -12,7 +12,14 @@ from backend.checkpoint import FaceModel
 from backend.errors import DataError, ScanError
 from backend.learn import evaluate as evaluation
 from backend.learn.cache import DatasetConfig
-from backend.learn.evaluate import IN_PLACE, Fitted, evaluate_set, markdown, summarise
+from backend.learn.evaluate import (
+    IN_PLACE,
+    Fitted,
+    evaluate_set,
+    markdown,
+    measure,
+    summarise,
+)
 from backend.learn.evaluate_codes import _folded, _pieces, random_faces
 from backend.learn.evaluation_sets import (
     EvaluationScan,
@@ -24,6 +31,7 @@ from backend.learn.evaluation_sets import (
 from backend.learn.ict import IctFaceKit
 from backend.learn.ict_scans import draw_recipes
 from backend.mesh import Mesh
+from backend.scan.align import Similarity
 
 
 def test_held_out_people_are_not_trained_on(ict: IctFaceKit) -> None:
@@ -106,6 +114,18 @@ def test_rows_say_what_was_measured_and_survive_a_stop(
     text = markdown({"sets": {"balls": {"ImFace": table}}})
     assert "### balls: 1 scans, 1 not fitted" in text
     assert "| 2.5 / 2.5 / 2.5 |" in text
+
+
+def test_a_pose_that_shrinks_the_scan_earns_nothing() -> None:
+    ball = _cap()
+    half = Fitted(
+        Similarity(0.005, np.eye(3), np.zeros(3)),
+        Mesh(ball.vertices * (82 / 80) / 200, ball.polygons),
+        None,
+        0.0,
+    )
+    figures = measure(EvaluationScan("ball", ball), half)
+    assert figures["strict_scan_to_fit_mean_mm"] == pytest.approx(2, abs=0.05)
 
 
 def test_statistics_are_over_scans() -> None:
