@@ -2,9 +2,12 @@
 """Fitting: the codes, and the pose, of the face in a scan."""
 
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from ..checkpoint import FaceModel
 from ..codes import Codes
@@ -12,16 +15,33 @@ from ..errors import ScanError
 from ..mesh import Mesh, check_scan
 from ..model.imface import UNIT_MM
 from ..scan.align import Similarity, find_pose
-from ..scan.sampling import NearestTriangle, sample_sdf
+from ..scan.sampling import NearestTriangle, SdfSamples, sample_sdf
 from ..scan.watertight import front_points, make_watertight
 from .extract import ExtractConfig, extract_mesh, face_sdf
-from .fit_codes import FitConfig, Report, fit_samples
 from .generate import face_of
+
+Report = Callable[[float, str], None]
 
 #: A scan this far [model units] from the mean face, trimmed mean, holds no upright face.
 _NO_FACE = 0.08
 #: Distances are measured inside this radius [model units]: outside are hair, ears and collar.
 _MEASURED_RADIUS = 0.9
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """How codes and pose are searched."""
+
+    steps: int = 220  #: Adam steps
+    points: int = 2500  #: points per step
+    learning_rate: float = 0.06  #: of the whitened codes
+    pose_rate: float = 0.003  #: of rotation [rad], translation [model units] and log scale
+    prior: float = 2e-4  #: weight of the Gaussian prior
+    expression_rate: float = 0.03  #: of the expression weights
+    expression_prior: float = 0.02  #: weight of the expression weights' sum
+    robust_mm: float = 3.0  #: residuals beyond this grow only as their logarithm
+    offset_mm: float = 2.0  #: spread of the points off the surface
+    seed: int = 0  #: of the points drawn
 
 
 @dataclass(frozen=True)
@@ -40,6 +60,32 @@ class FitResult:
     codes: Codes
     pose: Similarity
     seconds: dict[str, float]
+
+
+@dataclass
+class _Pose:
+    """A small similarity on top of the first pose, as parameters."""
+
+    rotation: Tensor = field(default_factory=lambda: torch.zeros(3))
+    translation: Tensor = field(default_factory=lambda: torch.zeros(3))
+    log_scale: Tensor = field(default_factory=lambda: torch.zeros(1))
+
+    def parameters(self) -> list[Tensor]:
+        return [self.rotation, self.translation, self.log_scale]
+
+    def matrix(self) -> Tensor:
+        x, y, z = self.rotation
+        zero = torch.zeros_like(x)
+        skew = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero]).view(3, 3)
+        return self.log_scale.exp() * torch.linalg.matrix_exp(skew)
+
+    def apply(self, points: Tensor) -> Tensor:
+        return points @ self.matrix().T + self.translation
+
+    def similarity(self) -> Similarity:
+        matrix = self.matrix().detach().cpu().double().numpy()
+        scale = float(np.exp(self.log_scale.item()))
+        return Similarity(scale, matrix / scale, self.translation.detach().cpu().double().numpy())
 
 
 def fit_scan(
@@ -83,6 +129,83 @@ def mean_face_points(model: FaceModel, count: int = 1500) -> np.ndarray:
     mesh = extract_mesh(sdf, ExtractConfig(resolution=64))
     rows = np.random.default_rng(0).permutation(len(mesh.vertices))[:count]
     return mesh.vertices[rows]
+
+
+def fit_samples(
+    model: FaceModel,
+    samples: SdfSamples,
+    config: FitConfig = FitConfig(),
+    report: Report = lambda fraction, message: None,
+) -> tuple[Codes, Similarity]:
+    """Search the codes, and a correction of the pose, that put samples on the zero level set.
+
+    The identity code is whitened by the Gaussian of the training codes, which is also its prior.
+    The expression is a mix of the named ones with weights in [0, 1], few of them if few will do:
+    a free code would fit the surface as well, but mean nothing to the forward map. Residuals
+    beyond a few millimetres (hair, noise) count only as their logarithm.
+
+    Returns
+    -------
+    codes : Codes
+    pose : Similarity
+        The samples' space -> model space.
+    """
+    rng = np.random.default_rng(config.seed)
+    pose = _Pose(*(t.to(model.device).requires_grad_() for t in _Pose().parameters()))
+    whitened = torch.zeros(len(model.identity_prior.mean), device=model.device).requires_grad_()
+    weights = torch.zeros(len(model.expression_names), device=model.device).requires_grad_()
+    optimizer = torch.optim.Adam(
+        [
+            {"params": [whitened], "lr": config.learning_rate},
+            {"params": [weights], "lr": config.expression_rate},
+            {"params": pose.parameters(), "lr": config.pose_rate},
+        ]
+    )
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.steps)
+    for step in range(config.steps):
+        optimizer.zero_grad()
+        points, wanted = _draw(samples, config, rng, model.device)
+        identity, expression = _codes(model, whitened, weights)
+        face = model.imface.face(identity[None], expression[None])
+        sdf = face.query(pose.apply(points)[None]).sdf[0]
+        # In the scan's own millimetres: in the model's, a scan that shrinks fits better and better.
+        residual = (sdf / pose.log_scale.exp() - wanted) * UNIT_MM
+        loss = _robust(residual, config.robust_mm).mean()
+        loss = loss + config.prior * whitened.square().sum()
+        (loss + config.expression_prior * weights.sum()).backward()
+        optimizer.step()
+        weights.data.clamp_(0, 1)
+        schedule.step()
+        if step % 10 == 9:
+            median = float(residual.detach().abs().median())
+            report((step + 1) / config.steps, f"Fitting: {median:.2f} mm")
+    identity, expression = _codes(model, whitened.detach(), weights.detach())
+    codes = Codes(identity.cpu().numpy(), expression.cpu().numpy(), model.hash_prefix)
+    return codes, pose.similarity()
+
+
+def _draw(
+    samples: SdfSamples, config: FitConfig, rng: np.random.Generator, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Draw surface points (N, 3), every second moved along its normal, and their distance (N,)."""
+    rows = rng.integers(0, samples.surface, config.points)
+    distance = rng.normal(0, config.offset_mm / UNIT_MM, config.points)
+    distance[::2] = 0
+    points = samples.points[rows] + distance[:, None] * samples.gradients[rows]
+    return torch.from_numpy(points).float().to(device), torch.from_numpy(distance).float().to(
+        device
+    )
+
+
+def _codes(model: FaceModel, whitened: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    expression = model.neutral_expression + weights @ model.expression_directions
+    return model.identity_prior.code(whitened), expression
+
+
+def _robust(residual: Tensor, limit: float) -> Tensor:
+    """Absolute value up to the limit, growing as its logarithm beyond; smooth at both ends."""
+    size = (residual.square() + 0.01).sqrt()
+    return torch.where(size < limit, size, limit * (1 + (size.clamp(min=limit) / limit).log()))
 
 
 def measure_fit(scan: Mesh, pose: Similarity, fitted: Mesh) -> dict[str, float]:

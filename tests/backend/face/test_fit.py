@@ -5,14 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from scipy.spatial.transform import Rotation
 
 from backend.checkpoint import FaceModel
 from backend.codes import Codes
 from backend.errors import ScanError
-from backend.face.fit import fit_scan, mean_face_points, measure_fit
-from backend.face.fit_codes import FitConfig, _Objective, fit_samples
+from backend.face.fit import FitConfig, fit_samples, fit_scan, mean_face_points, measure_fit
 from backend.face.generate import generate
 from backend.face.shapes import build_mesh
 from backend.mesh import Mesh, sample_surface, triangle_normals
@@ -40,18 +38,13 @@ def _samples(mesh: Mesh, pose: Similarity) -> SdfSamples:
     return SdfSamples(points, np.zeros(len(points)), normals, len(points))
 
 
-@pytest.mark.parametrize("head", [True, False])
-def test_a_known_code_is_recovered(
-    bundled: FaceModel, known: tuple[Codes, Mesh], head: bool
-) -> None:
-    """With the forward map's curvature, and without one, as an imported checkpoint has to."""
+def test_a_known_code_is_recovered(bundled: FaceModel, known: tuple[Codes, Mesh]) -> None:
     truth = known[1]
     told: list[float] = []
-    config = FitConfig(rounds=20, points=2000, prior=1e-5, expression_prior=1e-3)
     codes, pose = fit_samples(
-        bundled if head else replace(bundled, head=None),
+        bundled,
         _samples(truth, OFF),
-        config,
+        FitConfig(steps=100, points=2000, prior=1e-5, expression_prior=1e-3),
         lambda share, _: told.append(share),
     )
     fitted = pose.inverse().apply(build_mesh(bundled, codes, "surface", 64).vertices)
@@ -62,40 +55,25 @@ def test_a_known_code_is_recovered(
     mean = build_mesh(bundled, generate(bundled, 0, 0.0), "surface", 64).vertices
     _, _, before = NearestTriangle(truth)(mean[np.linalg.norm(mean, axis=1) < 0.85])
     assert before.mean() * UNIT_MM > 1  # the search had something to find
-    assert told == sorted(told)
-    assert len(told) >= config.rounds
-    assert told[-1] <= 1
+    assert told == pytest.approx(np.arange(1, 11) / 10)
 
 
 def test_fitting_is_repeatable(bundled: FaceModel, known: tuple[Codes, Mesh]) -> None:
     samples = _samples(known[1], IDENTITY)
-    quick = FitConfig(rounds=3, points=500)
+    quick = FitConfig(steps=3, points=500)
     (first, pose), (second, _) = (fit_samples(bundled, samples, quick) for _ in range(2))
     np.testing.assert_allclose(first.identity, second.identity, rtol=1e-4, atol=1e-6)
     assert first.weights == bundled.hash_prefix
     assert np.linalg.det(pose.rotation) == pytest.approx(1)
 
 
-def test_the_gradient_is_that_of_the_value(bundled: FaceModel, known: tuple[Codes, Mesh]) -> None:
-    objective = _Objective(bundled, _samples(known[1], OFF), FitConfig(points=1000))
-    x = torch.randn(objective.unknowns, generator=torch.Generator().manual_seed(0)) * 0.1
-    x[objective.people : objective.people + objective.names] = 0.3
-    x[-7:] *= 0.1
-    _, slope, _ = objective(x)
-    for i in (0, 5, objective.people + 13, *range(objective.unknowns - 7, objective.unknowns)):
-        step = torch.zeros_like(x)
-        step[i] = 1e-3
-        numeric = (objective(x + step)[0] - objective(x - step)[0]) / 2e-3
-        assert slope[i] == pytest.approx(numeric, rel=0.05, abs=2e-3), i
-
-
 def test_a_shrunken_pose_is_no_better_fit(bundled: FaceModel, known: tuple[Codes, Mesh]) -> None:
     """Residuals are in the scan's own millimetres: noise is as large whatever the scale."""
-    noisy = _samples(known[1], IDENTITY)
-    noise = np.random.default_rng(0).normal(0, 0.01, len(noisy.points))
-    samples = replace(noisy, points=noisy.points + noise[:, None] * noisy.gradients)
-    _, pose = fit_samples(bundled, samples, FitConfig(rounds=15, points=2000, prior=1e-5))
-    assert pose.scale == pytest.approx(1, abs=0.03)
+    exact = _samples(known[1], IDENTITY)
+    noise = np.random.default_rng(0).normal(0, 0.01, len(exact.points))
+    samples = replace(exact, points=exact.points + noise[:, None] * exact.gradients)
+    _, pose = fit_samples(bundled, samples, FitConfig(steps=100, points=1500, prior=1e-5))
+    assert pose.scale == pytest.approx(1, abs=0.02)
 
 
 def test_the_mean_face_lies_in_the_ball(bundled: FaceModel) -> None:
