@@ -5,6 +5,7 @@ import argparse
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 from .errors import BackendError
@@ -43,27 +44,37 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true", default=argparse.SUPPRESS)
-    for add in (_face_commands, _training_commands):
+    for add in (_face_commands, _inspection_commands, _training_commands):
         add(commands, common)
     commands.add_parser("serve", help="answer jobs on stdin (what the add-on starts)")
     return parser
 
 
+def _with_weights(
+    commands: argparse._SubParsersAction, common: argparse.ArgumentParser, name: str, text: str
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=text, parents=[common])
+    parser.add_argument("--weights", type=Path, help="a weights file; default: the bundled one")
+    return parser
+
+
+def _meshed_command(
+    commands: argparse._SubParsersAction, common: argparse.ArgumentParser, name: str, text: str
+) -> argparse.ArgumentParser:
+    """Add a command that ends with a face's mesh."""
+    parser = _with_weights(commands, common, name, text)
+    parser.add_argument("--resolution", type=int, default=256, help="of the surface's grid")
+    parser.add_argument(
+        "--topology",
+        choices=("surface", "template", "head"),
+        default="surface",
+        help="surface: marching cubes; template: the face's quads; head: the whole head",
+    )
+    return parser
+
+
 def _face_commands(commands: argparse._SubParsersAction, common: argparse.ArgumentParser) -> None:
-    def command(name: str, text: str) -> argparse.ArgumentParser:
-        parser = commands.add_parser(name, help=text, parents=[common])
-        parser.add_argument("--weights", type=Path, help="a weights file; default: the bundled one")
-        return parser
-
-    def meshed(parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--resolution", type=int, default=256, help="of the surface's grid")
-        parser.add_argument(
-            "--topology",
-            choices=("surface", "template", "head"),
-            default="surface",
-            help="surface: marching cubes; template: the face's quads; head: the whole head",
-        )
-
+    command = partial(_meshed_command, commands, common)
     generate = command("generate", "draw a random face")
     generate.add_argument("--seed", type=int, default=1)
     generate.add_argument("--strength", type=float, default=1.0)
@@ -71,12 +82,10 @@ def _face_commands(commands: argparse._SubParsersAction, common: argparse.Argume
         "--expression", nargs="+", default=[], metavar="NAME=VALUE", help="such as jawOpen=0.7"
     )
     generate.add_argument("--out", type=Path, required=True, metavar="FILE")
-    meshed(generate)
 
     fit = command("fit", "fit scans that stand upright and face +z (or -y in Blender's axes)")
     fit.add_argument("scans", type=Path, nargs="+", metavar="SCAN")
     fit.add_argument("--out", type=Path, required=True, metavar="DIR")
-    meshed(fit)
 
     blend = command("blend", "blend two faces")
     blend.add_argument("a", type=Path, metavar="A.json")
@@ -84,8 +93,12 @@ def _face_commands(commands: argparse._SubParsersAction, common: argparse.Argume
     blend.add_argument("--weight", type=float, default=0.5, help="0 is A, 1 is B")
     blend.add_argument("--what", choices=("identity", "expression", "both"), default="both")
     blend.add_argument("--out", type=Path, required=True, metavar="FILE")
-    meshed(blend)
 
+
+def _inspection_commands(
+    commands: argparse._SubParsersAction, common: argparse.ArgumentParser
+) -> None:
+    command = partial(_with_weights, commands, common)
     keys = command("shape-keys", "build all named expressions of a face on one topology")
     keys.add_argument("codes", type=Path, metavar="CODES.json")
     keys.add_argument("--names", nargs="+", metavar="NAME", help="default: all")

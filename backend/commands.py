@@ -34,7 +34,7 @@ from .learn.evaluate import evaluate_set, linear_bases, markdown, summarise
 from .learn.evaluate_codes import code_figures
 from .learn.evaluation_sets import held_out_ict, makehuman, real_scans
 from .learn.folder_scans import FolderScans
-from .learn.ict import holds_ict, load_ict
+from .learn.ict import ict_folder, load_ict
 from .learn.ict_scans import IctScans
 from .learn.publish import publish, training_summary
 from .learn.train import Trainer, load_config
@@ -226,7 +226,7 @@ def _prepare(options: Options) -> Answer:
 
 def _scan_source(data: Path, config: DatasetConfig) -> ScanSource:
     """Tell a folder of scans from ICT-FaceKit data, which is a file or holds the mean mesh."""
-    of_scans = data.is_dir() and not holds_ict(data)
+    of_scans = data.is_dir() and ict_folder(data) is None
     return FolderScans(data, config) if of_scans else IctScans(data, config)
 
 
@@ -258,6 +258,7 @@ def _write_card(path: Path, card: Answer) -> None:
 
 def _evaluate(options: Options) -> Answer:
     model, ict = _model(options), load_ict(options.data)
+    options.out.mkdir(parents=True, exist_ok=True)
     sets = {
         "held-out ICT": held_out_ict(ict, options.people),
         "MakeHuman": makehuman(options.makehuman, options.limit) if options.makehuman else (),
@@ -275,7 +276,7 @@ def _evaluate(options: Options) -> Answer:
             rows = evaluate_set(name, scans, model, bases, options.out, progress)
             figures["sets"] |= {name: summarise(rows)} if rows else {}
     if options.expressed:
-        picture = options.out / "random_faces.png"
+        picture = options.out / "random_faces.jpg"
         figures |= code_figures(model, ict, options.expressed, options.faces, picture, _say)
     (options.out / "evaluation.json").write_text(json.dumps(figures, indent=1))
     text = markdown(figures)

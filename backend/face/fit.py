@@ -25,7 +25,7 @@ Report = Callable[[float, str], None]
 #: A scan this far [model units] from the mean face, trimmed mean, holds no upright face.
 _NO_FACE = 0.08
 #: Distances are measured inside this radius [model units]: outside are hair, ears and collar.
-_MEASURED_RADIUS = 0.9
+MEASURED_RADIUS = 0.9
 
 
 @dataclass(frozen=True)
@@ -154,22 +154,16 @@ def fit_samples(
     pose = _Pose(*(t.to(model.device).requires_grad_() for t in _Pose().parameters()))
     whitened = torch.zeros(len(model.identity_prior.mean), device=model.device).requires_grad_()
     weights = torch.zeros(len(model.expression_names), device=model.device).requires_grad_()
+    rates = (config.learning_rate, config.expression_rate, config.pose_rate)
+    searched = ([whitened], [weights], pose.parameters())
     optimizer = torch.optim.Adam(
-        [
-            {"params": [whitened], "lr": config.learning_rate},
-            {"params": [weights], "lr": config.expression_rate},
-            {"params": pose.parameters(), "lr": config.pose_rate},
-        ]
+        [{"params": part, "lr": rate} for part, rate in zip(searched, rates, strict=True)]
     )
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.steps)
     for step in range(config.steps):
         optimizer.zero_grad()
         points, wanted = _draw(samples, config, rng, model.device)
-        identity, expression = _codes(model, whitened, weights)
-        face = model.imface.face(identity[None], expression[None])
-        sdf = face.query(pose.apply(points)[None]).sdf[0]
-        # In the scan's own millimetres: in the model's, a scan that shrinks fits better and better.
-        residual = (sdf / pose.log_scale.exp() - wanted) * UNIT_MM
+        residual = _residual(model, whitened, weights, pose, points, wanted)
         loss = _robust(residual, config.robust_mm).mean()
         loss = loss + config.prior * whitened.square().sum()
         (loss + config.expression_prior * weights.sum()).backward()
@@ -182,6 +176,22 @@ def fit_samples(
     identity, expression = _codes(model, whitened.detach(), weights.detach())
     codes = Codes(identity.cpu().numpy(), expression.cpu().numpy(), model.hash_prefix)
     return codes, pose.similarity()
+
+
+def _residual(
+    model: FaceModel,
+    whitened: Tensor,
+    weights: Tensor,
+    pose: _Pose,
+    points: Tensor,
+    wanted: Tensor,
+) -> Tensor:
+    """Return how far (N,) points (N, 3) are from their wanted distance, in the scan's own mm: in
+    the model's, a scan that shrinks would fit better and better."""
+    identity, expression = _codes(model, whitened, weights)
+    face = model.imface.face(identity[None], expression[None])
+    sdf = face.query(pose.apply(points)[None]).sdf[0]
+    return (sdf / pose.log_scale.exp() - wanted) * UNIT_MM
 
 
 def _draw(
@@ -240,7 +250,7 @@ def measure_fit(scan: Mesh, pose: Similarity, fitted: Mesh) -> dict[str, float]:
 
 
 def _inner(points: np.ndarray) -> np.ndarray:
-    return points[np.linalg.norm(points, axis=1) < _MEASURED_RADIUS]
+    return points[np.linalg.norm(points, axis=1) < MEASURED_RADIUS]
 
 
 class _Clock:

@@ -210,7 +210,8 @@ def _open_cache(source: ScanSource, table: ScanTable, folder: Path) -> dict[str,
             open_memmap(folder / f"{name}.npy", "w+", dtype=dtype, shape=shape)
         known = {f.name: getattr(table, f.name) for f in fields(table) if f.name != "names"}
         np.savez(folder / "table.npz", **known)
-        header.write_text(json.dumps({"key": key, "config": asdict(source.config)}, indent=1))
+        known_by = {"version": CACHE_VERSION, "key": key, "config": asdict(source.config)}
+        header.write_text(json.dumps(known_by, indent=1))
     elif json.loads(header.read_text()).get("key") != key:
         raise DataError(
             f"{folder} holds a cache made from other data, with other settings or by another "
@@ -252,6 +253,7 @@ class ScanCache:
     def __init__(self, folder: Path) -> None:
         try:
             header = json.loads((folder / "cache.json").read_text())
+            version: int = header["version"]
             self.config = DatasetConfig(**header["config"])
             self.key: str = header["key"]
             with np.load(folder / "table.npz", allow_pickle=False) as table:
@@ -261,6 +263,11 @@ class ScanCache:
             }
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(f"{folder} is not a prepared cache. Run 'prepare' first.") from error
+        if version != CACHE_VERSION:
+            raise DataError(
+                f"The cache {folder} has version {version}, this program reads {CACHE_VERSION}. "
+                "Prepare a new one."
+            )
         if (self._arrays["state"] == _TODO).any():
             raise DataError(
                 f"The cache {folder} is unfinished. Run 'prepare' again to complete it."

@@ -29,7 +29,7 @@ from .baselines import (
 from .cache import DatasetConfig
 from .evaluation_sets import EvaluationScan
 from .ict import IctFaceKit
-from .metrics import HeatPanel, compare_as_paper, compare_strict, heat_map
+from .metrics import HeatPanel, compare_as_paper, compare_strict, heat_map, in_face_region
 
 #: The pose of a scan in mm that already stands in model space.
 IN_PLACE = Similarity(1 / UNIT_MM, np.eye(3), np.zeros(3))
@@ -117,8 +117,7 @@ def _correspondence(truth: np.ndarray, fitted: Fitted) -> float:
     """Return the median distance [mm] of the face's vertices from their true places."""
     assert fitted.vertices is not None
     wanted = fitted.pose.apply(truth)
-    face = np.linalg.norm(wanted, axis=1) < 0.9
-    face &= wanted[:, 2] > 0
+    face = in_face_region(wanted)
     return float(np.median(np.linalg.norm(fitted.vertices - wanted, axis=1)[face]) * UNIT_MM)
 
 
@@ -132,24 +131,30 @@ def evaluate_set(
 ) -> list[Row]:
     """Fit and measure a set; call it again to go on after a stop.
 
-    Rows lie in ``folder/NAME-HASH.jsonl``, one per scan and method, the picture of the first
-    scans in ``folder/NAME.jpg``. A scan that cannot be fitted has a row with its error.
+    Rows, one per scan and method, lie in ``folder/NAME-HASH.json``; a picture of the first scans
+    that this call fitted in ``folder/NAME.jpg``. A scan that cannot be fitted has a row with its
+    error. Only rows of the given scans are returned, whatever else is stored.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}-{model.hash_prefix}.jsonl"
-    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    known = {row["scan"] for row in rows}
+    path = folder / f"{name}-{model.hash_prefix}.json"
+    stored: dict[str, list[Row]] = json.loads(path.read_text()) if path.exists() else {}
+    rows: list[Row] = []
     panels: list[HeatPanel] = []
     for scan in scans:
-        if scan.name not in known:
-            made = _evaluate_scan(scan, model, bases, panels)
-            with open(path, "a") as file:
-                file.writelines(json.dumps(row) + "\n" for row in made)
-            rows += made
+        if scan.name not in stored:
+            stored[scan.name] = _evaluate_scan(scan, model, bases, panels)
+            _replace(path, json.dumps(stored))
+        rows += stored[scan.name]
         progress(scan.name)
     if panels:
         heat_map(folder / f"{name}.jpg", panels)
     return rows
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file; a stop while writing leaves the previous one."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(text)
+    partial.replace(path)
 
 
 def _evaluate_scan(

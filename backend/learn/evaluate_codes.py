@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Measures what the codes mean: named expressions, swapped codes, random faces."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
+import trimesh
 
 from ..checkpoint import FaceModel
 from ..codes import Codes
@@ -16,13 +15,13 @@ from ..face.expressions import FACESCAPE, arkit_mix, expression_code, ict_weight
 from ..face.extract import ExtractConfig, extract_mesh, face_sdf
 from ..face.fit import fit_scan
 from ..face.generate import face_of, generate
-from ..mesh import Mesh, triangle_normals, triangulate
+from ..mesh import Mesh
 from ..model.imface import UNIT_MM
 from ..scan.align import best_similarity
-from .evaluation_sets import held_out_recipes
-from .ict import SKIN_PARTS, IctFaceKit
+from .evaluation_sets import held_out_recipes, skin_mesh
+from .ict import IctFaceKit
 from .ict_scans import Recipes
-from .metrics import contact_sheet
+from .metrics import contact_sheet, in_face_region
 
 #: Pairs of landmarks whose distance is a gap: inner lips; upper and lower lids.
 _GAPS = {"lips": ((61, 67), (62, 66), (63, 65)), "lids": ((37, 41), (38, 40), (43, 47), (44, 46))}
@@ -60,15 +59,16 @@ class FittedPerson:
     scale: float
 
 
-def fit_people(model: FaceModel, ict: IctFaceKit, recipes: Recipes) -> Iterator[FittedPerson]:
+def fit_people(model: FaceModel, ict: IctFaceKit, recipes: Recipes) -> list[FittedPerson]:
     """Fit the neutral scan of every person."""
-    skin = triangulate(ict.part_polygons(SKIN_PARTS))
+    people = []
     for person in range(len(recipes.identity)):
         head = recipes.neutral(ict, person) * UNIT_MM
-        result = fit_scan(model, Mesh(head, skin))
+        result = fit_scan(model, skin_mesh(ict, head))
         codes = replace(result.codes, expression=None)
         neutral = result.pose.apply(head) * UNIT_MM
-        yield FittedPerson(codes, neutral, result.pose.scale * UNIT_MM)
+        people.append(FittedPerson(codes, neutral, result.pose.scale * UNIT_MM))
+    return people
 
 
 def expression_errors(
@@ -126,7 +126,7 @@ def _face_rows(ict: IctFaceKit) -> np.ndarray:
     """Return the vertices of the face inside the measured radius, on the mean face."""
     first, end, _, _ = ict.parts["face"]
     rows = np.arange(first, end)
-    return rows[(np.linalg.norm(ict.mean[rows], axis=1) < 0.9) & (ict.mean[rows, 2] > 0)]
+    return rows[in_face_region(ict.mean[rows])]
 
 
 def _mean(rows: list[Figures]) -> Figures:
@@ -158,28 +158,27 @@ def _gap(ict: IctFaceKit, head: np.ndarray, kind: str) -> float:
 def swapped_codes(
     model: FaceModel, ict: IctFaceKit, recipes: Recipes, people: list[FittedPerson]
 ) -> Figures:
-    """Give each person the expression fitted on the next one, and take it off again.
+    """Take each person's fitted expression off, and put it on the next person.
 
     Returns
     -------
     dict
-        ``identity_kept_mm``: neutral face of the code fitted to an expressive scan, against the
-        person's true neutral face; ``expression_kept_mm``: the expression fitted on one person
-        and put on another, against the true motion; mean vertex distances, each after the best
-        similarity, ``expression_size_mm`` the true motion itself for scale.
+        Mean vertex distances of the forward map's faces. ``identity_kept_mm``: the neutral face
+        of the codes fitted to an expressive scan, against the person's true neutral face, after
+        the best similarity; ``expression_kept_mm``: the motion on the next person against the
+        true motion; ``expression_size_mm``: the true motion itself, for scale.
     """
     rows = _face_rows(ict)
-    skin = triangulate(ict.part_polygons(SKIN_PARTS))
     state = recipes.expression.shape[1] - 1
     table = []
     for i, person in enumerate(people):
-        scan = recipes.head(ict, i, state) * UNIT_MM
-        fitted = fit_scan(model, Mesh(scan, skin)).codes
+        scan = skin_mesh(ict, recipes.head(ict, i, state) * UNIT_MM)
+        fitted = fit_scan(model, scan).codes
         neutral = propose(model, replace(fitted, expression=None))[rows]
         other = people[(i + 1) % len(people)]
         moved = propose(model, replace(other.codes, expression=fitted.expression))[rows]
         moved = (moved - propose(model, other.codes)[rows]) * UNIT_MM
-        true = ict.expression(recipes.expression[i, state])[rows] * UNIT_MM
+        true = ict.expression(recipes.expression[i, state])[rows] * UNIT_MM * other.scale
         table.append(
             {
                 "identity_kept_mm": _aligned_distance(neutral * UNIT_MM, person.neutral[rows]),
@@ -215,18 +214,17 @@ def random_faces(
     Returns
     -------
     dict
-        ``faces``; ``pieces``: those with more than one connected sheet; ``folded``: those with
-        more than 0.2 % of the area facing backwards next to area that faces the viewer (spikes
-        and folds); ``broken``: those with either.
+        ``faces``; ``pieces``: those that are torn; ``folded``: those with spikes and folds;
+        ``broken``: those with either.
     """
     counts = {"faces": count, "pieces": 0, "folded": 0, "broken": 0}
     names, shown = list(FACESCAPE), []
     for seed in range(count):
-        weights = {names[seed % len(names)]: 1.0} if seed % 2 else {}
+        weights = {names[seed // 2 % len(names)]: 1.0} if seed % 2 else {}
         codes = generate(model, seed, 1.0, weights)
         sdf = face_sdf(face_of(model, codes), model.device)
         mesh = extract_mesh(sdf, ExtractConfig(resolution=resolution))
-        pieces, folded = _pieces(mesh) > 1, _folded(mesh) > 0.002
+        pieces, folded = is_torn(mesh), is_folded(mesh)
         counts["pieces"] += pieces
         counts["folded"] += folded
         counts["broken"] += pieces or folded
@@ -237,27 +235,18 @@ def random_faces(
     return {name: float(value) for name, value in counts.items()}
 
 
-def _pieces(mesh: Mesh) -> int:
-    """Return how many connected pieces of more than 0.1 % of the triangles a mesh has."""
-    a, b = np.concatenate([mesh.polygons[:, [0, 1]], mesh.polygons[:, [1, 2]]]).T
-    size = len(mesh.vertices)
-    graph = coo_matrix((np.ones(len(a)), (a, b)), (size, size))
-    _, piece = connected_components(graph, directed=False)
-    return int((np.bincount(piece[mesh.polygons[:, 0]]) > 0.001 * len(mesh.polygons)).sum())
+def is_torn(mesh: Mesh) -> bool:
+    """Tell whether a second piece has more than 0.1 % of the triangles."""
+    joined = trimesh.Trimesh(mesh.vertices, mesh.polygons, process=False).face_adjacency
+    piece = trimesh.graph.connected_component_labels(joined, node_count=len(mesh.polygons))
+    return int((np.bincount(piece) > 0.001 * len(mesh.polygons)).sum()) > 1
 
 
-def _folded(mesh: Mesh) -> float:
-    """Return the share of the area whose normal differs by more than 110 degrees from that of a
-    neighbouring triangle."""
-    normals, areas = triangle_normals(mesh.vertices, mesh.polygons)
-    edges = np.sort(np.concatenate([mesh.polygons[:, [i, (i + 1) % 3]] for i in range(3)]), axis=1)
-    owner = np.tile(np.arange(len(mesh.polygons)), 3)
-    order = np.lexsort(edges.T)
-    edges, owner = edges[order], owner[order]
-    same = np.flatnonzero((edges[1:] == edges[:-1]).all(1))
-    a, b = owner[same], owner[same + 1]
-    sharp = (normals[a] * normals[b]).sum(1) < np.cos(np.radians(110))
-    return float(areas[np.unique(np.concatenate([a[sharp], b[sharp]]))].sum() / areas.sum())
+def is_folded(mesh: Mesh) -> bool:
+    """Tell whether more than 0.2 % of the area meets a neighbour at over 110 degrees."""
+    surface = trimesh.Trimesh(mesh.vertices, mesh.polygons, process=False)
+    sharp = surface.face_adjacency[surface.face_adjacency_angles > np.radians(110)]
+    return bool(surface.area_faces[np.unique(sharp)].sum() > 0.002 * surface.area)
 
 
 def code_figures(
@@ -272,7 +261,7 @@ def code_figures(
     shows the first of these."""
     recipes = held_out_recipes(ict, people)
     progress("fitting neutral people")
-    fitted = list(fit_people(model, ict, recipes))
+    fitted = fit_people(model, ict, recipes)
     progress("named expressions")
     names = [*model.expression_names, *(name for name in FACESCAPE if name != "neutral")]
     errors = expression_errors(model, ict, fitted, names)
@@ -282,5 +271,5 @@ def code_figures(
     return {
         "expressions": errors | {"mean": _mean(list(errors.values()))},
         "gaps": gaps(model, ict, fitted),
-        "codes": {"swapped": swapped, "random": random_faces(model, faces, 96, picture)},
+        "codes": {"swapped": swapped, "random": random_faces(model, faces, picture=picture)},
     }

@@ -28,7 +28,7 @@ class EvaluationScan:
     ----------
     name : str
     mesh : Mesh
-        The scan, mm.
+        The scan, in mm if ``in_mm``.
     truth : ndarray (26719, 3) or None
         True positions [mm] of the ICT head's vertices, where they are known.
     mask : ndarray (T,) bool or None
@@ -53,11 +53,15 @@ def held_out_recipes(ict: IctFaceKit, people: int) -> Recipes:
 def held_out_ict(ict: IctFaceKit, people: int) -> Iterator[EvaluationScan]:
     """Yield three scans of each of so many held-out ICT people."""
     recipes = held_out_recipes(ict, people)
-    skin = triangulate(ict.part_polygons(SKIN_PARTS))
     for person in range(people):
         for state in _STATES:
             head = recipes.head(ict, person, state) * UNIT_MM
-            yield EvaluationScan(f"ict-{person:02}-{state}", Mesh(head, skin), truth=head)
+            yield EvaluationScan(f"ict-{person:02}-{state}", skin_mesh(ict, head), truth=head)
+
+
+def skin_mesh(ict: IctFaceKit, head: np.ndarray) -> Mesh:
+    """Return what a scanner would see of a head (V, 3): its skin and eyeballs, as triangles."""
+    return Mesh(head, triangulate(ict.part_polygons(SKIN_PARTS)))
 
 
 def makehuman(path: Path, limit: int) -> Iterator[EvaluationScan]:

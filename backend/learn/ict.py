@@ -73,9 +73,10 @@ class IctFaceKit:
         return np.concatenate([self.polygons[slice(*self.parts[n][2:])] for n in names])
 
 
-def holds_ict(folder: Path) -> bool:
-    """Tell whether a folder is a clone of the public repository, or its ``FaceXModel``."""
-    return any((folder / inner / _MEAN_MESH).is_file() for inner in ("", "FaceXModel"))
+def ict_folder(folder: Path) -> Path | None:
+    """Return where the meshes are in a clone of the public repository, None if it is no clone."""
+    inner = (folder / "FaceXModel", folder)
+    return next((place for place in inner if (place / _MEAN_MESH).is_file()), None)
 
 
 def load_ict(path: Path) -> IctFaceKit:
@@ -170,7 +171,7 @@ _NOT_ARKIT = re.compile(r"cheekRaiser|PupilDilate|identity|generic_neutral")
 
 
 def _from_folder(folder: Path) -> IctFaceKit:
-    folder = folder / "FaceXModel" if (folder / "FaceXModel").is_dir() else folder
+    folder = ict_folder(folder) or folder
     mean = obj_rows(folder / _MEAN_MESH, "v ")
     identities = sorted(folder.glob("identity*.obj"))
     expressions = sorted(p for p in folder.glob("*.obj") if not _NOT_ARKIT.match(p.stem))

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Training scans drawn from the ICT model: recipes (which faces), and their samples."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -135,8 +136,12 @@ class IctScans:
         self.recipes = draw_recipes(config, self.ict.expression_names, len(self.ict.identity_modes))
 
     def fingerprint(self) -> str:
-        """Return the kind of data and the size of the model."""
-        return f"ict {self.ict.identity_modes.shape} {self.ict.expression_modes.shape}"
+        """Return a hash of the mean head and of every recipe: other draws are other faces."""
+        drawn = (self.recipes.identity, self.recipes.mask, self.recipes.expression)
+        digest = hashlib.sha256()
+        for array in (self.ict.mean, *drawn):
+            digest.update(np.float32(array).tobytes())
+        return f"ict {digest.hexdigest()}"
 
     def table(self) -> ScanTable:
         """Return the scans with the numbers that made them."""
@@ -153,10 +158,11 @@ class IctScans:
     def sample(self, scan: int) -> ScanSamples:
         """Sample one face."""
         person, state = divmod(scan, self.config.expressions)
+        neutral = self.recipes.neutral(self.ict, person)
         return make_samples(
             self.ict,
-            self.recipes.neutral(self.ict, person),
-            self.recipes.head(self.ict, person, state),
+            neutral,
+            neutral + self.ict.expression(self.recipes.expression[person, state]),
             self.config,
             seed=(self.config.seed * 1_000_003 + person) * 64 + state,
         )

@@ -11,6 +11,7 @@ import trimesh
 from scipy.spatial import cKDTree
 
 from ..errors import ScanError
+from ..face.fit import MEASURED_RADIUS
 from ..mesh import Mesh, sample_surface, triangle_normals
 from ..model.imface import UNIT_MM
 from ..scan.align import IDENTITY, Similarity
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.image import AxesImage
 
-#: The face region: distances are measured inside this radius [model units].
-RADIUS = 0.9
 #: Points drawn on each surface for the strict figures.
 STRICT_SAMPLES = 100_000
 #: Points drawn on each surface by the paper's procedure.
@@ -82,7 +81,7 @@ class FrontSurface:
     depth: np.ndarray
 
     def sample(
-        self, count: int, radius: float = RADIUS, seed: int = 0
+        self, count: int, radius: float = MEASURED_RADIUS, seed: int = 0
     ) -> tuple[np.ndarray, np.ndarray]:
         """Draw points evenly by area; keep those that are seen and inside a radius.
 
@@ -148,12 +147,12 @@ def compare_strict(
 ) -> SurfaceFigures:
     """Compare a fit with the original scan: no ICP, nothing closed or smoothed.
 
-    Truth is the scan's own surface inside ``RADIUS``, as far as the front sees it; distances are
-    from points to triangles. A point of the fit counts if the front sees it and if the nearest
-    point of the scan's visible surface is not on the open border of that: where the scan ends,
-    has a hole (an open mouth, an eye socket, a nostril) or goes out of sight, nothing is known
-    of the fit. Each such point is left out, however far away it is. Of raw scans with hair and
-    clothes use ``scan_to_fit_*`` alone.
+    Truth is the scan's own surface inside ``MEASURED_RADIUS``, as far as the front sees it;
+    distances are from points to triangles. A point of the fit counts if the front sees it and if
+    the nearest point of the scan's visible surface is not on the open border of that: where the
+    scan ends, has a hole (an open mouth, an eye socket, a nostril) or goes out of sight, nothing is
+    known of the fit. Each such point is left out, however far away it is. Of raw scans with hair
+    and clothes use ``scan_to_fit_*`` alone.
 
     Parameters
     ----------
@@ -190,11 +189,11 @@ def compare_strict(
 def compare_as_paper(scan: Mesh, pose: Similarity, fitted: Mesh) -> SurfaceFigures:
     """Compare a fit with the pseudo-watertight scan after rigid ICP, between sampled points.
 
-    As ImFace's released code: truth is the preprocessed sheet, closed mouth and nostrils
-    included; the fit, as far as the front sees it, is first moved onto the sheet by rigid ICP;
-    distances are from each of 150,000 points to the nearest point of the other 150,000. They do
-    not go to zero: two samples of one face are about 0.3 mm apart. Points between ``RADIUS`` and
-    the ball's rim are found but do not ask. Where the front sees into a scan's cavities (empty eye
+    As ImFace's released code: truth is the preprocessed sheet, closed mouth and nostrils included;
+    the fit, as far as the front sees it, is first moved onto the sheet by rigid ICP; distances are
+    from each of 150,000 points to the nearest point of the other 150,000. They do not go to zero:
+    two samples of one face are about 0.3 mm apart. Points between ``MEASURED_RADIUS`` and the
+    ball's rim are found but do not ask. Where the front sees into a scan's cavities (empty eye
     sockets, a mouth), the sheet has steep walls that no face has, and they dominate the mean.
 
     Parameters
@@ -263,7 +262,12 @@ def _figures(
     )
 
 
-def _inside(points: np.ndarray, radius: float = RADIUS) -> np.ndarray:
+def in_face_region(vertices: np.ndarray) -> np.ndarray:
+    """Tell which vertices (V, 3) of a head in model space are measured: not its back."""
+    return _inside(vertices) & (vertices[:, 2] > 0)
+
+
+def _inside(points: np.ndarray, radius: float = MEASURED_RADIUS) -> np.ndarray:
     return np.linalg.norm(points, axis=1) < radius
 
 
@@ -345,7 +349,7 @@ def contact_sheet(path: Path, faces: Sequence[Mesh], columns: int = 8) -> None:
     """Draw the front views of faces in model space, row by row, as one picture."""
     from matplotlib import image
 
-    views = [np.flipud(_shaded(face, IDENTITY)) for face in faces]
+    views = [np.flipud(_shaded(face, IDENTITY))[::2, ::2] for face in faces]
     views += [np.full_like(views[0], np.nan)] * (-len(views) % columns)
     rows = np.stack(views).reshape(-1, columns, *views[0].shape)
     sheet = np.nan_to_num(rows.transpose(0, 2, 1, 3).reshape(-1, columns * len(views[0])), nan=1)

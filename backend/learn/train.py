@@ -34,9 +34,9 @@ class TrainConfig:
     minutes: float = 0.0  #: if positive, the learning rate's schedule ends after this time
     scans: int = 16  #: scans per step, over all processes
     points: int = 1024  #: points per scan and step
-    piece: int = 4  #: scans per forward pass: few enough for the processor's cache
+    piece: int = 8  #: scans per forward pass: few enough for the processor's cache
     gradient_stride: int = 3  #: normals and eikonal on every so-maniest point
-    learning_rate: float = 4e-4  #: Adam's peak rate, then cosine decay
+    learning_rate: float = 5e-4  #: Adam's peak rate, then cosine decay
     warmup: int = 100  #: steps of linear rise
     final_float32: float = 0.15  #: last share of the schedule, trained without bfloat16
     bfloat16: bool = True  #: autocast the wide matrix products

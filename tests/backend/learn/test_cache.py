@@ -2,6 +2,7 @@
 """The cache: it goes on, leaves broken scans out by name, and its batches depend on nothing."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -56,14 +57,13 @@ def test_scans_without_partners_give_all_their_points(folder: Path) -> None:
         np.testing.assert_allclose(points, stored, atol=1e-6)  # each of them once, in their order
 
 
-def _assert_equal(a: Batch, b: Batch) -> None:
-    for field in fields(Batch):
-        np.testing.assert_array_equal(getattr(a, field.name), getattr(b, field.name))
+def _equal(a: Batch, b: Batch) -> bool:
+    return all(np.array_equal(getattr(a, f.name), getattr(b, f.name)) for f in fields(Batch))
 
 
 def test_a_batch_depends_on_seed_and_step_alone(cache_folder: Path, cache: ScanCache) -> None:
     cache.batches(1, 0, 4, 64)
-    _assert_equal(cache.batches(5, 0, 4, 64), ScanCache(cache_folder).batches(5, 0, 4, 64))
+    assert _equal(cache.batches(5, 0, 4, 64), ScanCache(cache_folder).batches(5, 0, 4, 64))
     assert not np.array_equal(cache.batches(5, 0, 4, 64).points, cache.batches(6, 0, 4, 64).points)
     assert not np.array_equal(cache.batches(5, 0, 4, 64).points, cache.batches(5, 1, 4, 64).points)
 
@@ -75,7 +75,7 @@ def test_parts_make_up_the_whole_batch(cache: ScanCache, parts: int) -> None:
     joined = [
         np.concatenate([getattr(share, field.name) for share in shares]) for field in fields(Batch)
     ]
-    _assert_equal(whole, Batch(*joined))
+    assert _equal(whole, Batch(*joined))
 
 
 def _arrays(folder: Path) -> dict[str, np.ndarray]:
@@ -149,30 +149,40 @@ def test_a_failure_that_is_no_scans_fault_stops(spheres: ScanSource, tmp_path: P
         ScanCache(tmp_path / "cache")
 
 
-def _assert_refused(source: ScanSource, folder: Path) -> None:
+REFUSED = "made from other data, .* Choose an empty folder."
+
+
+@pytest.fixture
+def untouched(folder: Path) -> Iterator[Path]:
+    """Return a cache that a test must leave as it is."""
     before = _arrays(folder)
-    with pytest.raises(DataError, match="made from other data, .* Choose an empty folder."):
-        prepare(source, folder, workers=1)
-    for name, array in _arrays(folder).items():
-        np.testing.assert_array_equal(array, before[name])
+    yield folder
+    after = _arrays(folder)
+    assert all(np.array_equal(after[name], array) for name, array in before.items())
 
 
-def test_a_cache_of_other_settings_is_refused(spheres: ScanSource, folder: Path) -> None:
-    _assert_refused(replace(spheres, config=replace(spheres.config, near=99)), folder)
+def test_a_cache_of_other_settings_is_refused(spheres: ScanSource, untouched: Path) -> None:
+    other = replace(spheres, config=replace(spheres.config, near=99))
+    with pytest.raises(DataError, match=REFUSED):
+        prepare(other, untouched, workers=1)
 
 
 def test_a_cache_of_another_source_is_refused(
-    spheres: ScanSource, folder: Path, monkeypatch: pytest.MonkeyPatch
+    spheres: ScanSource, untouched: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(type(spheres), "fingerprint", lambda self: "cubes")
-    _assert_refused(spheres, folder)
+    with pytest.raises(DataError, match=REFUSED):
+        prepare(spheres, untouched, workers=1)
 
 
 def test_a_cache_of_another_version_is_refused(
-    spheres: ScanSource, folder: Path, monkeypatch: pytest.MonkeyPatch
+    spheres: ScanSource, untouched: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cache_module, "CACHE_VERSION", cache_module.CACHE_VERSION + 1)
-    _assert_refused(spheres, folder)
+    with pytest.raises(DataError, match=REFUSED):
+        prepare(spheres, untouched, workers=1)
+    with pytest.raises(DataError, match=r"has version \d+, this program reads \d+. Prepare a new"):
+        ScanCache(untouched)
 
 
 def test_what_is_no_cache_is_one_sentence(folder: Path, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from backend.learn.evaluate import (
     measure,
     summarise,
 )
-from backend.learn.evaluate_codes import _folded, _pieces, random_faces
+from backend.learn.evaluate_codes import is_folded, is_torn, random_faces
 from backend.learn.evaluation_sets import (
     EvaluationScan,
     held_out_ict,
@@ -109,6 +109,8 @@ def test_rows_say_what_was_measured_and_survive_a_stop(
     assert (tmp_path / "balls.jpg").stat().st_size > 1000
     monkeypatch.setattr(evaluation, "fit_ours", None)  # would fail: nothing is fitted again
     assert evaluate_set("balls", scans, tiny_model, {}, tmp_path) == rows
+    assert evaluate_set("balls", scans[1:], tiny_model, {}, tmp_path) == rows[1:]
+    assert not list(tmp_path.glob("*.partial"))
     table = summarise(rows)["ImFace"]
     assert table["scans"] == {"fitted": 1, "failed": 1}
     text = markdown({"sets": {"balls": {"ImFace": table}}})
@@ -138,14 +140,14 @@ def test_statistics_are_over_scans() -> None:
 def test_broken_surfaces_are_told() -> None:
     sheet = trimesh.creation.box((1, 1, 0.2)).subdivide_loop(4)
     whole = Mesh(np.asarray(sheet.vertices), np.asarray(sheet.faces))
-    assert _pieces(whole) == 1
-    assert _folded(whole) == 0
+    assert not is_torn(whole)
+    assert not is_folded(whole)
     two = np.concatenate([whole.vertices, whole.vertices + 5])
     both = np.concatenate([whole.polygons, whole.polygons + len(whole.vertices)])
-    assert _pieces(Mesh(two, both)) == 2
+    assert is_torn(Mesh(two, both))
     spiked = whole.vertices.copy()
     spiked[::7] += 0.5 * np.sign(spiked[::7])
-    assert _folded(Mesh(spiked, whole.polygons)) > 0.05
+    assert is_folded(Mesh(spiked, whole.polygons))
 
 
 def test_random_faces_are_whole(bundled: FaceModel) -> None:

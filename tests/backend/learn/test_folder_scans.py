@@ -19,11 +19,12 @@ from backend.errors import BackendError, DataError
 from backend.learn.cache import DatasetConfig, ScanCache, ScanSamples, prepare
 from backend.learn.folder_scans import FolderScans, list_scans
 from backend.learn.ict import SKIN_PARTS, IctFaceKit
-from backend.learn.landmark_files import landmark_file, read_landmark_indices, read_landmarks
+from backend.learn.landmark_files import landmark_file, read_landmarks
 from backend.learn.publish import publish
 from backend.learn.train import TrainConfig, Trainer
 from backend.mesh import Mesh, load_scan, save_mesh, triangulate
 from backend.scan.sampling import NearestTriangle
+from tests.backend.learn.landmark_writer import write_landmarks
 
 STATES = {"1_neutral": {}, "2_smile": {"mouthSmile_L": 1, "mouthSmile_R": 1}} | {
     "3_mouth_stretch": {"jawOpen": 1}
@@ -179,19 +180,6 @@ RAW = {
 }
 
 
-def _write_landmarks(points: np.ndarray, path: Path) -> None:
-    if path.suffix == ".json":
-        path.write_text(json.dumps({"landmarks": points.tolist()}))
-        return
-    separator = ", " if path.suffix == ".txt" else " "
-    rows = [separator.join(map(repr, row)) for row in points.tolist()]
-    if path.suffix == ".bnd":
-        rows = [f"{i}  {row}" for i, row in enumerate(rows)]
-    elif path.suffix == ".pts":
-        rows = ["version: 1", "n_points: 68", "{", *rows, "}"]
-    path.write_text("\n".join(rows) + "\n")
-
-
 @pytest.fixture(scope="module")
 def raw(skin: Skin, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return raw scans in BU-3DFE's layout, each in a pose of its own; tests only read them."""
@@ -201,8 +189,15 @@ def raw(skin: Skin, tmp_path_factory: pytest.TempPathFactory) -> Path:
         turn = Rotation.from_euler("xyz", angles, degrees=True).as_matrix()
         vertices = 100 * skin.face("1", state) @ turn.T + angles
         save_mesh(Mesh(vertices, skin.triangles), root / name)
-        _write_landmarks(vertices[skin.landmarks], (root / name).with_suffix(extension))
+        write_landmarks(vertices[skin.landmarks], (root / name).with_suffix(extension))
     return root
+
+
+@pytest.fixture
+def raw_copy(raw: Path, tmp_path: Path) -> Path:
+    """Return a copy of the raw scans that a test may damage."""
+    shutil.copytree(raw, tmp_path / "raw")
+    return tmp_path / "raw"
 
 
 def test_raw_scans_are_moved_to_the_neutral_one(
@@ -225,79 +220,11 @@ def test_the_unit_does_not_matter(raw: Path, data_config: DatasetConfig, tmp_pat
         file = landmark_file(raw / path)
         assert file is not None
         save_mesh(replace(mesh, vertices=mesh.vertices / 1000), tmp_path / path)
-        _write_landmarks(read_landmarks(file) / 1000, tmp_path / "anna" / file.name)
+        write_landmarks(read_landmarks(file) / 1000, tmp_path / "anna" / file.name)
     millimetres, metres = (
         _sample(FolderScans(root, data_config), SMILE) for root in (raw, tmp_path)
     )
     np.testing.assert_allclose(metres.landmarks, millimetres.landmarks, atol=1e-5)
-
-
-@pytest.mark.parametrize("extension", [".bnd", ".txt", ".json", ".pts"])
-def test_every_format_gives_the_same_points(tmp_path: Path, extension: str) -> None:
-    points = np.random.default_rng(0).normal(0, 50, (68, 3))
-    path = tmp_path / f"face{extension}"
-    _write_landmarks(points, path)
-    assert landmark_file(tmp_path / "face.ply") == path
-    np.testing.assert_array_equal(read_landmarks(path), points)
-
-
-def test_points_of_a_bnd_file_go_by_their_index(tmp_path: Path) -> None:
-    points = np.random.default_rng(0).normal(0, 50, (68, 3))
-    _write_landmarks(points, tmp_path / "face.bnd")
-    lines = (tmp_path / "face.bnd").read_text().splitlines()
-    (tmp_path / "face.bnd").write_text("\n".join(lines[::-1]))
-    np.testing.assert_array_equal(read_landmarks(tmp_path / "face.bnd"), points)
-
-
-@pytest.mark.parametrize("extension", [".bnd", ".txt", ".json", ".pts"])
-@pytest.mark.parametrize("count", [0, 1, 67, 83])
-def test_another_number_of_landmarks_is_one_sentence(
-    tmp_path: Path, extension: str, count: int
-) -> None:
-    path = tmp_path / f"face{extension}"
-    _write_landmarks(np.ones((count, 3)), path)
-    said = f"holds {count} landmarks. Give the 68" if count else "holds no list of points."
-    with pytest.raises(DataError, match=said):
-        read_landmarks(path)
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "said"),
-    [
-        ("a.txt", "Dear diary,\n", "holds no list of points. Write one x y z a line."),
-        ("a.txt", "1 2 3\n4 5\n", "holds no list of points."),
-        ("a.txt", "1 2\n" * 68, "holds no list of points."),
-        ("a.txt", "1 2 nan\n" * 68, "has a landmark without a position."),
-        ("a.bnd", "Dear diary,\n", "holds no list of points."),
-        ("a.json", "[1, 2", "holds no list of points."),
-        ("a.json", '{"points": []}', "holds no list of points."),
-        ("a.json", "null", "holds no list of points."),
-        ("a.pts", "version: 1\n", "holds no list of points."),
-    ],
-)
-def test_damaged_landmarks_are_one_sentence(
-    tmp_path: Path, name: str, text: str, said: str
-) -> None:
-    (tmp_path / name).write_text(text)
-    with pytest.raises(DataError, match=rf"^{name} {said}"):
-        read_landmarks(tmp_path / name)
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("1 2 3", "holds 3 landmarks"),
-        ("one two", "holds no vertex indices. Write 68 integers."),
-        ("1.5 " * 68, "holds no vertex indices."),
-        ("-1 " * 68, "holds no vertex indices."),
-        ("9" * 30 + " 1" * 67, "holds no vertex indices."),
-    ],
-)
-def test_a_damaged_list_of_indices_is_one_sentence(tmp_path: Path, text: str, said: str) -> None:
-    path = tmp_path / "landmark_indices.txt"
-    path.write_text(text)
-    with pytest.raises(DataError, match=said):
-        read_landmark_indices(path)
 
 
 def _touch(root: Path, *names: str) -> None:
@@ -371,7 +298,7 @@ def test_the_fingerprint_tells_data_apart(
 def _change_landmarks(root: Path, name: str, change: Callable[[np.ndarray], np.ndarray]) -> None:
     file = landmark_file(root / name)
     assert file is not None
-    _write_landmarks(change(read_landmarks(file)), file)
+    write_landmarks(change(read_landmarks(file)), file)
 
 
 @pytest.mark.parametrize(
@@ -398,13 +325,11 @@ def _change_landmarks(root: Path, name: str, change: Callable[[np.ndarray], np.n
     ids=["none", "order", "unit", "offset", "mesh"],
 )
 def test_a_scan_that_cannot_be_used_is_one_sentence(
-    raw: Path, data_config: DatasetConfig, tmp_path: Path, damage: Callable, said: str
+    raw_copy: Path, data_config: DatasetConfig, damage: Callable, said: str
 ) -> None:
-    root = tmp_path / "raw"
-    shutil.copytree(raw, root)
-    damage(root)
+    damage(raw_copy)
     with pytest.raises(BackendError, match=said):
-        _sample(FolderScans(root, data_config), SMILE)
+        _sample(FolderScans(raw_copy, data_config), SMILE)
 
 
 @pytest.mark.parametrize(
@@ -422,13 +347,11 @@ def test_a_scan_that_cannot_be_used_is_one_sentence(
     ids=["order", "from 1", "mirrored", "one point", "67"],
 )
 def test_a_folder_where_nobody_can_be_used_is_one_sentence(
-    raw: Path, data_config: DatasetConfig, tmp_path: Path, damage: Callable, said: str
+    raw_copy: Path, data_config: DatasetConfig, damage: Callable, said: str
 ) -> None:
-    root = tmp_path / "raw"
-    shutil.copytree(raw, root)
-    _change_landmarks(root, NEUTRAL, damage)
-    with pytest.raises(DataError, match=rf"Nobody in {root} can be used. .*{said}"):
-        FolderScans(root, data_config)
+    _change_landmarks(raw_copy, NEUTRAL, damage)
+    with pytest.raises(DataError, match=rf"Nobody in {raw_copy} can be used. .*{said}"):
+        FolderScans(raw_copy, data_config)
 
 
 def test_a_person_in_another_unit_is_left_out(
@@ -439,7 +362,7 @@ def test_a_person_in_another_unit_is_left_out(
         file = landmark_file(raw / NEUTRAL)
         assert file is not None
         _touch(tmp_path, f"{person}/neutral.ply")
-        _write_landmarks(read_landmarks(file) * factor, tmp_path / person / "neutral.txt")
+        write_landmarks(read_landmarks(file) * factor, tmp_path / person / "neutral.txt")
     source = FolderScans(tmp_path, data_config)
     with pytest.raises(DataError, match="c is 0.001 times as large as most people here."):
         source.sample(2)
