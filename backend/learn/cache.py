@@ -14,7 +14,7 @@ from numpy.lib.format import open_memmap
 
 from ..errors import BackendError, DataError
 
-CACHE_VERSION = 3
+CACHE_VERSION = 4
 #: Cached coordinates are 16-bit fractions of this [model units]: steps of 0.004 mm.
 _RANGE = 1.3
 _TODO, _DONE, _BROKEN = 0, 1, 2
@@ -24,8 +24,9 @@ _TODO, _DONE, _BROKEN = 0, 1, 2
 class DatasetConfig:
     """Which faces are made, and how many points of each are kept."""
 
-    identities: int = 640  #: people drawn from the ICT model; a folder has its own
+    identities: int = 600  #: people drawn from the ICT model; a folder has its own
     expressions: int = 6  #: scans per drawn person, the first neutral
+    further_identities: int = 0  #: drawn people with only one scan each
     seed: int = 0  #: of everything that is drawn
     identity_sigma: float = 1.1  #: standard deviation of the ICT coefficients
     mixed: float = 0.5  #: share of people whose regions come from two others

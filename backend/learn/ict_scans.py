@@ -18,6 +18,8 @@ from .ict import SKIN_PARTS, IctFaceKit, load_ict
 _EMPHASISED = ("jawOpen", "eyeBlink", "mouthFunnel", "mouthUpperUp", "mouthLowerDown", "eyeWide")
 #: Principal components of the neutral faces that identity codes are started from.
 _COMPONENTS = 128
+#: Faces that the components are found in, at most: enough for them, and quick.
+_BASIS_FACES = 2000
 
 
 @dataclass(frozen=True)
@@ -32,11 +34,20 @@ class Recipes:
         Landmark and width [model units] of the smooth mask that mixes them; width 0: no mixing.
     expression : ndarray (I, E, 53)
         Weights in [0, 1]; row 0 is neutral.
+    scans : ndarray (S, 2)
+        Person and state of what is scanned: all states of some people, one of each other.
     """
 
     identity: np.ndarray
     mask: np.ndarray
     expression: np.ndarray
+    scans: np.ndarray
+
+    @property
+    def scanned_expressions(self) -> np.ndarray:
+        """The weights (S, 53) of the scans."""
+        weights: np.ndarray = self.expression[self.scans[:, 0], self.scans[:, 1]]
+        return weights
 
     def mask_weights(self, ict: IctFaceKit, person: int) -> np.ndarray | None:
         """Return the share (V,) of the first set of coefficients at each vertex."""
@@ -59,21 +70,23 @@ class Recipes:
 
 
 def draw_recipes(config: DatasetConfig, names: tuple[str, ...], identity_modes: int) -> Recipes:
-    """Draw people and expressions; the same seed gives the same faces.
+    """Draw people and expressions; the same seed gives the same faces, however many.
 
     A person is neutral first, then shows two single shapes, a strong and a faint one, one of
     FaceScape's expressions, and random mixes; the people together walk through every shape and
     every FaceScape expression. Without faint ones a slider's first third would move nothing.
     """
-    rng = np.random.default_rng(config.seed)
-    people = config.identities
-    identity = rng.normal(0, config.identity_sigma, (people, 2, identity_modes))
-    width = np.where(rng.random(people) < config.mixed, rng.uniform(0.15, 0.4, people), 0.0)
-    mask = np.stack([rng.integers(0, 68, people), width], axis=1)
     groups = _symmetric_groups(names)
     composed = [weights for mix in FACESCAPE.values() if (weights := ict_weights(mix, names)).any()]
+    people = config.identities + config.further_identities
+    identity = np.empty((people, 2, identity_modes))
+    mask = np.empty((people, 2))
     expression = np.zeros((people, config.expressions, len(names)))
     for person in range(people):
+        rng = np.random.default_rng([config.seed, person])
+        identity[person] = rng.normal(0, config.identity_sigma, (2, identity_modes))
+        width = rng.uniform(0.15, 0.4) if rng.random() < config.mixed else 0.0
+        mask[person] = rng.integers(68), width
         states = [
             np.zeros(len(names)),
             _draw_single(groups, len(names), person, (0.6, 1.0), rng),
@@ -83,7 +96,13 @@ def draw_recipes(config: DatasetConfig, names: tuple[str, ...], identity_modes: 
         while len(states) < config.expressions:
             states.append(_draw_mix(groups, len(names), rng))
         expression[person] = states[: config.expressions]
-    return Recipes(identity, mask, expression)
+    scans = [
+        (person, state)
+        for person in range(people)
+        for state in range(config.expressions)
+        if person < config.identities or state == person % config.expressions
+    ]
+    return Recipes(identity, mask, expression, np.array(scans))
 
 
 def _symmetric_groups(names: tuple[str, ...]) -> list[list[int]]:
@@ -120,7 +139,7 @@ def _draw_mix(groups: list[list[int]], count: int, rng: np.random.Generator) -> 
 
 
 class IctScans:
-    """The ICT model as a ``learn.cache.ScanSource``: scan = person * expressions + state.
+    """The ICT model as a ``learn.cache.ScanSource``.
 
     Raises
     ------
@@ -145,19 +164,19 @@ class IctScans:
 
     def table(self) -> ScanTable:
         """Return the scans with the numbers that made them."""
-        people, states, shapes = self.recipes.expression.shape
+        person, state = self.recipes.scans.T
         return ScanTable(
-            names=[f"person {p}, state {s}" for p in range(people) for s in range(states)],
-            person=np.repeat(np.arange(people), states),
-            is_neutral=np.tile(np.arange(states) == 0, people),
+            names=[f"person {p}, state {s}" for p, s in self.recipes.scans],
+            person=person,
+            is_neutral=state == 0,
             identity_coefficients=principal_coordinates(self.ict, self.recipes),
-            expression_coefficients=self.recipes.expression.reshape(-1, shapes),
+            expression_coefficients=self.recipes.scanned_expressions,
             template_landmarks=self.ict.mean[self.ict.landmarks],
         )
 
     def sample(self, scan: int) -> ScanSamples:
         """Sample one face."""
-        person, state = divmod(scan, self.config.expressions)
+        person, state = self.recipes.scans[scan]
         neutral = self.recipes.neutral(self.ict, person)
         return make_samples(
             self.ict,
@@ -174,11 +193,14 @@ def principal_coordinates(ict: IctFaceKit, recipes: Recipes) -> np.ndarray:
     Unlike the ICT coefficients they also describe people who are mixed from several.
     """
     every = slice(0, ict.parts["face"][1], 4)
-    faces = np.stack([recipes.neutral(ict, p)[every].ravel() for p in range(len(recipes.identity))])
+    people = range(len(recipes.identity))
+    faces = np.stack([np.float32(recipes.neutral(ict, p)[every].ravel()) for p in people])
     faces -= faces.mean(0)
-    values, axes = np.linalg.eigh(faces @ faces.T)
+    some = faces[:_BASIS_FACES].astype(float)
+    values, axes = np.linalg.eigh(some @ some.T)
     kept = min(_COMPONENTS, int((values > values[-1] * 1e-9).sum()))
-    return axes[:, ::-1][:, :kept] * np.sqrt(len(faces))
+    coordinates = faces @ (some.T @ axes[:, ::-1][:, :kept])
+    return coordinates / coordinates.std(0)
 
 
 def region_weights(ict: IctFaceKit, triangles: np.ndarray) -> np.ndarray:

@@ -21,6 +21,8 @@ from .train import read_checkpoint
 
 #: Principal directions of the neutral heads that the forward map keeps.
 IDENTITY_RANK = 100
+#: Heads that the forward map is fitted to, at most: more take memory and tell nothing new.
+_HEADS = 2000
 #: Ridge of the linear maps, relative to the codes' mean variance.
 _RIDGE = 1e-3
 
@@ -84,7 +86,7 @@ def training_summary(checkpoint: Path) -> dict[str, Any]:
 
 def _weights(recipes: Recipes) -> Tensor:
     """Return the expression weights (S, 53) in the order of the scans."""
-    return torch.from_numpy(recipes.expression).float().flatten(0, 1)
+    return torch.from_numpy(recipes.scanned_expressions).float()
 
 
 def _codes(trained: dict[str, Tensor], table: str) -> Tensor:
@@ -122,12 +124,9 @@ def _template(ict: IctFaceKit) -> HeadTemplate:
 def _forward_map(
     ict: IctFaceKit, recipes: Recipes, identity: Tensor, expression: Tensor, neutral: Tensor
 ) -> ForwardMap:
-    heads = torch.stack(
-        [
-            torch.from_numpy(recipes.neutral(ict, person)).float()
-            for person in range(len(recipes.identity))
-        ]
-    )
+    people = range(min(len(recipes.identity), _HEADS))
+    heads = torch.stack([torch.from_numpy(recipes.neutral(ict, p)).float() for p in people])
+    identity = identity[: len(people)]
     mean = heads.mean(0)
     heads -= mean
     identity_basis = principal_basis(heads, IDENTITY_RANK)
