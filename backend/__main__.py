@@ -83,7 +83,7 @@ def _face_commands(commands: argparse._SubParsersAction, common: argparse.Argume
     )
     generate.add_argument("--out", type=Path, required=True, metavar="FILE")
 
-    fit = command("fit", "fit scans that stand upright and face +z (or -y in Blender's axes)")
+    fit = command("fit", "fit scans, lying anyhow, in any unit; no landmarks")
     fit.add_argument("scans", type=Path, nargs="+", metavar="SCAN")
     fit.add_argument("--out", type=Path, required=True, metavar="DIR")
 

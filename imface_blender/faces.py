@@ -18,7 +18,7 @@ from .worker_client import Job
 
 POOR_ABOVE_MM = 1.5  # mean distance from the scan to the fit
 POOR_BELOW_COVERAGE = 0.6  # share of the fit that is near the scan
-POOR_FIT = "poor fit: check that the scan stands upright and faces forward (-Y)"
+POOR_FIT = "poor fit: check that nothing hides eyes, nose and mouth"
 
 
 def is_face(obj: bpy.types.Object | None) -> bool:

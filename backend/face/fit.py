@@ -14,16 +14,15 @@ from ..codes import Codes
 from ..errors import ScanError
 from ..mesh import Mesh, check_scan
 from ..model.imface import UNIT_MM
-from ..scan.align import Similarity, find_pose
+from ..scan.align import Similarity
+from ..scan.pose import NO_FACE, find_pose
 from ..scan.sampling import NearestTriangle, SdfSamples, sample_sdf
-from ..scan.watertight import front_points, make_watertight
+from ..scan.watertight import make_watertight
 from .extract import ExtractConfig, extract_mesh, face_sdf
 from .generate import face_of
 
 Report = Callable[[float, str], None]
 
-#: A scan this far [model units] from the mean face, trimmed mean, holds no upright face.
-_NO_FACE = 0.08
 #: Distances are measured inside this radius [model units]: outside are hair, ears and collar.
 MEASURED_RADIUS = 0.9
 
@@ -94,7 +93,7 @@ def fit_scan(
     config: FitConfig = FitConfig(),
     report: Report = lambda fraction, message: None,
 ) -> FitResult:
-    """Fit an upright scan that faces +z, in any unit; no landmarks.
+    """Fit a scan of any orientation and unit; no landmarks.
 
     Raises
     ------
@@ -104,11 +103,12 @@ def fit_scan(
     check_scan(scan.vertices, scan.polygons)
     clock = _Clock()
     report(0.02, "Looking for the face")
-    pose, error = find_pose(front_points(scan, 12_000), mean_face_points(model))
-    if error > _NO_FACE:
+    pose, error = find_pose(scan, mean_face(model))
+    if error > NO_FACE:
         raise ScanError(
-            f"No face was found in the scan (the best match is {error * UNIT_MM:.0f} mm off). "
-            "Turn it upright so that the face looks forward."
+            f"No face was found in the scan (the best match has an error of {error:.2f}, a face "
+            f"less than {NO_FACE}). Select one that shows eyes, nose and mouth, and cut away the "
+            "rest of the body."
         )
     clock.lap("pose")
     report(0.1, "Closing the visible surface")
@@ -122,13 +122,11 @@ def fit_scan(
     return FitResult(codes, change.after(pose), clock.seconds)
 
 
-def mean_face_points(model: FaceModel, count: int = 1500) -> np.ndarray:
-    """Return points (N, 3) spread over the model's mean face, model space."""
+def mean_face(model: FaceModel) -> Mesh:
+    """Return the model's mean face, coarsely, in model space."""
     mean = Codes(model.identity_prior.mean.cpu().numpy(), None, model.hash_prefix)
     sdf = face_sdf(face_of(model, mean), model.device)
-    mesh = extract_mesh(sdf, ExtractConfig(resolution=64))
-    rows = np.random.default_rng(0).permutation(len(mesh.vertices))[:count]
-    return mesh.vertices[rows]
+    return extract_mesh(sdf, ExtractConfig(resolution=64))
 
 
 def fit_samples(

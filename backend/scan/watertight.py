@@ -9,6 +9,7 @@ from scipy.spatial import Delaunay
 from ..errors import ScanError
 from ..mesh import Mesh, sample_surface, triangle_normals
 from .align import Similarity
+from .clean import without_spikes
 
 #: Size of a z-buffer pixel [model units]: 0.5 mm.
 PIXEL = 0.005
@@ -20,8 +21,7 @@ SPACING = 0.012
 BORDER_EDGE = 0.1
 _MIN_VISIBLE = 300
 _NOTHING_SEEN = (
-    "Hardly any of the scan is visible from the front. "
-    "Turn it upright so that the face looks forward."
+    "Hardly any of the scan is visible from the front. Select one that shows eyes, nose and mouth."
 )
 
 
@@ -63,7 +63,7 @@ def make_watertight(
     triangles at the sphere without remeshing them.
     """
     vertices = pose.apply(scan.vertices)
-    triangles = _near_ball(vertices, scan.triangles)
+    triangles = without_spikes(vertices, _near_ball(vertices, scan.triangles))
     if len(triangles) == 0:
         raise ScanError("No part of the scan lies where the face should be. Check its orientation.")
     return visible_sheet(
@@ -96,21 +96,6 @@ def visible_sheet(
     if len(visible) < _MIN_VISIBLE:
         raise ScanError(_NOTHING_SEEN)
     return _sheet(visible)
-
-
-def front_points(scan: Mesh, count: int, seed: int = 0) -> np.ndarray:
-    """Draw about ``count`` points (N, 3) of a scan that a viewer at +z sees, scan space."""
-    middle = (scan.vertices.max(0) + scan.vertices.min(0)) / 2
-    half = np.ptp(scan.vertices, axis=0).max() / 2
-    vertices = (scan.vertices - middle) / half
-    points, face, _ = sample_surface(
-        vertices, scan.polygons, 4 * count, np.random.default_rng(seed)
-    )
-    normals, _ = triangle_normals(vertices, scan.polygons)
-    seen = visible_from_front(points, normals[face], depth_map(vertices, scan.polygons))
-    if seen.sum() < _MIN_VISIBLE or np.ptp(points[seen, 1]) < PIXEL:
-        raise ScanError(_NOTHING_SEEN)
-    return points[seen][:: max(int(seen.sum()) // count, 1)] * half + middle
 
 
 def _near_ball(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
@@ -174,7 +159,7 @@ def visible_from_front(points: np.ndarray, normals: np.ndarray, depth: np.ndarra
 
 
 def thin(points: np.ndarray, spacing: float) -> np.ndarray:
-    """Keep one point per voxel of the given size: an even cover of the surface."""
+    """Keep one of the points (N, 3) per voxel of the given size: an even cover of a surface."""
     voxel = np.floor(points / spacing).astype(np.int64) + 1024
     key = (voxel[:, 0] * 4096 + voxel[:, 1]) * 4096 + voxel[:, 2]
     _, first = np.unique(key, return_index=True)

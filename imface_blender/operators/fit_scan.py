@@ -16,7 +16,7 @@ class IMFACE_OT_fit_scan(MeshChoice, JobOperator):
     bl_label = "Fit Face to Scan"
     bl_description = (
         "Make a face that matches the active scan, in the scan's place; the scan stays as it is. "
-        "It has to be upright and its face visible in the front view"
+        "It may lie anyhow and be in any unit, and needs no landmarks"
     )
     label = "Fitting a scan"
 

@@ -20,16 +20,16 @@ from torch.nn import functional
 
 from backend.checkpoint import FaceModel, load_face_model
 from backend.codes import Codes
-from backend.face.correspondence import invert_warps, propose, require_head, template_mesh
+from backend.face.correspondence import invert_warps, require_head, template_mesh
 from backend.face.extract import ExtractConfig, extract_mesh, face_sdf
-from backend.face.fit import FitConfig, fit_scan
+from backend.face.fit import FitConfig, fit_scan, mean_face
 from backend.face.generate import code_tensors, face_of, generate
 from backend.face.shapes import shape_keys
 from backend.mesh import load_scan
 from backend.model.imface import query_sdf
-from backend.scan.align import find_pose
+from backend.scan.pose import find_pose
 from backend.scan.sampling import sample_sdf
-from backend.scan.watertight import front_points, make_watertight
+from backend.scan.watertight import make_watertight
 
 SCAN = Path(__file__).parents[1] / "data" / "scans" / "lee_perry_smith.obj"
 RELEASED_CHUNK = 163_840
@@ -112,15 +112,14 @@ def samples(model: FaceModel, codes: Codes) -> Row:
     import trimesh
 
     scan = load_scan(SCAN)
-    reference = propose(model, generate(model, 0, 0.0))[::5]
-    reference = reference[np.linalg.norm(reference, axis=1) < 1]
+    reference = mean_face(model)
 
     def prepare() -> None:
-        pose, _ = find_pose(front_points(scan, 12_000), reference)
+        pose, _ = find_pose(scan, reference)
         sample_sdf(make_watertight(scan, pose))
 
     ours = seconds(prepare, 1)
-    pose, _ = find_pose(front_points(scan, 12_000), reference)
+    pose, _ = find_pose(scan, reference)
     sheet = make_watertight(scan, pose)
     exact = trimesh.Trimesh(sheet.vertices, sheet.polygons, process=False)
     free = np.random.default_rng(0).uniform(-0.5, 0.5, (115_000 // 50, 3))

@@ -11,7 +11,7 @@ from mathutils import Vector
 from imface_blender import faces
 
 
-def test_the_worker_gets_the_scan_upright_and_facing_forward(make_mesh):
+def test_the_worker_gets_the_scan_in_the_scenes_place(make_mesh):
     scan = make_mesh("Anna")
     scan.location = (10, 0, 0)
     assert bpy.ops.imface.fit_scan() == {"FINISHED"}
@@ -51,7 +51,7 @@ def test_the_report_is_kept_and_can_be_read_in_one_line(make_mesh):
 def test_a_poor_fit_is_named_and_says_what_to_check(mean_mm, coverage, poor):
     figures = {"scan_to_fit_mean_mm": mean_mm, "scan_to_fit_p95_mm": 4, "coverage": coverage}
     assert faces.is_poor_fit(figures) == poor
-    advice = "; poor fit: check that the scan stands upright and faces forward (-Y)"
+    advice = "; poor fit: check that nothing hides eyes, nose and mouth"
     assert faces.report_line(figures).endswith(advice) == poor
 
 

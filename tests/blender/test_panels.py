@@ -112,7 +112,7 @@ def test_a_poor_fit_is_said_with_a_sign(make_mesh):
     settings.report = json.dumps(json.loads(settings.report) | {"scan_to_fit_mean_mm": 1.6})
     layout = draw(sections.IMFACE_PT_fit_scan)
     text = " ".join(layout.drawn)
-    assert "poor fit: check that the scan stands upright and faces forward (-Y)" in text
+    assert "poor fit: check that nothing hides eyes, nose and mouth" in text
     assert layout.icons[0] == "ERROR"
     assert set(layout.icons[1:]) == {"NONE"}
 

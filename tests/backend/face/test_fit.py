@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from backend.checkpoint import FaceModel
 from backend.codes import Codes
 from backend.errors import ScanError
-from backend.face.fit import FitConfig, fit_samples, fit_scan, mean_face_points, measure_fit
+from backend.face.fit import FitConfig, fit_samples, fit_scan, mean_face, measure_fit
 from backend.face.generate import generate
 from backend.face.shapes import build_mesh
 from backend.mesh import Mesh, sample_surface, triangle_normals
@@ -77,8 +77,7 @@ def test_a_shrunken_pose_is_no_better_fit(bundled: FaceModel, known: tuple[Codes
 
 
 def test_the_mean_face_lies_in_the_ball(bundled: FaceModel) -> None:
-    points = mean_face_points(bundled, 500)
-    assert points.shape == (500, 3)
+    points = mean_face(bundled).vertices
     assert np.linalg.norm(points, axis=1).max() <= 1 + 1e-6
     nose = points[np.argmax(points[:, 2])]
     np.testing.assert_allclose(nose, [0, 0, 0.4], atol=0.1)

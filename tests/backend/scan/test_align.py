@@ -1,16 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Similarities by hand, and the pose of a known head in any unit."""
+"""Similarities by hand."""
 
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from backend.learn.ict import SKIN_PARTS, IctFaceKit
-from backend.mesh import Mesh, triangulate
-from backend.scan.align import IDENTITY, Similarity, best_similarity, find_pose
-from backend.scan.watertight import front_points
+from backend.scan.align import IDENTITY, Similarity, best_similarity
 
-SOMEWHERE = np.array([3.0, -2.0, 5.0])
 QUARTER_TURN = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])  # x to y, y to -x
 
 
@@ -61,30 +57,3 @@ def test_best_similarity_averages_noise(similarity: Similarity) -> None:
     points = rng.normal(size=(5000, 3))
     found = best_similarity(points, similarity.apply(points) + rng.normal(0, 0.01, (5000, 3)))
     np.testing.assert_allclose(found.matrix(), similarity.matrix(), atol=2e-3)
-
-
-@pytest.fixture(scope="module")
-def poses(ict: IctFaceKit) -> dict[float, Similarity]:
-    """Return the poses found for the mean head in three units, somewhere in space."""
-    triangles = triangulate(ict.part_polygons(SKIN_PARTS))
-    reference = ict.mean[:6706:5][np.linalg.norm(ict.mean[:6706:5], axis=1) < 1]
-    found = {}
-    for unit in (0.001, 1.0, 1000.0):
-        scan = Mesh(unit * (ict.mean + SOMEWHERE), triangles)
-        found[unit], error = find_pose(front_points(scan, 6000), reference)
-        assert error < 0.02
-    return found
-
-
-def test_a_head_is_found_in_any_unit(ict: IctFaceKit, poses: dict[float, Similarity]) -> None:
-    for unit, pose in poses.items():
-        at = pose.apply(unit * (ict.mean + SOMEWHERE))
-        off_mm = 100 * np.linalg.norm(at - ict.mean, axis=1)[:6706]
-        assert off_mm.mean() < 1.5
-
-
-def test_the_unit_does_not_change_the_pose(poses: dict[float, Similarity]) -> None:
-    for unit, pose in poses.items():
-        assert pose.scale * unit == pytest.approx(poses[1.0].scale, rel=1e-6)
-        np.testing.assert_allclose(pose.rotation, poses[1.0].rotation, atol=1e-6)
-        np.testing.assert_allclose(pose.translation, poses[1.0].translation, atol=1e-5)

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The pose of the face in a scan of any orientation, unit and winding; no landmarks."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial import cKDTree
+from scipy.spatial.transform import Rotation
+
+from ..mesh import Mesh, sample_surface, triangle_normals, vertex_normals
+from .align import IDENTITY, Similarity
+from .clean import without_spikes
+from .placement import FLOATING, NEAR, SPACING, Poses, likely_placements, turned_signatures
+from .relief import WORST, face_relief, relief_error
+from .watertight import depth_map, thin, visible_from_front
+
+#: A scan whose best pose has a larger error holds no face.
+NO_FACE = 0.072
+#: Points drawn on a scan and again around its face, and the triangles they are drawn from at most.
+_POINTS = 30_000
+_FACE_POINTS = 15_000
+_TRIANGLES = 200_000
+#: A triangle counts as if its area was this many times the median at most: spikes are large.
+_AREA = 8.0
+#: Placements that are refined, and those of them that are refined to the end.
+_STARTS = 60
+_FINALISTS = 8
+#: Rounds of ICP at first, to the end, and around the face.
+_ROUNDS = (8, 8, 16)
+#: A residual that counts a quarter in ICP [model units].
+_WIDTH = 0.12
+#: Radius of the part of a scan that is drawn again [model units].
+_FACE_RADIUS = 1.3
+#: The mean face is compared within this radius of a point in the middle of the head.
+_MIDDLE, _RADIUS = np.array([0, 0.05, 0.2]), 0.8
+_REFERENCE_SPACING = 0.085
+
+
+@dataclass(frozen=True)
+class _Face:
+    """The mean face, as what a scan is compared with."""
+
+    turned: np.ndarray  # (S, C) signatures around the nose tip
+    points: np.ndarray  # (M, 3) what the front sees
+    normals: np.ndarray  # (M, 3)
+    relief: np.ndarray  # (G, G)
+
+
+def find_pose(scan: Mesh, reference: Mesh, seed: int = 0) -> tuple[Similarity, float]:
+    """Find the face in a scan of any orientation, unit and winding.
+
+    Every point that stands out may be a nose tip, at every size the scan may have. The
+    placements that look most like the mean face from the front are refined by ICP, and the
+    relief of eyes, nose and mouth decides.
+
+    Parameters
+    ----------
+    scan : Mesh
+        Scan space.
+    reference : Mesh
+        The mean face, model space.
+    seed : int
+        Of the points drawn.
+
+    Returns
+    -------
+    pose : Similarity
+        Scan space -> model space.
+    error : float
+        How unlike the best match and the mean face are; more than ``NO_FACE`` without a face.
+    """
+    rng = np.random.default_rng(seed)
+    triangles = without_spikes(scan.vertices, scan.triangles)
+    cloud = _draw(scan.vertices, triangles, _POINTS, rng)
+    if len(cloud) == 0:
+        return IDENTITY, WORST
+    face, unit = _measure(reference), _unit(cloud)
+    poses = _candidates(unit.apply(cloud), face)
+    if len(poses) == 0:
+        return IDENTITY, WORST
+    cloud = _draw_face(unit.apply(scan.vertices), triangles, poses.similarity(0), rng)
+    poses = _refined(poses, cloud, face.points, face.normals, _ROUNDS[2])
+    errors = _errors(poses, cloud, face)
+    best = int(np.argmin(errors))
+    return poses.similarity(best).after(unit), float(errors[best])
+
+
+def _candidates(cloud: np.ndarray, face: _Face) -> Poses:
+    """Return the few poses that match best, the best first; none if nothing stands out."""
+    poses = likely_placements(cloud, face.turned, _STARTS)
+    poses = _refined(poses, cloud, face.points[::2], face.normals[::2], _ROUNDS[0])
+    poses = poses[np.argsort(_errors(poses, cloud, face))[:_FINALISTS]]
+    poses = _refined(poses, cloud, face.points, face.normals, _ROUNDS[1])
+    return poses[np.argsort(_errors(poses, cloud, face))]
+
+
+def _draw(
+    vertices: np.ndarray, triangles: np.ndarray, count: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Draw about ``count`` points on a scan, fewer on triangles of unusual size."""
+    if len(triangles) > _TRIANGLES:
+        triangles = triangles[rng.integers(0, len(triangles), _TRIANGLES)]
+    _, areas = triangle_normals(vertices, triangles)
+    if not areas.any():
+        return np.zeros((0, 3))
+    points, owner, _ = sample_surface(vertices, triangles, count, rng)
+    limit = _AREA * np.median(areas[areas > 0])
+    return points[rng.random(len(points)) * areas[owner] < limit]
+
+
+def _draw_face(
+    vertices: np.ndarray, triangles: np.ndarray, pose: Similarity, rng: np.random.Generator
+) -> np.ndarray:
+    """Draw points around a face found; what floats before it goes."""
+    near = np.linalg.norm(pose.apply(vertices), axis=1) < _FACE_RADIUS
+    touching = triangles[near[triangles].any(axis=1)]
+    points = _draw(vertices, touching if len(touching) else triangles, _FACE_POINTS, rng)
+    posed = pose.apply(points)
+    tree = cKDTree(thin(posed, SPACING))
+    neighbors = tree.query_ball_point(posed, NEAR, return_length=True)
+    return points[neighbors > FLOATING * np.median(neighbors)]
+
+
+def _unit(cloud: np.ndarray) -> Similarity:
+    """Return what puts a cloud's middle at 0 and half of it within distance 1."""
+    distance = np.linalg.norm(cloud - cloud.mean(0), axis=1)
+    middle = cloud[distance <= 2 * np.median(distance)].mean(0)
+    size = float(np.median(np.linalg.norm(cloud - middle, axis=1)))
+    return Similarity(1 / size, np.eye(3), -middle / size)
+
+
+def _measure(reference: Mesh) -> _Face:
+    vertices, triangles = reference.vertices, reference.triangles
+    dense, _, _ = sample_surface(vertices, triangles, _POINTS, np.random.default_rng(0))
+    points, normals = _front(vertices, triangles)
+    return _Face(turned_signatures(dense), points, normals, face_relief(dense))
+
+
+def _front(vertices: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return points (M, 3) and normals of what a viewer at +z sees of a face, thinned."""
+    normals = vertex_normals(vertices, triangles)
+    seen = visible_from_front(vertices, normals, depth_map(vertices, triangles))
+    off = (vertices - _MIDDLE) * [1, 1, 0.7]
+    seen &= (np.abs(normals[:, 2]) > 0.25) & (np.linalg.norm(off, axis=1) < _RADIUS)
+    voxel = np.floor(vertices[seen] / _REFERENCE_SPACING)
+    _, rows = np.unique(voxel, axis=0, return_index=True)
+    return vertices[seen][rows], normals[seen][rows]
+
+
+def _errors(poses: Poses, cloud: np.ndarray, face: _Face) -> np.ndarray:
+    """Return the error (K,) of each pose of a cloud."""
+    each = (poses[np.array([k])].apply(cloud)[0] for k in range(len(poses)))
+    return np.array([relief_error(points, face.relief) for points in each])
+
+
+def _refined(
+    poses: Poses, cloud: np.ndarray, points: np.ndarray, normals: np.ndarray, rounds: int
+) -> Poses:
+    """Run ICP from a cloud to the planes of a face's points, for all poses at once.
+
+    A pair counts the less the larger its residual is, and not at all where the scan ends or has
+    a hole: there the nearest point lies aside.
+    """
+    tree = cKDTree(cloud)
+    spacing = np.median(tree.query(cloud[:: max(len(cloud) // 500, 1)], 2)[0][:, 1])
+    for _ in range(rounds):
+        _, nearest = tree.query(poses.apply_inverse(points))
+        at = poses.apply(cloud[nearest])
+        off = points - at
+        residual = (off * normals).sum(-1)
+        aside = np.sqrt(np.maximum((off * off).sum(-1) - residual**2, 0))
+        weight = 1 / (1 + (residual / _WIDTH) ** 2) ** 2
+        weight *= aside < 1.5 * spacing * poses.scale()[:, None] + 0.5 * np.abs(residual)
+        poses = _step(poses, at, normals, residual, weight)
+    return poses
+
+
+def _step(
+    poses: Poses, at: np.ndarray, normals: np.ndarray, residual: np.ndarray, weight: np.ndarray
+) -> Poses:
+    """Follow each pose by the small similarity that takes points (K, M, 3) to their planes."""
+    along = np.broadcast_to(normals, at.shape)
+    size = (at * along).sum(-1, keepdims=True)
+    slopes = np.concatenate([np.cross(at, along), along, size], axis=-1)
+    weighted = (slopes * weight[..., None]).transpose(0, 2, 1)
+    damping = 1e-4 * at.shape[1] * np.diag([2.0, 2, 2, 1, 1, 1, 5])
+    change = np.linalg.solve(weighted @ slopes + damping, weighted @ residual[..., None])[..., 0]
+    growth = np.exp(np.clip(change[:, 6], -0.2, 0.2))[:, None, None]
+    turn = growth * Rotation.from_rotvec(change[:, :3]).as_matrix()
+    shift = (turn @ poses.shift[..., None])[..., 0] + change[:, 3:6]
+    return Poses(turn @ poses.linear, shift)

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Spikes go, and nothing else does."""
+
+import numpy as np
+import pytest
+from skimage.measure import marching_cubes
+
+from backend.mesh import Mesh
+from backend.scan.clean import without_spikes
+
+
+def _moved(mesh: Mesh, share: float, far: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return a mesh's vertices with a share of them moved, and which."""
+    rng = np.random.default_rng(0)
+    rows = rng.random(len(mesh.vertices)) < share
+    step = rng.normal(size=mesh.vertices.shape)
+    step *= far / np.linalg.norm(step, axis=1)[:, None]
+    return mesh.vertices + rows[:, None] * step, rows
+
+
+@pytest.mark.parametrize("unit", [0.001, 1000.0])
+def test_triangles_at_stray_vertices_go(sphere: Mesh, unit: float) -> None:
+    """A fifth of the vertices 0.3 off, ten times the length of an edge: half of all triangles."""
+    vertices, stray = _moved(sphere, 0.2, 0.3)
+    bad = stray[sphere.polygons].any(axis=1)
+    assert 0.4 < bad.mean() < 0.6
+    kept = without_spikes(unit * vertices, sphere.polygons)
+    assert stray[kept].any(axis=1).mean() < 0.02
+    assert (~stray[kept].any(axis=1)).sum() > 0.98 * (~bad).sum()
+
+
+def test_what_stays_stays_in_order(sphere: Mesh) -> None:
+    vertices = sphere.vertices.copy()
+    vertices[7] *= 2
+    wanted = sphere.polygons[(sphere.polygons != 7).all(axis=1)]
+    np.testing.assert_array_equal(without_spikes(vertices, sphere.polygons), wanted)
+
+
+def test_a_clean_mesh_stays_whole(sphere: Mesh) -> None:
+    np.testing.assert_array_equal(without_spikes(sphere.vertices, sphere.polygons), sphere.polygons)
+
+
+def test_a_mesh_that_grows_coarse_stays_whole() -> None:
+    """A polar grid: its edges grow fiftyfold from the middle to the border."""
+    radius, angle = np.meshgrid(np.geomspace(0.02, 1, 30), np.linspace(0, 2 * np.pi, 40))
+    vertices = np.stack([radius * np.cos(angle), radius * np.sin(angle), 0 * radius], axis=-1)
+    first = (np.arange(39)[:, None] * 30 + np.arange(29)).ravel()
+    a, b, c, d = first, first + 1, first + 31, first + 30
+    triangles = np.concatenate([np.stack([a, b, c], 1), np.stack([a, c, d], 1)])
+    np.testing.assert_array_equal(without_spikes(vertices.reshape(-1, 3), triangles), triangles)
+
+
+def test_slivers_of_marching_cubes_stay() -> None:
+    x, y, z = np.mgrid[-1:1:40j, -1:1:40j, -1:1:40j]
+    level = x * x + y * y + z * z - 0.5 + 0.05 * np.sin(9 * x) * np.sin(8 * y)
+    vertices, triangles, _, _ = marching_cubes(level, 0)
+    assert len(without_spikes(vertices, triangles)) > 0.99 * len(triangles)
+
+
+def test_nothing_is_no_error() -> None:
+    nothing = np.zeros((0, 3), int)
+    assert without_spikes(np.zeros((3, 3)), nothing).shape == (0, 3)
+    assert len(without_spikes(np.zeros((3, 3)), np.array([[0, 1, 2]]))) == 1

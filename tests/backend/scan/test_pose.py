@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The face is found however a scan lies, and where there is none, none is found."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trimesh
+from scipy.spatial.transform import Rotation
+
+from backend.checkpoint import FaceModel
+from backend.face.fit import mean_face
+from backend.learn.ict import SKIN_PARTS, IctFaceKit
+from backend.mesh import Mesh, load_scan, triangulate
+from backend.scan.align import Similarity
+from backend.scan.pose import NO_FACE, find_pose
+
+#: Where a scan may lie: unit, axes turned or any rotation, shift.
+PLACES = [
+    Similarity(1000.0, Rotation.from_euler("x", 90, degrees=True).as_matrix(), np.zeros(3)),
+    Similarity(1.0, Rotation.from_euler("y", 180, degrees=True).as_matrix(), np.full(3, 20.0)),
+    Similarity(0.001, Rotation.from_rotvec([0.7, -2.0, 1.1]).as_matrix(), np.array([0, 1.0, 0])),
+    Similarity(30.0, Rotation.from_rotvec([-1.9, 0.4, 0.8]).as_matrix(), np.array([9.0, -5, 2])),
+]
+
+
+@pytest.fixture(scope="module")
+def reference(bundled: FaceModel) -> Mesh:
+    """Return the bundled model's mean face."""
+    return mean_face(bundled)
+
+
+@pytest.fixture(scope="module")
+def head(ict: IctFaceKit) -> Mesh:
+    """Return the mean of the training heads, which stands in model space."""
+    return Mesh(ict.mean, triangulate(ict.part_polygons(SKIN_PARTS)))
+
+
+@pytest.fixture(scope="module")
+def scan(lee_perry_smith: Path) -> Mesh:
+    """Return a real scan."""
+    return load_scan(lee_perry_smith)
+
+
+@pytest.fixture(scope="module")
+def found(scan: Mesh, reference: Mesh) -> Similarity:
+    """Return the pose of the scan as it comes."""
+    pose, error = find_pose(scan, reference)
+    assert error < 0.6 * NO_FACE
+    return pose
+
+
+def _moved(mesh: Mesh, place: Similarity, inwards: bool = False) -> Mesh:
+    polygons = mesh.polygons[:, ::-1] if inwards else mesh.polygons
+    return Mesh(place.apply(mesh.vertices), polygons)
+
+
+def _off(pose: Similarity, wanted: Similarity, front: np.ndarray) -> float:
+    """Return how far [model units] a pose takes points (N, 3) of the front from where they go."""
+    return float(np.linalg.norm(pose.apply(wanted.inverse().apply(front)) - front, axis=1).mean())
+
+
+@pytest.mark.parametrize("place", PLACES, ids=["on its back", "turned away", "metres", "askew"])
+def test_a_head_is_found_wherever_it_lies(head: Mesh, reference: Mesh, place: Similarity) -> None:
+    pose, error = find_pose(_moved(head, place), reference)
+    assert error < 0.6 * NO_FACE
+    assert _off(pose, place.inverse(), head.vertices[:6706]) < 0.02
+    turn = Rotation.from_matrix(pose.rotation @ place.rotation)
+    assert np.degrees(turn.magnitude()) < 2
+
+
+@pytest.mark.parametrize("inwards", [False, True], ids=["outwards", "inwards"])
+@pytest.mark.parametrize("place", PLACES[2:], ids=["metres", "askew"])
+def test_a_scan_has_one_pose(
+    scan: Mesh, reference: Mesh, found: Similarity, place: Similarity, inwards: bool
+) -> None:
+    """Within a millimetre, whatever its orientation, unit and winding."""
+    pose, _ = find_pose(_moved(scan, place, inwards), reference)
+    assert _off(pose, found.after(place.inverse()), reference.vertices) < 0.01
+
+
+def _half(mesh: Mesh, face: np.ndarray) -> Mesh:
+    return Mesh(mesh.vertices, mesh.polygons[face[:, 0] < 0.02])
+
+
+def _without_an_eye(mesh: Mesh, face: np.ndarray) -> Mesh:
+    return Mesh(
+        mesh.vertices, mesh.polygons[np.linalg.norm(face - [0.3, 0.35, 0.15], axis=1) > 0.2]
+    )
+
+
+def _with_stray_vertices(mesh: Mesh, _: np.ndarray) -> Mesh:
+    rng = np.random.default_rng(0)
+    stray = rng.random(len(mesh.vertices)) < 0.2
+    far = 0.05 * np.ptp(mesh.vertices, axis=0).max()
+    noise = rng.normal(0, far, mesh.vertices.shape)
+    return Mesh(mesh.vertices + stray[:, None] * noise, mesh.polygons)
+
+
+def _with_floating_bits(mesh: Mesh, _: np.ndarray) -> Mesh:
+    rng = np.random.default_rng(0)
+    low, size = mesh.vertices.min(0), np.ptp(mesh.vertices, axis=0)
+    bits = low + size * rng.uniform(-0.2, 1.2, (200, 1, 3))
+    bits = bits + rng.normal(0, 0.01 * size.max(), (200, 3, 3))
+    return Mesh(
+        np.concatenate([mesh.vertices, bits.reshape(-1, 3)]),
+        np.concatenate([mesh.polygons, len(mesh.vertices) + np.arange(600).reshape(-1, 3)]),
+    )
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [_half, _without_an_eye, _with_stray_vertices, _with_floating_bits],
+    ids=lambda damage: damage.__name__[1:],
+)
+def test_a_damaged_scan_has_nearly_the_same_pose(
+    scan: Mesh, reference: Mesh, found: Similarity, damage: Callable[[Mesh, np.ndarray], Mesh]
+) -> None:
+    face = found.apply(scan.vertices[scan.polygons].mean(axis=1))
+    place = PLACES[3]
+    pose, error = find_pose(_moved(damage(scan, face), place), reference)
+    assert error < NO_FACE
+    assert _off(pose, found.after(place.inverse()), reference.vertices) < 0.06
+
+
+def _as_mesh(shape: trimesh.Trimesh, edge: float = 0.1) -> Mesh:
+    vertices, faces = trimesh.remesh.subdivide_to_size(shape.vertices, shape.faces, edge)
+    return Mesh(np.asarray(vertices), np.asarray(faces))
+
+
+def _chair() -> trimesh.Trimesh:
+    legs = [(x, 0, z) for x in (-0.45, 0.45) for z in (-0.45, 0.45)]
+    boxes = [((0.1, 1, 0.1), leg) for leg in legs]
+    boxes += [((1, 0.1, 1), (0, 0.5, 0)), ((1, 1, 0.1), (0, 1, -0.5))]
+    return trimesh.util.concatenate(
+        [trimesh.creation.box(size).apply_translation(at) for size, at in boxes]
+    )
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        trimesh.creation.box((1, 1, 1)),
+        trimesh.creation.icosphere(4),
+        trimesh.creation.torus(1, 0.35),
+        trimesh.creation.capsule(count=[24, 24]),
+        _chair(),
+    ],
+    ids=["cube", "sphere", "torus", "capsule", "chair"],
+)
+def test_a_thing_is_no_face(shape: trimesh.Trimesh, reference: Mesh) -> None:
+    assert find_pose(_moved(_as_mesh(shape), PLACES[3]), reference)[1] > 1.2 * NO_FACE
+
+
+def test_a_head_without_its_face_is_none(scan: Mesh, reference: Mesh, found: Similarity) -> None:
+    at = found.apply(scan.vertices[scan.polygons].mean(axis=1))
+    face = (np.linalg.norm(at - [0, 0, 0.2], axis=1) < 0.85) & (at[:, 2] > -0.35)
+    assert find_pose(Mesh(scan.vertices, scan.polygons[~face]), reference)[1] > 1.2 * NO_FACE
+
+
+def test_a_mesh_without_area_holds_none(reference: Mesh) -> None:
+    line = np.arange(30.0)[:, None] * [1, 0, 0]
+    thin = np.stack([np.arange(28), np.arange(28) + 1, np.arange(28) + 2], axis=1)
+    assert find_pose(Mesh(line, thin), reference)[1] > NO_FACE
