@@ -3,6 +3,7 @@
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -24,9 +25,9 @@ from .checkpoint import (
     save_face_model,
 )
 from .codes import Codes
-from .errors import BackendError
+from .errors import BackendError, NoFaceError
 from .face.blend import blend
-from .face.fit import fit_scan, measure_fit
+from .face.fit import fit_scan, report_fit
 from .face.generate import generate
 from .face.shapes import LEVEL_OF_TOPOLOGY, build_mesh, shape_keys
 from .learn.cache import DatasetConfig, ScanCache, ScanSource, prepare
@@ -111,9 +112,10 @@ def _fit(options: Options) -> Answer:
     model = _model(options)
     reports: dict[str, Any] = {}
     failed: dict[str, str] = {}
-    for path in tqdm(options.scans, disable=None, unit="scan"):
+    for path in tqdm(_share(options.scans), disable=None, unit="scan"):
         try:
-            reports[str(path)] = _fit_one(model, path, options)
+            done = _earlier_report(path, options) if options.resume else None
+            reports[str(path)] = done or _fit_one(model, path, options)
         except BackendError as error:
             if len(options.scans) == 1:
                 raise
@@ -122,31 +124,55 @@ def _fit(options: Options) -> Answer:
     return {"reports": reports, "failed": failed}
 
 
+def _share(scans: list[Path]) -> list[Path]:
+    """Return this process's scans of those that torchrun shares among processes."""
+    return scans[int(os.environ.get("RANK", "0")) :: int(os.environ.get("WORLD_SIZE", "1"))]
+
+
+def _earlier_report(path: Path, options: Options) -> Answer | None:
+    """Return the report of a fit that an earlier call has finished.
+
+    Raises
+    ------
+    NoFaceError
+        If it found no face.
+    """
+    try:
+        report: Answer = json.loads((options.out / path.stem / "report.json").read_text())
+    except (OSError, ValueError):
+        return None
+    if not report["face_found"]:
+        raise NoFaceError(report["reason"])
+    return report
+
+
 def _fit_one(model: FaceModel, path: Path, options: Options) -> Answer:
     started = time.perf_counter()
     scan = load_scan(path)
-    result = fit_scan(model, scan)
+    folder = options.out / path.stem
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        result = fit_scan(model, scan)
+    except NoFaceError as error:
+        _write_report(folder, {"scan": str(path), "face_found": False, "reason": str(error)})
+        raise
     surface = build_mesh(model, result.codes, "surface", options.resolution)
-    figures = measure_fit(scan, result.pose, surface)
+    report = {"scan": str(path)} | report_fit(scan, result, surface)
     mesh = surface
     if options.topology != "surface":
         mesh = build_mesh(model, result.codes, LEVEL_OF_TOPOLOGY[options.topology], 0)
-    folder = options.out / path.stem
-    folder.mkdir(parents=True, exist_ok=True)
     save_mesh(
         replace(mesh, vertices=result.pose.inverse().apply(mesh.vertices)), folder / "fit.ply"
     )
     result.codes.save(folder / "codes.json")
-    report = {
-        "scan": str(path),
-        "seconds": result.seconds | {"total": round(time.perf_counter() - started, 3)},
-        "pose": result.pose.matrix().tolist(),
-        "scale": result.pose.scale,
-        **figures,
-    }
-    (folder / "report.json").write_text(json.dumps(report, indent=1))
-    _say(f"{path.name}: {figures['scan_to_fit_mean_mm']:.2f} mm mean distance to the fit")
+    report["seconds"]["total"] = round(time.perf_counter() - started, 3)
+    _write_report(folder, report)
+    _say(f"{path.name}: {report['scan_to_fit_mean_mm']:.2f} mm mean distance to the fit")
     return report
+
+
+def _write_report(folder: Path, report: Answer) -> None:
+    (folder / "report.json").write_text(json.dumps(report, indent=1))
 
 
 def _shape_keys(options: Options) -> Answer:
@@ -233,7 +259,7 @@ def _scan_source(data: Path, config: DatasetConfig) -> ScanSource:
 def _train(options: Options) -> Answer:
     config = load_config(options.config)
     if options.minutes:
-        config = replace(config, minutes=options.minutes, steps=sys.maxsize)
+        config = replace(config, minutes=options.minutes)
     trainer = Trainer(ScanCache(options.cache), options.out, config)
     if options.resume:
         trainer.resume()

@@ -10,6 +10,10 @@ class ScanError(BackendError):
     """The scan cannot be used as it is."""
 
 
+class NoFaceError(ScanError):
+    """The scan shows no face."""
+
+
 class WeightsError(BackendError):
     """A weights file is missing, damaged or made for another program version."""
 

@@ -66,8 +66,8 @@ def is_poor_fit(report: Mapping[str, Any]) -> bool:
 def report_line(report: Mapping[str, Any]) -> str:
     """Return in one line how well a fitted face matches its scan, and what to do if it does not."""
     line = (
-        f"{report['scan_to_fit_mean_mm']:.2f} mm mean, 95 % within "
-        f"{report['scan_to_fit_p95_mm']:.1f} mm, coverage {100 * report['coverage']:.0f} %"
+        f"{report['scan_to_fit_mean_mm']:.2f} mm mean, {100 * report['within_2mm']:.0f} % within "
+        f"2 mm, {100 - 100 * report['coverage']:.0f} % of the face not seen"
     )
     return f"{line}; {POOR_FIT}" if is_poor_fit(report) else line
 

@@ -16,20 +16,21 @@ from ..face.correspondence import template_mesh
 from ..face.extract import ExtractConfig, extract_mesh, face_sdf
 from ..face.fit import fit_scan
 from ..face.generate import face_of
+from ..face.linear_fit import LinearBasis
 from ..mesh import Mesh
 from ..model.imface import UNIT_MM
 from ..scan.align import Similarity
+from ..scan.compare import compare_strict, in_face_region
 from .baselines import (
-    LinearBasis,
-    fit_closest_points,
     fit_known_correspondence,
+    fit_scan_linearly,
     ict_basis,
     training_basis,
 )
 from .cache import DatasetConfig
 from .evaluation_sets import EvaluationScan
 from .ict import IctFaceKit
-from .metrics import HeatPanel, compare_as_paper, compare_strict, heat_map, in_face_region
+from .metrics import HeatPanel, compare_as_paper, heat_map
 
 #: The pose of a scan in mm that already stands in model space.
 IN_PLACE = Similarity(1 / UNIT_MM, np.eye(3), np.zeros(3))
@@ -78,7 +79,7 @@ def fit_linear(
     these are known, which no scan gives."""
     for name, basis in bases.items():
         started = time.perf_counter()
-        face, found = fit_closest_points(basis, scan.mesh, pose)
+        face, found = fit_scan_linearly(basis, scan.mesh, pose)
         seconds = time.perf_counter() - started
         yield f"{name}, closest points", Fitted(found, face, None, seconds)
         if scan.truth is not None:

@@ -18,10 +18,11 @@ from ..face.generate import face_of, generate
 from ..mesh import Mesh
 from ..model.imface import UNIT_MM
 from ..scan.align import best_similarity
+from ..scan.compare import in_face_region
 from .evaluation_sets import held_out_recipes, skin_mesh
 from .ict import IctFaceKit
 from .ict_scans import Recipes
-from .metrics import contact_sheet, in_face_region
+from .metrics import contact_sheet
 
 #: Pairs of landmarks whose distance is a gap: inner lips; upper and lower lids.
 _GAPS = {"lips": ((61, 67), (62, 66), (63, 65)), "lids": ((37, 41), (38, 40), (43, 47), (44, 46))}

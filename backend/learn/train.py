@@ -30,8 +30,8 @@ T = TypeVar("T")
 class TrainConfig:
     """Everything ``train`` needs beside the data; a TOML file may set any of it."""
 
-    steps: int = 4000  #: optimizer steps; with ``minutes``, an upper bound
-    minutes: float = 0.0  #: if positive, the learning rate's schedule ends after this time
+    steps: int = 4000  #: optimizer steps, if no ``minutes`` are given
+    minutes: float = 0.0  #: if positive, training and its schedule end after this time
     scans: int = 16  #: scans per step, over all processes
     points: int = 1024  #: points per scan and step
     piece: int = 8  #: scans per forward pass: few enough for the processor's cache
@@ -200,13 +200,13 @@ class Trainer:
         """Share of the schedule that is done, 0 to 1."""
         if self.config.minutes > 0:
             return min(self.elapsed / (60 * self.config.minutes), 1.0)
-        return self.step / self.config.steps
+        return min(self.step / self.config.steps, 1.0)
 
     def run(self) -> None:
         """Train to the end of the schedule."""
         started, saved = time.monotonic() - self.elapsed, time.monotonic()
         bar = tqdm(total=100, unit="%", disable=None if self.rank == 0 else True)
-        while self.progress < 1 and self.step < self.config.steps:
+        while self.progress < 1:
             terms = self.train_step()
             self.elapsed = self._agreed(time.monotonic() - started)
             if self.step % 20 == 0:

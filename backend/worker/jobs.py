@@ -11,7 +11,7 @@ from ..checkpoint import FaceModel, load_face_model
 from ..codes import Codes
 from ..face.blend import blend
 from ..face.expressions import absent_names
-from ..face.fit import fit_scan, measure_fit
+from ..face.fit import fit_scan, report_fit
 from ..face.generate import generate
 from ..face.shapes import build_mesh, materials, shape_keys
 from ..mesh import Mesh
@@ -83,11 +83,11 @@ def fit_job(params: Params, arrays: Arrays, report: Report) -> Answer:
     scan = Mesh(arrays["vertices"].astype(np.float64), arrays["triangles"].astype(np.int64))
     result = fit_scan(model, scan, report=lambda share, text: report(0.85 * share, text))
     report(0.86, "Measuring the fit")
-    figures = measure_fit(scan, result.pose, build_mesh(model, result.codes, "surface", 128))
+    figures = report_fit(scan, result, build_mesh(model, result.codes, "surface", 128))
     values, out = _face_answer(result.codes, params, report)
-    seconds = result.seconds | {"total": round(time.perf_counter() - started, 3)}
+    figures["seconds"]["total"] = round(time.perf_counter() - started, 3)
     values["pose"] = millimetres_to_scan(result.pose).tolist()
-    values["report"] = {"seconds": seconds, **figures}
+    values["report"] = figures
     return values, out
 
 

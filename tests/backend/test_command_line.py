@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import trimesh
 
+from backend import commands
 from backend.__main__ import main
 from backend.checkpoint import BUNDLED
 from backend.codes import Codes
@@ -45,6 +46,15 @@ def _answer(*words: object) -> dict[str, Any]:
     assert len(done.stdout.splitlines()) == 1
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer
+
+
+def _partly(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[dict[str, Any], str]:
+    """Run a command, some of whose scans fail, in this process; return its --json line and what
+    it says beside it."""
+    assert main([*map(str, words), "--json"]) == 1
+    said = capsys.readouterr()
+    answer: dict[str, Any] = json.loads(said.out)
+    return answer, said.err
 
 
 def _assert_one_sentence(status: int, errors: str, said: str) -> None:
@@ -126,6 +136,45 @@ def test_fit_puts_the_face_where_the_scan_is(tmp_path: Path, lee_perry_smith: Pa
     assert np.median(distance) < 2 * millimetre
     made = Codes.load(tmp_path / "lee_perry_smith" / "codes.json")
     assert made.expression is not None
+
+
+def test_fit_goes_on_after_failures_and_keeps_what_is_done(
+    tmp_path: Path,
+    lee_perry_smith: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    ball, broken = tmp_path / "ball.ply", tmp_path / "broken.obj"
+    trimesh.creation.icosphere(4).export(ball)
+    broken.write_text("f 1 2")
+    words = ["fit", ball, broken, lee_perry_smith, "--resolution", 64, "--out", tmp_path / "out"]
+    first, said = _partly(capsys, *words)
+    assert set(first["failed"]) == {str(ball), str(broken)}
+    assert "No face was found" in first["failed"][str(ball)]
+    assert "broken.obj" in said
+    report = json.loads((tmp_path / "out" / "ball" / "report.json").read_text())
+    assert report["face_found"] is False
+    assert report["reason"] == first["failed"][str(ball)]
+
+    def unwanted(*_: object) -> None:
+        raise AssertionError("fitted again")
+
+    monkeypatch.setattr(commands, "fit_scan", unwanted)
+    assert _partly(capsys, *words, "--resume")[0] == first
+
+
+def test_torchruns_processes_share_the_scans(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scans = [tmp_path / f"{i}.ply" for i in range(5)]
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    shares = []
+    for rank in (0, 1):
+        monkeypatch.setenv("RANK", str(rank))
+        answer, _ = _partly(capsys, "fit", *scans, "--out", tmp_path)
+        shares.append(set(answer["failed"]))
+    assert [len(share) for share in shares] == [3, 2]
+    assert shares[0] | shares[1] == {str(scan) for scan in scans}
 
 
 @pytest.mark.parametrize("warp", ["se3", "translation"])

@@ -22,7 +22,8 @@ from backend.checkpoint import FaceModel, load_face_model
 from backend.codes import Codes
 from backend.face.correspondence import invert_warps, require_head, template_mesh
 from backend.face.extract import ExtractConfig, extract_mesh, face_sdf
-from backend.face.fit import FitConfig, fit_scan, mean_face
+from backend.face.fit import fit_scan, mean_face
+from backend.face.fit_codes import FitConfig
 from backend.face.generate import code_tensors, face_of, generate
 from backend.face.shapes import shape_keys
 from backend.mesh import load_scan
@@ -171,8 +172,8 @@ def main(names: Sequence[str]) -> int:
         return 2
     model = load_face_model()
     codes = generate(model, 1, 1.0, {"jawOpen": 0.5})
-    steps = FitConfig().steps
-    print(f"{platform.machine()}, {torch.get_num_threads()} threads, fit of {steps} steps")
+    rounds = FitConfig().rounds
+    print(f"{platform.machine()}, {torch.get_num_threads()} threads, fit of {rounds} rounds")
     print(f"{'':24}{'ours':>10}{'naive':>12}{'ratio':>9}")
     for name in names or BENCHMARKS:
         title, ours, naive, remark = BENCHMARKS[name](model, codes)

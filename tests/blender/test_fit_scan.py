@@ -40,7 +40,7 @@ def test_the_report_is_kept_and_can_be_read_in_one_line(make_mesh):
     bpy.ops.imface.fit_scan()
     face = bpy.context.object
     assert json.loads(face.imface.report)["chamfer_mm"] == 0.5
-    expected = "0.60 mm mean, 95 % within 1.2 mm, coverage 90 %"
+    expected = "0.60 mm mean, 97 % within 2 mm, 10 % of the face not seen"
     assert faces.report_line(json.loads(face.imface.report)) == expected
 
 
@@ -49,7 +49,7 @@ def test_the_report_is_kept_and_can_be_read_in_one_line(make_mesh):
     [(0.6, 0.9, False), (1.5, 0.6, False), (1.51, 0.9, True), (0.6, 0.59, True), (np.nan, 1, True)],
 )
 def test_a_poor_fit_is_named_and_says_what_to_check(mean_mm, coverage, poor):
-    figures = {"scan_to_fit_mean_mm": mean_mm, "scan_to_fit_p95_mm": 4, "coverage": coverage}
+    figures = {"scan_to_fit_mean_mm": mean_mm, "within_2mm": 0.9, "coverage": coverage}
     assert faces.is_poor_fit(figures) == poor
     advice = "; poor fit: check that nothing hides eyes, nose and mouth"
     assert faces.report_line(figures).endswith(advice) == poor

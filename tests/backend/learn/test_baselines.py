@@ -6,20 +6,20 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from backend.errors import ScanError
+from backend.face.linear_fit import LinearBasis
 from backend.learn.baselines import (
-    LinearBasis,
-    fit_closest_points,
     fit_known_correspondence,
+    fit_scan_linearly,
     ict_basis,
     training_basis,
 )
 from backend.learn.cache import DatasetConfig
 from backend.learn.ict import SKIN_PARTS, IctFaceKit
 from backend.learn.ict_scans import draw_recipes
-from backend.learn.metrics import compare_strict
 from backend.mesh import Mesh, triangulate
 from backend.model.imface import UNIT_MM
 from backend.scan.align import Similarity
+from backend.scan.compare import compare_strict
 
 PEOPLE = DatasetConfig(identities=12, expressions=4)
 #: Where a scan in mm truly stands, and a first pose as a search might find it.
@@ -113,7 +113,7 @@ def test_closest_points_give_a_linear_face_back(
 ) -> None:
     scan = _scan(ict, head)
     before = compare_strict(scan, FIRST_POSE, Mesh(basis.mean, basis.triangles))
-    fitted, pose = fit_closest_points(basis, scan, FIRST_POSE)
+    fitted, pose = fit_scan_linearly(basis, scan, FIRST_POSE)
     figures = compare_strict(scan, pose, fitted)
     assert before.chamfer_mm > 1
     assert figures.chamfer_mm < 0.1
@@ -134,13 +134,13 @@ def test_what_is_no_face_does_not_count(
         np.concatenate([scan.vertices, collar]),
         np.concatenate([scan.polygons, first + np.array([[0, 1, 2], [0, 2, 3]])]),
     )
-    fitted, pose = fit_closest_points(basis, scan, FIRST_POSE)
+    fitted, pose = fit_scan_linearly(basis, scan, FIRST_POSE)
     there = pose.inverse().apply(fitted.vertices) / UNIT_MM
     assert _error_mm(Mesh(there, fitted.polygons), basis, head) < 0.5
 
 
 def test_the_true_pose_stays(ict: IctFaceKit, basis: LinearBasis) -> None:
-    fitted, pose = fit_closest_points(basis, _scan(ict, ict.mean), TRUE_POSE)
+    fitted, pose = fit_scan_linearly(basis, _scan(ict, ict.mean), TRUE_POSE)
     assert _error_mm(fitted, basis, ict.mean) < 0.1
     np.testing.assert_allclose(pose.matrix(), TRUE_POSE.matrix(), atol=1e-3)
 
@@ -148,4 +148,4 @@ def test_the_true_pose_stays(ict: IctFaceKit, basis: LinearBasis) -> None:
 def test_a_scan_elsewhere_is_refused(ict: IctFaceKit, basis: LinearBasis) -> None:
     away = Similarity(1 / UNIT_MM, np.eye(3), np.array([5.0, 0, 0]))
     with pytest.raises(ScanError, match="No surface lies where the face should be"):
-        fit_closest_points(basis, _scan(ict, ict.mean), away)
+        fit_scan_linearly(basis, _scan(ict, ict.mean), away)

@@ -2,6 +2,7 @@
 """Figures whose value is known: spheres and planes a known distance apart, faces in motion."""
 
 from dataclasses import astuple
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,27 +11,23 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from backend.errors import ScanError
-from backend.learn import metrics
 from backend.learn.ict import SKIN_PARTS, IctFaceKit
 from backend.learn.metrics import (
     HeatPanel,
     compare_as_paper,
-    compare_strict,
-    front_surface,
     heat_map,
 )
 from backend.mesh import Mesh, triangulate
+from backend.scan import compare
 from backend.scan.align import IDENTITY, Similarity
+from backend.scan.compare import front_surface
 
 #: Any scan's space: another unit, turned and moved.
 POSE = Similarity(0.02, Rotation.from_rotvec([0.3, 0.2, -0.4]).as_matrix(), np.array([0.3, 0, 0.1]))
 
 
-@pytest.fixture(autouse=True)
-def fewer_samples(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Draw so few points that a comparison takes a tenth of the time."""
-    monkeypatch.setattr(metrics, "STRICT_SAMPLES", 15_000)
-    monkeypatch.setattr(metrics, "_COVER", 40_000)
+#: With so few points that a comparison takes a tenth of the time.
+compare_strict = partial(compare.compare_strict, samples=15_000)
 
 
 def _plane(height: float, half: float = 0.7, tilt: float = 0.0) -> Mesh:
@@ -105,8 +102,8 @@ def test_quads_count_as_their_triangles() -> None:
     """Template meshes are quads, -1 padding a triangle."""
     plane = _plane(0.2)
     padded = Mesh(plane.vertices, np.pad(plane.polygons, ((0, 0), (0, 1)), constant_values=-1))
-    for compare in (compare_strict, compare_as_paper):
-        first, second = compare(plane, IDENTITY, plane), compare(plane, IDENTITY, padded)
+    for measure in (compare_strict, compare_as_paper):
+        first, second = measure(plane, IDENTITY, plane), measure(plane, IDENTITY, padded)
         assert astuple(first) == pytest.approx(astuple(second))
 
 

@@ -28,7 +28,7 @@ REPORT = {
     "seconds": {"total": 1.5},
     "chamfer_mm": 0.5,
     "scan_to_fit_mean_mm": 0.6,
-    "scan_to_fit_p95_mm": 1.25,
+    "within_2mm": 0.97,
     "coverage": 0.9,
 }
 USER_ERROR, INTERNAL_ERROR, DEATH, BAD_INDEX, BAD_VERTEX, ENDLESS = range(100, 106)  # seeds

@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The codes and the pose that put a surface's samples on the zero level set.
+
+First the forward map, a linear model, is fitted by closest points. From there a quasi-Newton
+search follows the field's own gradient.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..checkpoint import FaceModel
+from ..codes import Codes
+from ..mesh import triangulate
+from ..model.imface import CACHE_POINTS, UNIT_MM
+from ..scan.align import IDENTITY, Similarity
+from ..scan.sampling import SdfSamples
+from .linear_fit import (
+    PARTS,
+    ClosestPointsConfig,
+    LinearBasis,
+    bounded_minimum,
+    fit_closest_points,
+)
+
+Report = Callable[[float, str], None]
+
+#: How the forward map is fitted first.
+_START = ClosestPointsConfig(rounds=10, last_ridge=1e-3)
+#: Rotation, translation, log scale.
+_POSE = 7
+#: Differences that the curvature is measured by: of whitened codes and weights, of the pose.
+_CODE_STEP, _POSE_STEP = 0.1, 0.005
+_FIRST_DAMPING = 0.03
+#: Faces evaluated together.
+_BATCH = 8
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """How codes and pose are searched."""
+
+    start_points: int = 6000  #: points that the forward map is fitted to
+    rounds: int = 24  #: steps tried on the field
+    curved_rounds: tuple[int, ...] = (4,)  #: after these the curvature is measured again
+    points: int = 5000  #: points they are judged by
+    curved_points: int = 800  #: of them that the curvature is measured at
+    prior: float = 2e-4  #: weight of the Gaussian prior
+    expression_prior: float = 0.02  #: weight of the expression weights' sum
+    robust_mm: float = 3.0  #: residuals beyond this grow only as their logarithm
+    offset_mm: float = 2.0  #: spread of the points off the surface
+    seed: int = 0  #: of the points drawn
+
+
+def fit_samples(
+    model: FaceModel,
+    samples: SdfSamples,
+    config: FitConfig = FitConfig(),
+    report: Report = lambda fraction, message: None,
+) -> tuple[Codes, Similarity]:
+    """Search the codes, and a correction of the pose, that put samples on the zero level set.
+
+    The identity code is whitened by the Gaussian of the training codes, which is also its prior.
+    The expression is a mix of the named ones with weights in [0, 1], few of them if few will do:
+    a free code would fit the surface as well, but mean nothing to the forward map. Residuals
+    beyond a few millimetres (hair, noise) count only as their logarithm.
+
+    Returns
+    -------
+    codes : Codes
+    pose : Similarity
+        The samples' space -> model space.
+    """
+    rng = np.random.default_rng(config.seed)
+    basis, pose = forward_basis(model), IDENTITY
+    codes = np.zeros(len(model.identity_prior.mean) + len(model.expression_names))
+    if basis is not None:
+        rows = rng.integers(0, samples.surface, config.start_points)
+        codes, pose = fit_closest_points(
+            basis, samples.points[rows], samples.gradients[rows], _START
+        )
+        report(0.3, "Fitting: placed")
+    objective = _Objective(model, samples, config, rng, pose)
+    x = torch.from_numpy(np.append(codes, np.zeros(_POSE))).float()
+    x = _search(objective, x, config, report)
+    identity, expression = objective.codes(x.to(model.device))
+    fitted = Codes(identity.cpu().numpy(), expression.cpu().numpy(), model.hash_prefix)
+    return fitted, objective.motion(x).after(pose)
+
+
+def forward_basis(model: FaceModel) -> LinearBasis | None:
+    """Return the forward map of the face over (whitened identity, expression weights)."""
+    if model.head is None:
+        return None
+    template, forward = model.head.template, model.head.forward_map
+    triangles = triangulate(
+        np.concatenate([template.polygons[slice(*template.parts[n][2:])].cpu() for n in PARTS])
+    )
+    rows, compact = np.unique(triangles, return_inverse=True)
+    by_identity = model.identity_prior.factor.T @ forward.identity_linear
+    by_weight = model.expression_directions @ forward.expression_linear
+    modes = [
+        torch.tensordot(linear, basis[:, rows].float(), 1)
+        for linear, basis in (
+            (by_identity, forward.identity_basis),
+            (by_weight, forward.expression_basis),
+        )
+    ]
+    low, high = np.full(sum(map(len, modes)), -np.inf), np.full(sum(map(len, modes)), np.inf)
+    low[len(by_identity) :], high[len(by_identity) :] = 0, 1
+    return LinearBasis(
+        mean=forward(model.identity_prior.mean, None)[rows].cpu().double().numpy(),
+        modes=torch.cat(modes).cpu().numpy(),
+        triangles=compact.reshape(-1, 3),
+        rows=rows,
+        low=low,
+        high=high,
+    )
+
+
+def _search(objective: "_Objective", x: Tensor, config: FitConfig, report: Report) -> Tensor:
+    """Minimise the objective from x by damped quasi-Newton steps."""
+    value, slope = objective(x)
+    damping = _FIRST_DAMPING
+    hessian = objective.curvature(x)
+    for done in range(config.rounds):
+        low, high = objective.room(x)
+        damped = hessian + damping * np.diag(np.diag(hessian)) + 1e-9 * np.eye(len(slope))
+        moved = bounded_minimum(damped, slope, low, high)
+        there = x + torch.from_numpy(moved).float()
+        tried = objective(there)
+        kept = (tried[0] - value) / min(slope @ moved + 0.5 * moved @ hessian @ moved, -1e-12)
+        damping *= 4 if kept < 0.1 else 1.5 if kept < 0.4 else 0.6 if kept < 0.8 else 0.3
+        hessian = _learned(hessian, moved, tried[1] - slope)
+        if tried[0] < value:
+            x, (value, slope) = there, tried
+        if done + 1 in config.curved_rounds:
+            hessian = objective.curvature(x)
+        report(0.3 + 0.7 * (done + 1) / config.rounds, f"Fitting: {objective.median_mm:.2f} mm")
+    return x
+
+
+def _learned(hessian: np.ndarray, step: np.ndarray, change: np.ndarray) -> np.ndarray:
+    """Correct second derivatives by what a step did to the gradient (BFGS)."""
+    along = hessian @ step
+    if step @ change <= 1e-8 * (step @ along):
+        return hessian
+    grown = np.outer(change, change) / (step @ change)
+    corrected: np.ndarray = hessian + grown - np.outer(along, along) / (step @ along)
+    return corrected
+
+
+class _Objective:
+    """The loss over x = (whitened identity, expression weights, rotation, translation, log scale)
+    and its derivatives, on points that are drawn once.
+
+    Residuals are in the scan's own millimetres: measured in the model's, a scan that shrinks
+    would fit better and better.
+    """
+
+    def __init__(
+        self,
+        model: FaceModel,
+        samples: SdfSamples,
+        config: FitConfig,
+        rng: np.random.Generator,
+        pose: Similarity,
+    ) -> None:
+        rows = rng.integers(0, samples.surface, config.points)
+        distance = rng.normal(0, config.offset_mm / UNIT_MM, config.points)
+        distance[::2] = 0
+        points = samples.points[rows] + distance[:, None] * samples.gradients[rows]
+        self._model, self._config, self._scale = model, config, pose.scale
+        self._points, self._distance = (
+            torch.from_numpy(values).float().to(model.device)
+            for values in (pose.apply(points), pose.scale * distance)
+        )
+        self._people = len(model.identity_prior.mean)
+        self._weights = slice(self._people, self._people + len(model.expression_names))
+        self.median_mm = float("nan")  #: of the residuals' sizes, last time
+
+    def codes(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return identity and expression codes (..., D) of x (..., U)."""
+        weights = x[..., self._weights]
+        expression = self._model.neutral_expression + weights @ self._model.expression_directions
+        return self._model.identity_prior.code(x[..., : self._people]), expression
+
+    def motion(self, x: Tensor) -> Similarity:
+        """Return the similarity from the first pose to the last."""
+        matrix, shift = (t.detach().cpu().double().numpy() for t in _motion(x))
+        scale = float(np.exp(x[-1].item()))
+        return Similarity(scale, matrix / scale, shift)
+
+    def room(self, x: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """Return how far each unknown may move down and up: expression weights stay in [0, 1]."""
+        low, high = np.full(len(x), -np.inf), np.full(len(x), np.inf)
+        low[self._weights] = -x[self._weights].numpy() - 1e-9
+        high[self._weights] = 1 - x[self._weights].numpy() + 1e-9
+        return low, high
+
+    def __call__(self, x: Tensor) -> tuple[float, np.ndarray]:
+        """Return the loss at x (U,) and its gradient."""
+        x = x.detach().to(self._model.device, copy=True).requires_grad_()
+        parts = [
+            self._residuals(x[None], points, distance)[0]
+            for points, distance in zip(
+                self._points.split(CACHE_POINTS), self._distance.split(CACHE_POINTS), strict=True
+            )
+        ]
+        residual = torch.cat(parts)
+        loss = _robust(residual, self._config.robust_mm).mean()
+        loss = loss + self._config.prior * x[: self._people].square().sum()
+        loss = loss + self._config.expression_prior * x[self._weights].sum()
+        (slope,) = torch.autograd.grad(loss, x)
+        self.median_mm = float(residual.detach().abs().median())
+        return float(loss.detach()), slope.cpu().double().numpy()
+
+    @torch.no_grad()
+    def curvature(self, x: Tensor) -> np.ndarray:
+        """Return Gauss-Newton's second derivatives (U, U) at x, from differences at some points."""
+        x = x.to(self._model.device)
+        every = max(len(self._points) // self._config.curved_points, 1)
+        points, distance = self._points[::every], self._distance[::every]
+        steps = torch.full_like(x, _CODE_STEP)
+        steps[-_POSE:] = _POSE_STEP
+        residual = self._residuals(x[None], points, distance)
+        moved = torch.cat(
+            [self._residuals(some, points, distance) for some in (x + steps.diag()).split(_BATCH)]
+        )
+        jacobian = ((moved - residual) / steps[:, None]).cpu().double().numpy()
+        size, limit = _size(residual[0]), self._config.robust_mm
+        weights = torch.where(size < limit, 1 / size, limit / size.square()) / len(size)
+        hessian: np.ndarray = (jacobian * weights.cpu().double().numpy()) @ jacobian.T
+        hessian[range(self._people), range(self._people)] += 2 * self._config.prior
+        return hessian
+
+    def _residuals(self, x: Tensor, points: Tensor, distance: Tensor) -> Tensor:
+        """Return how far (B, N) [mm] points (N, 3) are from their wanted distance for x (B, U)."""
+        matrix, shift = _motion(x)
+        face = self._model.imface.face(*self.codes(x))
+        sdf = face.query(points @ matrix.mT + shift[:, None]).sdf
+        return (sdf / x[:, -1:].exp() - distance) * (UNIT_MM / self._scale)
+
+
+def _motion(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the matrix (..., 3, 3), scale included, and the shift (..., 3) of x (..., U)."""
+    a, b, c = x[..., -7:-4].unbind(-1)
+    zero = torch.zeros_like(a)
+    skew = torch.stack([zero, -c, b, c, zero, -a, -b, a, zero], dim=-1).unflatten(-1, (3, 3))
+    return x[..., -1, None, None].exp() * torch.linalg.matrix_exp(skew), x[..., -4:-1]
+
+
+def _size(residual: Tensor) -> Tensor:
+    """Absolute value, smooth at 0."""
+    return (residual.square() + 0.01).sqrt()
+
+
+def _robust(residual: Tensor, limit: float) -> Tensor:
+    """Absolute value up to the limit, growing as its logarithm beyond; smooth at both ends."""
+    size = _size(residual)
+    return torch.where(size < limit, size, limit * (1 + (size.clamp(min=limit) / limit).log()))

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Linear face models, and fitting them to a surface by closest points."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import trimesh
+from scipy.optimize import lsq_linear
+from scipy.sparse import csr_matrix
+from scipy.spatial.transform import Rotation
+
+from ..mesh import Mesh
+from ..model.imface import UNIT_MM
+from ..scan.align import IDENTITY, Similarity
+from ..scan.sampling import NearestTriangle
+
+#: What linear models consist of; the eyeballs fill the face's eye openings.
+PARTS = ("face", "eyeball_left", "eyeball_right")
+#: Samples of the model by which its nearest triangles are found.
+_COVER = 20_000
+#: Paired surfaces have normals whose cosine is larger than this.
+_ALIKE = 0.5
+#: Weight [model units^2] that holds the scale: it can do what the modes of size can, and a scan
+#: that shrinks out of its pairs' reach pulls the face after it.
+_SCALE_RIDGE = 0.05
+#: Keeps rotation and translation solvable.
+_MOTION_RIDGE = 1e-9
+
+
+@dataclass(frozen=True)
+class LinearBasis:
+    """A linear face model: vertices = mean + sum of c_k modes_k.
+
+    Attributes
+    ----------
+    mean : ndarray (V, 3)
+        Model space.
+    modes : ndarray (K, V, 3) float32
+        Offsets [model units], each of one standard deviation.
+    triangles : ndarray (T, 3) int
+    rows : ndarray (V,) int
+        Where its vertices stand in the head's topology.
+    low, high : float or ndarray (K,)
+        What the coefficients may be.
+    """
+
+    mean: np.ndarray
+    modes: np.ndarray
+    triangles: np.ndarray
+    rows: np.ndarray
+    low: float | np.ndarray = -np.inf
+    high: float | np.ndarray = np.inf
+
+    def face(self, coefficients: np.ndarray) -> Mesh:
+        """Return the face (V, 3) that coefficients (K,) stand for."""
+        offset = np.tensordot(np.float32(coefficients), self.modes, 1)
+        return Mesh(self.mean + offset, self.triangles)
+
+
+@dataclass(frozen=True)
+class ClosestPointsConfig:
+    """How a linear model is fitted to a surface without correspondence."""
+
+    rounds: int = 15  #: of closest points and least squares
+    first_mm: float = 10.0  #: pairs farther apart do not count, in the first round
+    last_mm: float = 5.0  #: and in the last
+    first_ridge: float = 1.0  #: weight of the prior [mm^2], in the first round
+    last_ridge: float = 1e-4  #: and in the last
+
+
+def fit_closest_points(
+    basis: LinearBasis,
+    points: np.ndarray,
+    normals: np.ndarray,
+    config: ClosestPointsConfig = ClosestPointsConfig(),
+) -> tuple[np.ndarray, Similarity]:
+    """Fit a linear model, and a correction of the pose, to a surface.
+
+    Points are paired with the nearest points of the model, then coefficients and pose are solved
+    for together (point-to-plane, Tukey's weights, Gaussian prior), and so on; the prior weakens
+    from round to round.
+
+    Parameters
+    ----------
+    points, normals : ndarray (N, 3)
+        Drawn on the surface, model space but for a small motion.
+
+    Returns
+    -------
+    coefficients : ndarray (K,)
+    pose : Similarity
+        The points' space -> model space.
+    """
+    flat = np.ascontiguousarray(basis.modes.reshape(len(basis.modes), -1).T)
+    coefficients, pose = np.zeros(len(basis.modes)), IDENTITY
+    for share in np.linspace(0, 1, config.rounds):
+        limit = config.first_mm ** (1 - share) * config.last_mm**share
+        ridge = config.first_ridge ** (1 - share) * config.last_ridge**share
+        pick, weights = _pairs(basis.face(coefficients), points, normals, limit)
+        coefficients, motion = _solve(
+            basis,
+            pick @ flat,
+            _motions(points, normals),
+            (points * normals).sum(1) - pick @ basis.mean.ravel(),
+            weights,
+            ridge / UNIT_MM**2,
+        )
+        points, normals = motion.apply(points), normals @ motion.rotation.T
+        pose = motion.after(pose)
+    return coefficients, pose
+
+
+def _pairs(
+    face: Mesh, points: np.ndarray, normals: np.ndarray, limit_mm: float
+) -> tuple[csr_matrix, np.ndarray]:
+    """Pair points (N, 3) with the nearest ones of a face.
+
+    Returns
+    -------
+    pick : csr_matrix (N, 3 V)
+        Takes flattened vertices to the nearest points' heights along the normals.
+    weights : ndarray (N,)
+        Tukey's; 0 beyond the limit, and where the surfaces do not face the same way.
+    """
+    nearest = NearestTriangle(face, cover=_COVER)
+    triangle, closest, distance = nearest(points)
+    corners = face.polygons[triangle]
+    bary = trimesh.triangles.points_to_barycentric(face.vertices[corners], closest)
+    alike = np.abs((normals * nearest.normals[triangle]).sum(1)) > _ALIKE
+    weights = alike * np.maximum(1 - (distance * UNIT_MM / limit_mm) ** 2, 0) ** 2
+    columns = (3 * corners[:, :, None] + np.arange(3)).reshape(len(points), 9)
+    values = (bary[:, :, None] * normals[:, None]).reshape(len(points), 9)
+    starts = np.arange(len(points) + 1) * 9
+    shape = (len(points), face.vertices.size)
+    return csr_matrix((values.ravel(), columns.ravel(), starts), shape), weights
+
+
+def _motions(points: np.ndarray, normals: np.ndarray) -> np.ndarray:
+    """Return how fast points (N, 3) move along their normals as they are turned about each axis,
+    moved along each, and scaled: (N, 7)."""
+    growth = (points * normals).sum(1, keepdims=True)
+    return np.concatenate([np.cross(points, normals), normals, growth], axis=1)
+
+
+def _solve(
+    basis: LinearBasis,
+    modes: np.ndarray,
+    motions: np.ndarray,
+    heights: np.ndarray,
+    weights: np.ndarray,
+    ridge: float,
+) -> tuple[np.ndarray, Similarity]:
+    """Return the coefficients (K,) and the small motion of the scan that bring both together.
+
+    Minimises the weighted mean of (heights + motions m - modes c)^2, plus the priors.
+    """
+    count = modes.shape[1]
+    design = np.concatenate([modes, -motions], axis=1)
+    weighted = design * (weights / max(weights.sum(), 1e-12))[:, None]
+    prior = np.array([ridge] * count + [_MOTION_RIDGE] * 6 + [_SCALE_RIDGE])
+    low, high = (
+        np.append(np.broadcast_to(limit, count), np.full(7, sign * np.inf))
+        for limit, sign in ((basis.low, -1), (basis.high, 1))
+    )
+    solution = bounded_minimum(
+        weighted.T @ design + np.diag(prior), -weighted.T @ heights, low, high
+    )
+    coefficients, (turn, shift, growth) = solution[:count], np.split(solution[count:], [3, 6])
+    scale = float(np.exp(growth[0]))
+    return coefficients, Similarity(scale, Rotation.from_rotvec(turn).as_matrix(), shift)
+
+
+def bounded_minimum(
+    hessian: np.ndarray, slope: np.ndarray, low: np.ndarray, high: np.ndarray
+) -> np.ndarray:
+    """Return the x (N,) between low and high that minimises x' hessian x / 2 + slope' x."""
+    root = np.linalg.cholesky(hessian).T
+    result: np.ndarray = lsq_linear(
+        root, -np.linalg.solve(root.T, slope), (low, high), method="bvls"
+    ).x
+    return result
