@@ -78,10 +78,14 @@ def _face_commands(commands: argparse._SubParsersAction, common: argparse.Argume
     generate = command("generate", "draw a random face")
     generate.add_argument("--seed", type=int, default=1)
     generate.add_argument("--strength", type=float, default=1.0)
-    generate.add_argument(
-        "--expression", nargs="+", default=[], metavar="NAME=VALUE", help="such as jawOpen=0.7"
-    )
     generate.add_argument("--out", type=Path, required=True, metavar="FILE")
+    express = command("express", "give a face's person another expression, or none")
+    express.add_argument("codes", type=Path, metavar="CODES.json")
+    express.add_argument("--out", type=Path, required=True, metavar="FILE")
+    for parser in (generate, express):
+        parser.add_argument(
+            "--expression", nargs="+", default=[], metavar="NAME=VALUE", help="such as jawOpen=0.7"
+        )
 
     fit = command("fit", "fit scans, lying anyhow, in any unit; no landmarks")
     fit.add_argument("scans", type=Path, nargs="+", metavar="SCAN")

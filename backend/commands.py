@@ -28,7 +28,7 @@ from .codes import Codes
 from .errors import BackendError, NoFaceError
 from .face.blend import blend
 from .face.fit import fit_scan, report_fit
-from .face.generate import generate
+from .face.generate import express, generate
 from .face.shapes import LEVEL_OF_TOPOLOGY, build_mesh, shape_keys
 from .learn.cache import DatasetConfig, ScanCache, ScanSource, prepare
 from .learn.evaluate import evaluate_set, linear_bases, markdown, summarise
@@ -95,6 +95,13 @@ def _weights(pairs: list[str]) -> dict[str, float]:
         if not separator or not 0 <= weights[name] <= 1:
             raise BackendError(f"The value in '{pair}' is out of range. Choose 0 to 1.")
     return weights
+
+
+def _express(options: Options) -> Answer:
+    _check_output(options.out, FORMATS)
+    model = _model(options)
+    codes = express(model, Codes.load(options.codes), _weights(options.expression))
+    return _write_face(model, codes, options)
 
 
 def _blend(options: Options) -> Answer:
@@ -317,6 +324,7 @@ def _evaluate(options: Options) -> Answer:
 COMMANDS: dict[str, Callable[[Options], Answer]] = {
     "generate": _generate,
     "fit": _fit,
+    "express": _express,
     "blend": _blend,
     "shape-keys": _shape_keys,
     "query": _query,

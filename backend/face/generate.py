@@ -40,6 +40,20 @@ def generate(
     return Codes(identity, expression_code(model, expressions or {}), model.hash_prefix)
 
 
+def express(
+    model: FaceModel, codes: Codes, expressions: Mapping[str, float] | None = None
+) -> Codes:
+    """Return the same person with another expression; a scan's own is taken off.
+
+    Parameters
+    ----------
+    expressions : mapping, optional
+        Name -> weight in [0, 1]; none is the neutral face.
+    """
+    check_codes(model, codes)
+    return Codes(codes.identity, expression_code(model, expressions or {}), codes.weights)
+
+
 def face_of(model: FaceModel, codes: Codes) -> Face:
     """Write the fields of a face (the hypernetworks run here, once).
 

@@ -12,7 +12,7 @@ from ..codes import Codes
 from ..face.blend import blend
 from ..face.expressions import absent_names
 from ..face.fit import fit_scan, report_fit
-from ..face.generate import generate
+from ..face.generate import express, generate
 from ..face.shapes import build_mesh, materials, shape_keys
 from ..mesh import Mesh
 from ..model.imface import UNIT_MM
@@ -66,6 +66,14 @@ def generate_job(params: Params, arrays: Arrays, report: Report) -> Answer:
 def mesh_job(params: Params, arrays: Arrays, report: Report) -> Answer:
     """Build the mesh of given codes."""
     return _face_answer(Codes.from_json(params.get("codes")), params, report)
+
+
+def express_job(params: Params, arrays: Arrays, report: Report) -> Answer:
+    """Give a person another expression; none named is neutral."""
+    codes = Codes.from_json(params.get("codes"))
+    return _face_answer(
+        express(face_model(), codes, params.get("expressions") or {}), params, report
+    )
 
 
 def blend_job(params: Params, arrays: Arrays, report: Report) -> Answer:
@@ -122,6 +130,7 @@ def info_job(params: Params, arrays: Arrays, report: Report) -> Answer:
 JOBS: dict[str, JobFunction] = {
     "generate": generate_job,
     "mesh": mesh_job,
+    "express": express_job,
     "fit": fit_job,
     "blend": blend_job,
     "shape_keys": shape_keys_job,

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The operators: each reads the scene, asks the worker, and puts the answer into the scene."""
 
-from . import animate, blend, expressions, fit_scan, generate, worker
+from . import animate, blend, expressions, fit_scan, generate, neutralize, worker
 
 CLASSES = (
     generate.IMFACE_OT_generate,
     fit_scan.IMFACE_OT_fit_scan,
     blend.IMFACE_OT_blend,
+    neutralize.IMFACE_OT_neutralize,
     expressions.IMFACE_OT_add_expressions,
     animate.IMFACE_OT_keyframe_expression,
     worker.IMFACE_OT_check_worker,

@@ -70,9 +70,10 @@ class IMFACE_PT_expressions(_Section):
     bl_label = "Expressions"
 
     def draw(self, context: bpy.types.Context) -> None:
-        """Draw the names and the button."""
+        """Draw the names and the buttons."""
         _draw_choices(self.layout, context, "names")
         _draw_button(self.layout, context, "imface.add_expressions")
+        _draw_button(self.layout, context, "imface.neutralize")
 
 
 class IMFACE_PT_animate(_Section):

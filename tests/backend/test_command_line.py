@@ -105,6 +105,22 @@ def test_blend_on_the_template_keeps_quads(tmp_path: Path, codes: list[Path]) ->
     np.testing.assert_allclose(blended.identity, 0.75 * a + 0.25 * b, rtol=1e-5, atol=1e-6)
 
 
+def test_express_keeps_the_person(tmp_path: Path, codes: list[Path]) -> None:
+    before = Codes.load(codes[0])
+    smile = tmp_path / "smile.ply"
+    answer = _answer(
+        "express", codes[0], "--expression", "mouthSmileLeft=1", "--resolution", 32, "--out", smile
+    )
+    smiling = Codes.load(Path(answer["codes"]))
+    np.testing.assert_array_equal(smiling.identity, before.identity)
+    assert smiling.expression is not None
+    neutral = _answer(
+        "express", answer["codes"], "--resolution", 32, "--out", tmp_path / "neutral.ply"
+    )
+    assert Codes.load(Path(neutral["codes"])).expression is None
+    assert smile.read_bytes() != (tmp_path / "neutral.ply").read_bytes()
+
+
 def test_shape_keys_writes_an_array_per_name(tmp_path: Path, codes: list[Path]) -> None:
     out = tmp_path / "keys.npz"
     answer = _answer("shape-keys", codes[0], "--names", "jawOpen", "cheekPuff", "--out", out)

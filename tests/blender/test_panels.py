@@ -101,7 +101,7 @@ def test_a_fit_s_report_is_shown(make_mesh):
     make_mesh()
     bpy.ops.imface.fit_scan()
     layout = draw(sections.IMFACE_PT_fit_scan)
-    assert layout.drawn[-2:] == ["0.60 mm mean, 97 % within 2 mm,", "10 % of the face not seen"]
+    assert layout.drawn[-2:] == ["0.60 mm mean, 97 % within 2 mm, 10 %", "of the face not seen"]
     assert layout.icons == ["NONE", "NONE"]
 
 

@@ -56,6 +56,16 @@ def test_generate_blend_and_mesh_answer_alike() -> None:
     assert mesh["polygons"].shape[1] == 3
 
 
+def test_express_changes_the_expression_alone() -> None:
+    small = {"topology": "surface", "resolution": 16}
+    values, _ = _run("generate", {"seed": 1, "expressions": {"jawOpen": 0.5}, **small})
+    codes = values["codes"]
+    neutral, _ = _run("express", {"codes": codes, **small})
+    assert neutral["codes"] == codes | {"expression": None}
+    again, _ = _run("express", {"codes": codes, "expressions": {"jawOpen": 0.5}, **small})
+    assert again["codes"] == codes
+
+
 def test_shape_keys_answer_names_and_basis() -> None:
     values, _ = _run("generate", {"seed": 1, "topology": "surface", "resolution": 16})
     params = {"codes": values["codes"], "topology": "face", "names": ["jawOpen"]}

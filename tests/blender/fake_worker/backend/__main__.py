@@ -74,6 +74,11 @@ def fit(params, arrays):
     return values | {"codes": codes(0) | received, "pose": POSE, "report": REPORT}, answer
 
 
+def express(params, arrays):
+    values, answer = mesh(params["topology"])
+    return values | {"codes": params["codes"] | {"expression": None}}, answer
+
+
 def blend(params, arrays):
     values, answer = mesh(params["topology"])
     a, b, weight = params["a"]["identity"][0], params["b"]["identity"][0], params["weight"]
@@ -96,7 +101,7 @@ def info(params, arrays):
     return {"expressions": EXPRESSIONS, "absent": ["tongueOut"], "model": {}}, {}
 
 
-JOBS = {f.__name__: f for f in (generate, fit, blend, shape_keys, info)}
+JOBS = {f.__name__: f for f in (generate, fit, express, blend, shape_keys, info)}
 
 
 def send(header, arrays=None):
