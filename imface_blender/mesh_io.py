@@ -15,6 +15,7 @@ import bpy
 import numpy as np
 from mathutils import Matrix
 
+from . import fit_error
 from .errors import UserError
 from .materials import material_for
 from .wire import Arrays
@@ -133,6 +134,7 @@ class FaceMesh:
     corner_uv: np.ndarray | None = None  # (S, 2) float32
     material_index: np.ndarray | None = None  # (F,) int32
     materials: list[str] = field(default_factory=list)
+    error_mm: np.ndarray | None = None  # (V,) float32 distance to the scan; -1: not shown there
 
     @classmethod
     def from_answer(cls, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> FaceMesh:
@@ -148,10 +150,11 @@ class FaceMesh:
                 corner_uv = np.asarray(arrays["uv"], np.float32)[arrays["uv_polygons"][used]]
             materials = [str(name) for name in values.get("materials", [])]
             index = np.asarray(arrays["material_index"], np.int32) if materials else None
+            error_mm = np.asarray(arrays["error_mm"], np.float32) if "error_mm" in arrays else None
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise UserError(NOT_A_MESH) from error
         starts = (np.cumsum(sizes) - sizes).astype(np.int32)
-        mesh = cls(vertices, corners, starts, corner_uv, index, materials)
+        mesh = cls(vertices, corners, starts, corner_uv, index, materials, error_mm)
         if not (used[:, :3].all() and mesh._is_sound()):
             raise UserError(NOT_A_MESH)
         return mesh
@@ -165,6 +168,7 @@ class FaceMesh:
             np.isfinite(self.vertices).all()
             and self.corners.max() < len(self.vertices)
             and (self.corner_uv is None or self.corner_uv.shape[1] == 2)
+            and (self.error_mm is None or self.error_mm.shape == self.vertices.shape[:1])
             and (index is None or _in_range(index, len(self.starts), len(self.materials)))
         )
 
@@ -185,6 +189,8 @@ class FaceMesh:
         if self.corner_uv is not None:
             layer = mesh.uv_layers.new(name=UV_LAYER)
             layer.uv.foreach_set("vector", self.corner_uv.ravel())
+        if self.error_mm is not None:
+            fit_error.write(mesh, self.error_mm)
         mesh.update(calc_edges=True)
         mesh.validate()
         return mesh

@@ -185,6 +185,25 @@ def compare_strict(
     return replace(figures, coverage=coverage)
 
 
+def vertex_errors(scan: Mesh, pose: Similarity, vertices: np.ndarray) -> np.ndarray:
+    """Return how far [mm] vertices (V, 3) of a fit are from the scan, (V,); -1 where the scan does
+    not show them.
+
+    Parameters
+    ----------
+    scan : Mesh
+        Scan space.
+    pose : Similarity
+        Scan space -> model space.
+    vertices : ndarray (V, 3)
+        Model space.
+    """
+    truth = front_surface(scan, pose)
+    _, closest, distance = NearestTriangle(truth.mesh)(vertices)
+    shown = (distance * UNIT_MM < _SHOWN_MM) & inside(vertices) & ~_on_border(truth.mesh, closest)
+    return np.where(shown, distance * UNIT_MM, -1.0)
+
+
 def surface_figures(
     there: np.ndarray, back: np.ndarray, cosines_there: np.ndarray, cosines_back: np.ndarray
 ) -> SurfaceFigures:

@@ -17,6 +17,7 @@ from ..face.shapes import build_mesh, materials, shape_keys
 from ..mesh import Mesh
 from ..model.imface import UNIT_MM
 from ..scan.align import Similarity
+from ..scan.compare import vertex_errors
 from .protocol import Arrays
 from .server import JobFunction, Report
 
@@ -92,10 +93,12 @@ def fit_job(params: Params, arrays: Arrays, report: Report) -> Answer:
     result = fit_scan(model, scan, report=lambda share, text: report(0.85 * share, text))
     report(0.86, "Measuring the fit")
     figures = report_fit(scan, result, build_mesh(model, result.codes, "surface", 128))
-    values, out = _face_answer(result.codes, params, report)
+    values, out = _face_answer(result.codes, params, lambda _, text: report(0.95, text))
     figures["seconds"]["total"] = round(time.perf_counter() - started, 3)
     values["pose"] = millimetres_to_scan(result.pose).tolist()
     values["report"] = figures
+    vertices = out["vertices_mm"].astype(np.float64) / UNIT_MM
+    out["error_mm"] = vertex_errors(scan, result.pose, vertices).astype(np.float32)
     return values, out
 
 

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The operators: each reads the scene, asks the worker, and puts the answer into the scene."""
 
-from . import animate, blend, expressions, fit_scan, generate, neutralize, worker
+from . import animate, blend, expressions, fit_error, fit_scan, generate, neutralize, worker
 
 CLASSES = (
     generate.IMFACE_OT_generate,
     fit_scan.IMFACE_OT_fit_scan,
+    fit_error.IMFACE_OT_show_fit_error,
     blend.IMFACE_OT_blend,
     neutralize.IMFACE_OT_neutralize,
     expressions.IMFACE_OT_add_expressions,

@@ -9,7 +9,7 @@ import json
 
 import bpy
 
-from .. import faces
+from .. import faces, fit_error
 from ..properties import of_object, of_scene
 from .main import Icon, draw_text
 
@@ -51,6 +51,9 @@ class IMFACE_PT_fit_scan(_Section):
             report = json.loads(text)
             sign: Icon = "ERROR" if faces.is_poor_fit(report) else "NONE"
             draw_text(self.layout, faces.report_line(report), sign)
+            if fit_error.has_errors(context.object):
+                self.layout.operator("imface.show_fit_error")
+                draw_text(self.layout, fit_error.LEGEND)
 
 
 class IMFACE_PT_blend(_Section):

@@ -200,6 +200,14 @@ def test_the_papers_truth_is_closed() -> None:
     assert compare_as_paper(scan, IDENTITY, fitted).scan_to_fit_mean_mm > 0.5
 
 
+def test_vertices_know_how_far_the_scan_is() -> None:
+    scan = _without(_plane(0.2), _centers(_plane(0.2))[:, 0] > 0)
+    vertices = np.array([[-0.2, 0, 0.22], [-0.2, 0.1, 0.19], [-0.2, 0, 0.3], [0.3, 0, 0.2]])
+    for mesh, pose in ((scan, IDENTITY), (_as_scan(scan), POSE)):
+        errors = compare.vertex_errors(mesh, pose, vertices)
+        np.testing.assert_allclose(errors, [2, 1, -1, -1], atol=1e-6)
+
+
 @pytest.mark.parametrize("compare", [compare_strict, compare_as_paper])
 def test_a_surface_elsewhere_is_one_sentence(compare: object, sphere: Mesh) -> None:
     assert callable(compare)

@@ -2,6 +2,7 @@
 """The worker's jobs, called as the server calls them, with the bundled model."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from backend.checkpoint import FaceModel
 from backend.errors import BackendError, ScanError
+from backend.mesh import load_scan
 from backend.scan.align import Similarity
 from backend.worker import jobs
 from backend.worker.protocol import Arrays
@@ -74,6 +76,19 @@ def test_shape_keys_answer_names_and_basis() -> None:
     assert values["absent"] == ["tongueOut"]
     assert arrays["basis_mm"].shape == (9409, 3)
     assert arrays["vertices_mm"].shape == (1, 9409, 3)
+
+
+def test_a_fit_says_how_well_it_went_where(lee_perry_smith: Path) -> None:
+    scan = load_scan(lee_perry_smith)
+    values, out = _run("fit", {}, vertices=scan.vertices, triangles=scan.polygons)
+    report, errors = values["report"], out["error_mm"]
+    assert report["face_found"]
+    assert report["within_2mm"] > 0.9
+    assert errors.shape == (len(out["vertices_mm"]),)
+    shown = errors >= 0
+    assert 0.1 < shown.mean() < 0.7  # neither the back of the head nor the teeth
+    assert np.median(errors[shown]) < 1.5
+    assert (errors[~shown] == -1).all()
 
 
 def test_the_pose_leads_from_millimetres_to_the_scan() -> None:
