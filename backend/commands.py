@@ -164,7 +164,7 @@ def _fit_one(model: FaceModel, path: Path, options: Options) -> Answer:
         _write_report(folder, {"scan": str(path), "face_found": False, "reason": str(error)})
         raise
     surface = build_mesh(model, result.codes, "surface", options.resolution)
-    report = {"scan": str(path)} | report_fit(scan, result, surface)
+    report = {"scan": str(path)} | report_fit(result, surface)
     mesh = surface
     if options.topology != "surface":
         mesh = build_mesh(model, result.codes, LEVEL_OF_TOPOLOGY[options.topology], 0)

@@ -3,6 +3,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import trimesh
@@ -12,6 +13,7 @@ from .errors import BackendError, ScanError
 #: Extensions that can be read and written.
 FORMATS = (".obj", ".ply", ".stl", ".glb")
 MIN_TRIANGLES = 500
+MIN_POINTS = 2000
 
 
 @dataclass(frozen=True)
@@ -94,16 +96,19 @@ def sample_surface(
 
 
 def check_scan(vertices: np.ndarray, triangles: np.ndarray) -> None:
-    """Raise ScanError if a mesh cannot be a face scan."""
-    if len(triangles) == 0:
-        raise ScanError("The scan has no faces. Select a mesh with at least 500 faces.")
+    """Raise ScanError if a mesh, or points without triangles, cannot be a face scan."""
+    if len(triangles) == 0 and len(vertices) < MIN_POINTS:
+        raise ScanError(
+            f"The scan has no faces. Select a mesh with at least {MIN_TRIANGLES} faces, or at "
+            f"least {MIN_POINTS} points."
+        )
     if not np.isfinite(vertices).all():
         count = int((~np.isfinite(vertices).all(axis=1)).sum())
         raise ScanError(
             f"{count} vertices of the scan have no valid position (NaN or infinite). "
             "Delete them and try again."
         )
-    if len(triangles) < MIN_TRIANGLES:
+    if 0 < len(triangles) < MIN_TRIANGLES:
         raise ScanError(
             f"The scan has only {len(triangles)} triangles. "
             f"Select a mesh with at least {MIN_TRIANGLES}."
@@ -113,7 +118,7 @@ def check_scan(vertices: np.ndarray, triangles: np.ndarray) -> None:
 
 
 def load_scan(path: Path) -> Mesh:
-    """Read a triangle mesh from an OBJ, PLY, STL or GLB file.
+    """Read a triangle mesh, or points without triangles, from an OBJ, PLY, STL or GLB file.
 
     Raises
     ------
@@ -125,13 +130,15 @@ def load_scan(path: Path) -> Mesh:
     if path.suffix.lower() not in FORMATS:
         raise ScanError(f"{path.name} is not a mesh file. Use OBJ, PLY, STL or GLB.")
     try:
-        loaded = trimesh.load(path, force="mesh", process=False)
+        loaded: Any = trimesh.load(path, force="mesh", process=False)
+        if len(loaded.vertices) == 0:
+            loaded = trimesh.load(path, process=False)  # a cloud of points
     except Exception as error:  # trimesh's readers raise whatever their parser met
         raise ScanError(
             f"{path.name} is damaged or is not the kind of file its name says. Export it again."
         ) from error
     vertices = np.asarray(getattr(loaded, "vertices", np.zeros((0, 3))), np.float64)
-    triangles = np.asarray(getattr(loaded, "faces", np.zeros((0, 3))), np.int64)
+    triangles = np.asarray(getattr(loaded, "faces", np.zeros((0, 3))), np.int64).reshape(-1, 3)
     check_scan(vertices, triangles)
     return Mesh(vertices, triangles)
 

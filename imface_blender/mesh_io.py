@@ -21,6 +21,7 @@ from .materials import material_for
 from .wire import Arrays
 
 MM_PER_METRE = 1000.0
+MIN_POINTS = 2000  # of a scan without faces
 UV_LAYER = "UVMap"
 NOT_A_MESH = (
     "The worker's answer is not a mesh that Blender can show. "
@@ -76,7 +77,7 @@ def scan_arrays(scan: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> Array
     Raises
     ------
     UserError
-        When the mesh has no faces, or coordinates that are not finite numbers.
+        When the mesh has neither faces nor many points, or coordinates that are not finite numbers.
     """
     evaluated = scan.evaluated_get(depsgraph)
     mesh = evaluated.to_mesh()
@@ -86,8 +87,11 @@ def scan_arrays(scan: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> Array
         triangles = _read(mesh.loop_triangles, "vertices", 3, np.int32)
     finally:
         evaluated.to_mesh_clear()
-    if len(triangles) == 0:
-        raise UserError(f"'{scan.name}' has no faces. Select a mesh with at least 500 faces.")
+    if len(triangles) == 0 and len(local) < MIN_POINTS:
+        raise UserError(
+            f"'{scan.name}' has no faces. Select a mesh with at least 500 faces, or at least "
+            f"{MIN_POINTS} points."
+        )
     if not np.isfinite(local).all():
         raise UserError(
             f"'{scan.name}' has vertices whose coordinates are not numbers (NaN or infinite). "

@@ -2,7 +2,7 @@
 """Fitting: the codes, and the pose, of the face in a scan."""
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ..checkpoint import FaceModel
@@ -10,6 +10,7 @@ from ..codes import Codes
 from ..errors import NoFaceError
 from ..mesh import Mesh, check_scan
 from ..scan.align import Similarity
+from ..scan.cloud import squares_of_points
 from ..scan.compare import compare_strict
 from ..scan.pose import NO_FACE, find_pose
 from ..scan.sampling import sample_sdf
@@ -31,12 +32,15 @@ class FitResult:
     codes : Codes
     pose : Similarity
         Scan space -> model space.
+    surface : Mesh
+        What was fitted, scan space: the scan, or of points without faces their visible sheet.
     seconds : dict
         Time per stage.
     """
 
     codes: Codes
     pose: Similarity
+    surface: Mesh
     seconds: dict[str, float]
 
 
@@ -46,7 +50,7 @@ def fit_scan(
     config: FitConfig = FitConfig(),
     report: Report = lambda fraction, message: None,
 ) -> FitResult:
-    """Fit a scan of any orientation and unit; no landmarks.
+    """Fit a scan of any orientation and unit, or points without faces; no landmarks.
 
     Raises
     ------
@@ -58,6 +62,9 @@ def fit_scan(
     check_scan(scan.vertices, scan.polygons)
     clock = _Clock()
     report(0.02, "Looking for the face")
+    is_cloud = len(scan.polygons) == 0
+    if is_cloud:
+        scan = squares_of_points(scan.vertices)
     pose, error = find_pose(scan, mean_face(model))
     if error > NO_FACE:
         raise NoFaceError(
@@ -74,7 +81,9 @@ def fit_scan(
         model, samples, config, lambda share, text: report(0.15 + 0.8 * share, text)
     )
     clock.lap("codes")
-    return FitResult(codes, change.after(pose), clock.seconds)
+    if is_cloud:
+        scan = replace(sheet, vertices=pose.inverse().apply(sheet.vertices))
+    return FitResult(codes, change.after(pose), scan, clock.seconds)
 
 
 def mean_face(model: FaceModel) -> Mesh:
@@ -84,14 +93,12 @@ def mean_face(model: FaceModel) -> Mesh:
     return extract_mesh(sdf, ExtractConfig(resolution=64))
 
 
-def report_fit(scan: Mesh, result: FitResult, surface: Mesh) -> dict[str, Any]:
+def report_fit(result: FitResult, fitted: Mesh) -> dict[str, Any]:
     """Tell how well a fit went.
 
     Parameters
     ----------
-    scan : Mesh
-        Scan space.
-    surface : Mesh
+    fitted : Mesh
         The fitted face as triangles, model space.
 
     Returns
@@ -100,7 +107,7 @@ def report_fit(scan: Mesh, result: FitResult, surface: Mesh) -> dict[str, Any]:
         ``face_found``, ``pose`` (4, 4) from scan to model space, ``scale``, ``seconds`` per stage
         and the figures of ``scan.compare.SurfaceFigures`` over the visible face.
     """
-    figures = compare_strict(scan, result.pose, surface, samples=_MEASURED)
+    figures = compare_strict(result.surface, result.pose, fitted, samples=_MEASURED)
     return {
         "face_found": True,
         "pose": result.pose.matrix().tolist(),

@@ -86,19 +86,19 @@ def blend_job(params: Params, arrays: Arrays, report: Report) -> Answer:
 
 
 def fit_job(params: Params, arrays: Arrays, report: Report) -> Answer:
-    """Fit a scan given as `vertices` (V, 3) in scan space and `triangles` (T, 3)."""
+    """Fit a scan given as `vertices` (V, 3) in scan space and `triangles` (T, 3), or none."""
     started = time.perf_counter()
     model = face_model()
     scan = Mesh(arrays["vertices"].astype(np.float64), arrays["triangles"].astype(np.int64))
     result = fit_scan(model, scan, report=lambda share, text: report(0.85 * share, text))
     report(0.86, "Measuring the fit")
-    figures = report_fit(scan, result, build_mesh(model, result.codes, "surface", 128))
+    figures = report_fit(result, build_mesh(model, result.codes, "surface", 128))
     values, out = _face_answer(result.codes, params, lambda _, text: report(0.95, text))
     figures["seconds"]["total"] = round(time.perf_counter() - started, 3)
     values["pose"] = millimetres_to_scan(result.pose).tolist()
     values["report"] = figures
     vertices = out["vertices_mm"].astype(np.float64) / UNIT_MM
-    out["error_mm"] = vertex_errors(scan, result.pose, vertices).astype(np.float32)
+    out["error_mm"] = vertex_errors(result.surface, result.pose, vertices).astype(np.float32)
     return values, out
 
 

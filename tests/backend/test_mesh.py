@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import trimesh
 
 from backend.errors import BackendError, ScanError
 from backend.mesh import (
+    MIN_POINTS,
     MIN_TRIANGLES,
     Mesh,
     check_scan,
@@ -144,6 +146,17 @@ def test_500_triangles_are_enough(tmp_path: Path) -> None:
     path.write_text(_grid(MIN_TRIANGLES - 1))
     with pytest.raises(ScanError, match="only 499 triangles"):
         load_scan(path)
+
+
+def test_a_cloud_of_points_is_a_scan(tmp_path: Path) -> None:
+    points = np.random.default_rng(0).normal(size=(MIN_POINTS, 3))
+    trimesh.PointCloud(points).export(tmp_path / "scan.ply")
+    cloud = load_scan(tmp_path / "scan.ply")
+    np.testing.assert_allclose(cloud.vertices, points, atol=1e-6)
+    assert cloud.polygons.shape == (0, 3)
+    trimesh.PointCloud(points[1:]).export(tmp_path / "few.ply")
+    with pytest.raises(ScanError, match="or at least 2000 points"):
+        load_scan(tmp_path / "few.ply")
 
 
 def test_a_scan_without_extent_is_refused() -> None:

@@ -3,6 +3,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from backend.face.fit import FitResult, fit_scan, mean_face, report_fit
 from backend.face.fit_codes import FitConfig, fit_samples
 from backend.face.generate import generate
 from backend.face.shapes import build_mesh
-from backend.mesh import Mesh, sample_surface, triangle_normals
+from backend.mesh import Mesh, load_scan, sample_surface, triangle_normals
 from backend.model.imface import UNIT_MM
 from backend.scan.align import IDENTITY, Similarity
 from backend.scan.sampling import NearestTriangle, SdfSamples
@@ -87,6 +88,18 @@ def test_the_mean_face_lies_in_the_ball(bundled: FaceModel) -> None:
     np.testing.assert_allclose(nose, [0, 0, 0.4], atol=0.1)
 
 
+def test_points_without_faces_are_fitted(bundled: FaceModel, lee_perry_smith: Path) -> None:
+    scan = load_scan(lee_perry_smith)
+    points, _, _ = sample_surface(scan.vertices, scan.polygons, 30_000, np.random.default_rng(0))
+    result = fit_scan(bundled, Mesh(points, np.zeros((0, 3), int)), FitConfig(rounds=4))
+    fitted = build_mesh(bundled, result.codes, "surface", 64)
+    report = report_fit(result, fitted)
+    assert report["scan_to_fit_mean_mm"] < 1.5
+    assert report["coverage"] > 0.9
+    true = report_fit(replace(result, surface=scan), fitted)
+    assert true["scan_to_fit_mean_mm"] == pytest.approx(report["scan_to_fit_mean_mm"], rel=0.2)
+
+
 def _plane(z: float) -> Mesh:
     side = np.linspace(-0.7, 0.7, 41)
     x, y = np.meshgrid(side, side)
@@ -97,8 +110,8 @@ def _plane(z: float) -> Mesh:
 
 
 def _reported(scan: Mesh, pose: Similarity, surface: Mesh) -> dict[str, Any]:
-    result = FitResult(Codes(np.zeros(128), None, ""), pose, {"pose": 1.0})
-    return report_fit(scan, result, surface)
+    result = FitResult(Codes(np.zeros(128), None, ""), pose, scan, {"pose": 1.0})
+    return report_fit(result, surface)
 
 
 def test_a_report_measures_both_ways_in_millimetres() -> None:
