@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The pseudo-watertight face: what is seen from the front, closed into one sheet over xy."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
@@ -109,8 +111,24 @@ def depth_map(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     """Return the z-buffer (H, H) of the square [-1, 1]^2, pixel centres; -inf where empty."""
     size = round(2 / PIXEL)
     depth = np.full(size * size, -np.inf)
-    grid = (vertices[:, :2] + 1) / PIXEL - 0.5
-    corners = grid[triangles]
+    corners = ((vertices[:, :2] + 1) / PIXEL - 0.5)[triangles]
+    for owner, x, y, barycentric in covered_pixels(corners, size, size):
+        z = (barycentric * vertices[triangles[owner], 2]).sum(1)
+        np.maximum.at(depth, y * size + x, z)
+    return depth.reshape(size, size)
+
+
+def covered_pixels(
+    corners: np.ndarray, width: int, height: int
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+    """Find the pixels whose centres lie in triangles (T, 3, 2), given in pixels, in several parts.
+
+    Yields
+    ------
+    triangle, x, y : ndarray (N,) int
+    barycentric : ndarray (N, 3)
+    """
+    size = (width, height)
     low = np.clip(np.ceil(corners.min(1)), 0, size).astype(np.int64)
     high = np.clip(np.floor(corners.max(1)) + 1, 0, size).astype(np.int64)
     extent = np.maximum(high - low, 0)
@@ -123,9 +141,7 @@ def depth_map(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
         y = low[owner, 1] + offset // extent[owner, 0]
         bary = _barycentric(corners[owner], np.stack([x, y], axis=1))
         hit = (bary >= -1e-9).all(1)
-        z = (bary[hit] * vertices[triangles[owner[hit]], 2]).sum(1)
-        np.maximum.at(depth, y[hit] * size + x[hit], z)
-    return depth.reshape(size, size)
+        yield owner[hit], x[hit], y[hit], bary[hit]
 
 
 def _equal_parts(pixels: np.ndarray, limit: int = 2_000_000) -> list[np.ndarray]:

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A scan's colours, carried onto another mesh's UV map."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import trimesh
+from scipy.ndimage import distance_transform_edt, map_coordinates
+
+from ..mesh import Mesh, triangulate
+from .sampling import NearestTriangle
+from .watertight import covered_pixels
+
+#: Colours (N, 3), 0 to 255, at points of a surface: its triangles (N,) and barycentric (N, 3).
+Colors = Callable[[np.ndarray, np.ndarray], np.ndarray]
+#: Beyond what the scan shows, its colours fade into their median over this share of the picture.
+_FADE = 0.06
+
+
+@dataclass(frozen=True)
+class CornerColors:
+    """Colours (T, 3, 3), 0 to 255, of the corners of a scan's triangles."""
+
+    corners: np.ndarray
+
+    def __call__(self, triangle: np.ndarray, barycentric: np.ndarray) -> np.ndarray:
+        """Return the colours (N, 3) at points of the surface."""
+        colors: np.ndarray = np.einsum("nk,nkc->nc", barycentric, self.corners[triangle])
+        return colors
+
+
+@dataclass(frozen=True)
+class ImageColors:
+    """An image (H, W, 3) uint8, its first row at the top, at the UVs (T, 3, 2) of corners."""
+
+    uv: np.ndarray
+    image: np.ndarray
+
+    def __call__(self, triangle: np.ndarray, barycentric: np.ndarray) -> np.ndarray:
+        """Return the colours (N, 3) at points of the surface, bilinear."""
+        height, width, _ = self.image.shape
+        u, v = np.einsum("nk,nkc->cn", barycentric, self.uv[triangle])
+        place = [(1 - v % 1) * height - 0.5, u % 1 * width - 0.5]
+        channels = (self.image[..., channel] for channel in range(3))
+        return np.stack(
+            [map_coordinates(c, place, np.float64, order=1, mode="grid-wrap") for c in channels],
+            axis=1,
+        )
+
+
+def bake_colors(
+    fitted: Mesh, scan: Mesh, colors: Colors, *, reach: float, tiles: int = 1, size: int = 1024
+) -> np.ndarray:
+    """Paint a mesh's UV map with the colours of the nearest points of a scan.
+
+    Parameters
+    ----------
+    fitted : Mesh
+        With UVs; in the scan's space.
+    scan : Mesh
+        Triangles.
+    colors : Colors
+        Of the scan's triangles.
+    reach : float
+        What is farther from the scan than this gets no colour of its own.
+    tiles : int
+        Unit squares of UV space, side by side, that the picture shows.
+    size : int
+        Pixels of a tile's side.
+
+    Returns
+    -------
+    ndarray (size, tiles * size, 3) uint8
+        First row at the top. Where the scan shows nothing, its nearest colour fades into the
+        median one.
+    """
+    assert fitted.uv is not None
+    assert fitted.uv_polygons is not None
+    triangles, uv_triangles = fitted.triangles, triangulate(fitted.uv_polygons)
+    nearest = NearestTriangle(scan)
+    corners_of_scan = scan.vertices[scan.triangles]
+    image = np.zeros((size, tiles * size, 3))
+    painted = np.zeros(image.shape[:2], bool)
+    corners = fitted.uv[uv_triangles] * size - 0.5
+    for owner, x, y, barycentric in covered_pixels(corners, tiles * size, size):
+        points = np.einsum("nk,nkc->nc", barycentric, fitted.vertices[triangles[owner]])
+        triangle, closest, distance = nearest(points)
+        near = distance < reach
+        x, y, triangle = x[near], y[near], triangle[near]
+        at = trimesh.triangles.points_to_barycentric(corners_of_scan[triangle], closest[near])
+        image[size - 1 - y, x] = colors(triangle, at)
+        painted[size - 1 - y, x] = True
+    if not painted.any():
+        return image.astype(np.uint8)
+    away, (row, column) = distance_transform_edt(~painted, return_indices=True)
+    share = np.exp(-away / (_FADE * size))[..., None]
+    filled = share * image[row, column] + (1 - share) * np.median(image[painted], axis=0)
+    return np.clip(np.round(filled), 0, 255).astype(np.uint8)
