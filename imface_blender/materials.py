@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import bpy
+import numpy as np
 
 Colour = tuple[float, float, float]
 
@@ -61,6 +62,41 @@ def material_for(part: str) -> bpy.types.Material:
     return material
 
 
+def textured_skin(name: str, texture: np.ndarray) -> bpy.types.Material:
+    """Return a skin of its own, coloured by a picture (H, W, 3) uint8 that is packed in the file.
+
+    The picture shows square tiles of UV space side by side, its first row at the top.
+    """
+    height, width, _ = texture.shape
+    image = bpy.data.images.new(f"{name} Skin", width, height)
+    pixels = np.ones((height, width, 4), np.float32)
+    pixels[..., :3] = texture[::-1] / 255
+    image.pixels.foreach_set(pixels.ravel())  # type: ignore[attr-defined]
+    image.update()
+    image.pack()
+    material = bpy.data.materials.new(f"{name} Skin")
+    _paint(material, SKIN)
+    nodes: Any = material.node_tree.nodes
+    link = material.node_tree.links.new
+    uv, picture = nodes.new("ShaderNodeUVMap"), nodes.new("ShaderNodeTexImage")
+    tiles = nodes.new("ShaderNodeVectorMath")
+    tiles.operation = "MULTIPLY"
+    tiles.inputs[1].default_value = (height / width, 1.0, 1.0)
+    picture.image = image
+    shader = _shader(material)
+    link(uv.outputs["UV"], tiles.inputs[0])
+    link(tiles.outputs["Vector"], picture.inputs["Vector"])
+    link(picture.outputs["Color"], shader.inputs["Base Color"])
+    _line_up(shader, picture, tiles, uv)
+    return material
+
+
+def _line_up(shader: Any, *nodes: Any) -> None:
+    """Put nodes to the left of the shader, the nearest first."""
+    for steps, node in enumerate(nodes, 2):
+        node.location = (shader.location.x - steps * NODE_SPACING, shader.location.y)
+
+
 def _paint(material: bpy.types.Material, look: Look) -> None:
     if material.node_tree is None:  # before 5.0; there it is always on and setting it warns
         material.use_nodes = True
@@ -100,5 +136,4 @@ def _paint_iris(material: bpy.types.Material) -> None:
     link(square.outputs["Vector"], distance.inputs[0])
     link(distance.outputs["Value"], ramp.inputs["Fac"])
     link(ramp.outputs["Color"], shader.inputs["Base Color"])
-    for steps, node in enumerate((ramp, distance, square, uv), 2):
-        node.location = (shader.location.x - steps * NODE_SPACING, shader.location.y)
+    _line_up(shader, ramp, distance, square, uv)

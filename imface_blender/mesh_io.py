@@ -15,9 +15,9 @@ import bpy
 import numpy as np
 from mathutils import Matrix
 
-from . import fit_error
+from . import fit_error, scan_colors
 from .errors import UserError
-from .materials import material_for
+from .materials import material_for, textured_skin
 from .wire import Arrays
 
 MM_PER_METRE = 1000.0
@@ -72,7 +72,8 @@ def scan_arrays(scan: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> Array
     Returns
     -------
     dict
-        `vertices` (V, 3) float64 in backend axes and the scene's unit, `triangles` (F, 3) int32.
+        `vertices` (V, 3) float64 in backend axes and the scene's unit, `triangles` (F, 3) int32,
+        and its colours, see `scan_colors.read`.
 
     Raises
     ------
@@ -85,6 +86,7 @@ def scan_arrays(scan: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> Array
         mesh.calc_loop_triangles()
         local = _read(mesh.vertices, "co", 3, np.float32).astype(np.float64)
         triangles = _read(mesh.loop_triangles, "vertices", 3, np.int32)
+        colours = scan_colors.read(evaluated, mesh)
     finally:
         evaluated.to_mesh_clear()
     if len(triangles) == 0 and len(local) < MIN_POINTS:
@@ -101,7 +103,11 @@ def scan_arrays(scan: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> Array
     world = local @ place[:3, :3].T + place[:3, 3]
     if np.linalg.det(place[:3, :3]) < 0:  # a mirrored object shows its faces from the other side
         triangles = np.ascontiguousarray(triangles[:, ::-1])
-    return {"vertices": backend_from_blender(world), "triangles": triangles}
+        colours = {
+            name: array if name == "image" else np.ascontiguousarray(array[:, ::-1])
+            for name, array in colours.items()
+        }
+    return {"vertices": backend_from_blender(world), "triangles": triangles} | colours
 
 
 def mesh_of(obj: bpy.types.Object) -> bpy.types.Mesh:
@@ -139,6 +145,7 @@ class FaceMesh:
     material_index: np.ndarray | None = None  # (F,) int32
     materials: list[str] = field(default_factory=list)
     error_mm: np.ndarray | None = None  # (V,) float32 distance to the scan; -1: not shown there
+    texture: np.ndarray | None = None  # (H, W, 3) uint8 of the skin, square tiles side by side
 
     @classmethod
     def from_answer(cls, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> FaceMesh:
@@ -155,10 +162,11 @@ class FaceMesh:
             materials = [str(name) for name in values.get("materials", [])]
             index = np.asarray(arrays["material_index"], np.int32) if materials else None
             error_mm = np.asarray(arrays["error_mm"], np.float32) if "error_mm" in arrays else None
+            texture = np.asarray(arrays["texture"], np.uint8) if "texture" in arrays else None
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise UserError(NOT_A_MESH) from error
         starts = (np.cumsum(sizes) - sizes).astype(np.int32)
-        mesh = cls(vertices, corners, starts, corner_uv, index, materials, error_mm)
+        mesh = cls(vertices, corners, starts, corner_uv, index, materials, error_mm, texture)
         if not (used[:, :3].all() and mesh._is_sound()):
             raise UserError(NOT_A_MESH)
         return mesh
@@ -173,6 +181,7 @@ class FaceMesh:
             and self.corners.max() < len(self.vertices)
             and (self.corner_uv is None or self.corner_uv.shape[1] == 2)
             and (self.error_mm is None or self.error_mm.shape == self.vertices.shape[:1])
+            and (self.texture is None or (self.texture.ndim, self.texture.shape[-1]) == (3, 3))
             and (index is None or _in_range(index, len(self.starts), len(self.materials)))
         )
 
@@ -187,7 +196,10 @@ class FaceMesh:
         mesh.polygons.foreach_set("loop_start", self.starts)
         mesh.polygons.foreach_set("use_smooth", np.ones(len(self.starts), dtype=bool))
         for material in self.materials:
-            mesh.materials.append(material_for(material))
+            textured = material == "Skin" and self.texture is not None
+            mesh.materials.append(
+                textured_skin(name, self.texture) if textured else material_for(material)
+            )
         if self.material_index is not None:
             mesh.polygons.foreach_set("material_index", self.material_index)
         if self.corner_uv is not None:

@@ -18,8 +18,12 @@ from ..mesh import Mesh
 from ..model.imface import UNIT_MM
 from ..scan.align import Similarity
 from ..scan.compare import vertex_errors
+from ..scan.texture import Colors, CornerColors, ImageColors, bake_colors
 from .protocol import Arrays
 from .server import JobFunction, Report
+
+#: A scan farther than this from the fit gives it no colour.
+_COLOR_REACH_MM = 6.0
 
 Params = dict[str, Any]
 Answer = tuple[dict[str, Any], Arrays]
@@ -86,7 +90,11 @@ def blend_job(params: Params, arrays: Arrays, report: Report) -> Answer:
 
 
 def fit_job(params: Params, arrays: Arrays, report: Report) -> Answer:
-    """Fit a scan given as `vertices` (V, 3) in scan space and `triangles` (T, 3), or none."""
+    """Fit a scan given as `vertices` (V, 3) in scan space and `triangles` (T, 3), or none.
+
+    Its colours are carried over if they are given: `corner_colors` (T, 3, 3) uint8 of the
+    triangles' corners, or `image` (H, W, 3) uint8 and `corner_uv` (T, 3, 2).
+    """
     started = time.perf_counter()
     model = face_model()
     scan = Mesh(arrays["vertices"].astype(np.float64), arrays["triangles"].astype(np.int64))
@@ -99,7 +107,28 @@ def fit_job(params: Params, arrays: Arrays, report: Report) -> Answer:
     values["report"] = figures
     vertices = out["vertices_mm"].astype(np.float64) / UNIT_MM
     out["error_mm"] = vertex_errors(result.surface, result.pose, vertices).astype(np.float32)
+    colors = _scan_colors(arrays)
+    if colors is not None and "uv" in out:
+        report(0.97, "Carrying the scan's colours over")
+        out["texture"] = _skin_texture(out, scan, result.pose, colors)
     return values, out
+
+
+def _scan_colors(arrays: Arrays) -> Colors | None:
+    if "image" in arrays:
+        return ImageColors(arrays["corner_uv"], arrays["image"])
+    return CornerColors(arrays["corner_colors"]) if "corner_colors" in arrays else None
+
+
+def _skin_texture(out: Arrays, scan: Mesh, pose: Similarity, colors: Colors) -> np.ndarray:
+    """Paint the skin's UV map, its tiles side by side."""
+    skin = out["material_index"] == 0
+    uv_polygons = out["uv_polygons"][skin]
+    vertices = pose.inverse().apply(out["vertices_mm"].astype(np.float64) / UNIT_MM)
+    fitted = Mesh(vertices, out["polygons"][skin], out["uv"], uv_polygons)
+    tiles = int(np.ceil(out["uv"][uv_polygons[uv_polygons >= 0], 0].max()))
+    reach = _COLOR_REACH_MM / UNIT_MM / pose.scale
+    return bake_colors(fitted, scan, colors, reach=reach, tiles=tiles)
 
 
 def millimetres_to_scan(pose: Similarity) -> np.ndarray:

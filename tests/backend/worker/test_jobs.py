@@ -80,7 +80,20 @@ def test_shape_keys_answer_names_and_basis() -> None:
 
 def test_a_fit_says_how_well_it_went_where(lee_perry_smith: Path) -> None:
     scan = load_scan(lee_perry_smith)
-    values, out = _run("fit", {}, vertices=scan.vertices, triangles=scan.polygons)
+    corners = scan.vertices[scan.polygons]
+    left = corners[..., :1] > np.median(corners[..., 0])  # the scan looks along +z
+    values, out = _run(
+        "fit",
+        {},
+        vertices=scan.vertices,
+        triangles=scan.polygons,
+        corner_colors=np.where(left, [200, 0, 0], [0, 0, 200]).astype(np.uint8),
+    )
+    texture = out["texture"]
+    assert texture.shape == (1024, 2048, 3)  # the face and the rest of the head
+    face = texture[300:700, :1024].astype(int)
+    assert (face[:, 600:900, 0] > 150).mean() > 0.9  # u grows to the person's left, as x does
+    assert (face[:, 100:400, 2] > 150).mean() > 0.9
     report, errors = values["report"], out["error_mm"]
     assert report["face_found"]
     assert report["within_2mm"] > 0.9

@@ -22,6 +22,8 @@ VERTICES_MM = np.array(
     [[-50, -100, 10], [50, -100, 10], [50, 100, 10], [-50, 100, 10], [0, 150, -30]], np.float32
 )
 ERROR_MM = np.array([0, 0.5, 2, 9, -1], np.float32)
+TEXTURE = np.zeros((4, 8, 3), np.uint8)
+TEXTURE[0, 0] = (255, 51, 0)
 POLYGONS = np.array([[0, 1, 2, 3], [3, 2, 4, -1]], np.int32)
 UV = np.array([[0, 0], [1, 0], [1, 1], [0, 1], [0.5, 0.5]], np.float32)
 POSE = [[0, 0, 2, 10], [0, 2, 0, 20], [-2, 0, 0, 30], [0, 0, 0, 1]]  # a quarter turn, scale 2
@@ -72,6 +74,8 @@ def generate(params, arrays):
 def fit(params, arrays):
     values, answer = mesh(params["topology"])
     answer["error_mm"] = ERROR_MM
+    if "corner_colors" in arrays or "image" in arrays:
+        answer["texture"] = TEXTURE
     received = {name: array.tolist() for name, array in arrays.items()}
     return values | {"codes": codes(0) | received, "pose": POSE, "report": REPORT}, answer
 
