@@ -3,6 +3,7 @@
 
 import time
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from ..checkpoint import FaceModel
@@ -11,7 +12,7 @@ from ..errors import NoFaceError
 from ..mesh import Mesh, check_scan
 from ..scan.align import Similarity
 from ..scan.cloud import squares_of_points
-from ..scan.compare import compare_strict
+from ..scan.compare import FrontSurface, compare_strict, front_surface
 from ..scan.pose import NO_FACE, find_pose
 from ..scan.sampling import sample_sdf
 from ..scan.watertight import make_watertight
@@ -42,6 +43,11 @@ class FitResult:
     pose: Similarity
     surface: Mesh
     seconds: dict[str, float]
+
+    @cached_property
+    def visible(self) -> FrontSurface:
+        """What the front sees of the fitted surface, model space."""
+        return front_surface(self.surface, self.pose)
 
 
 def fit_scan(
@@ -107,7 +113,7 @@ def report_fit(result: FitResult, fitted: Mesh) -> dict[str, Any]:
         ``face_found``, ``pose`` (4, 4) from scan to model space, ``scale``, ``seconds`` per stage
         and the figures of ``scan.compare.SurfaceFigures`` over the visible face.
     """
-    figures = compare_strict(result.surface, result.pose, fitted, samples=_MEASURED)
+    figures = compare_strict(result.visible, fitted, samples=_MEASURED)
     return {
         "face_found": True,
         "pose": result.pose.matrix().tolist(),

@@ -20,7 +20,7 @@ from ..face.linear_fit import LinearBasis
 from ..mesh import Mesh
 from ..model.imface import UNIT_MM
 from ..scan.align import Similarity
-from ..scan.compare import compare_strict, in_face_region
+from ..scan.compare import compare_strict, front_surface, in_face_region
 from .baselines import (
     fit_known_correspondence,
     fit_scan_linearly,
@@ -101,10 +101,10 @@ def measure(scan: EvaluationScan, fitted: Fitted) -> dict[str, float]:
     """Return every figure of one fit."""
     if scan.in_mm:
         fitted = in_true_mm(fitted)
-    strict = compare_strict(scan.mesh, fitted.pose, fitted.surface, scan.mask)
+    strict = compare_strict(front_surface(scan.mesh, fitted.pose, scan.mask), fitted.surface)
     figures = {f"strict_{name}": value for name, value in asdict(strict).items()}
     if scan.mask is not None:
-        whole = compare_strict(scan.mesh, fitted.pose, fitted.surface)
+        whole = compare_strict(front_surface(scan.mesh, fitted.pose), fitted.surface)
         figures["unmasked_chamfer_mm"] = whole.chamfer_mm
     paper = asdict(compare_as_paper(scan.mesh, fitted.pose, fitted.surface))
     for name in ("chamfer_mm", "f_score_1mm", "normal_consistency"):

@@ -2,8 +2,10 @@
 """How well a surface matches a scan, over the part of the face that the front sees, in mm."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
+import trimesh
 from scipy.spatial import cKDTree
 
 from ..errors import ScanError
@@ -94,6 +96,25 @@ class FrontSurface:
             raise ScanError(NO_SURFACE)
         return points[kept], normals[kept]
 
+    def on_border(self, points: np.ndarray) -> np.ndarray:
+        """Tell which points (N, 3) of the surface lie on edges of one triangle only."""
+        if self._border is None:
+            return np.zeros(len(points), bool)
+        distance, _ = self._border.query(points, workers=-1)
+        near: np.ndarray = distance < _BORDER
+        return near
+
+    @cached_property
+    def _border(self) -> cKDTree | None:
+        """Points along the open edges."""
+        triangles = self.mesh.polygons
+        edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
+        # Files repeat a vertex at every seam of their UV map: what is in one place is one vertex.
+        _, welded = trimesh.grouping.unique_rows(self.mesh.vertices, digits=6)
+        ends = np.sort(welded[edges], axis=1)
+        open_edges = edges[trimesh.grouping.group_rows(ends, require_count=1)]
+        return cKDTree(_along(self.mesh.vertices[open_edges])) if len(open_edges) else None
+
 
 def front_surface(
     mesh: Mesh, pose: Similarity = IDENTITY, mask: np.ndarray | None = None
@@ -134,11 +155,7 @@ def front_surface(
 
 
 def compare_strict(
-    scan: Mesh,
-    pose: Similarity,
-    fitted: Mesh,
-    mask: np.ndarray | None = None,
-    samples: int = STRICT_SAMPLES,
+    truth: FrontSurface, fitted: Mesh, samples: int = STRICT_SAMPLES
 ) -> SurfaceFigures:
     """Compare a fit with the original scan: no ICP, nothing closed or smoothed.
 
@@ -151,15 +168,11 @@ def compare_strict(
 
     Parameters
     ----------
-    scan : Mesh
-        Scan space.
-    pose : Similarity
-        Scan space -> model space. Millimetres are the model's: a scale that is 1 % too small
-        makes every distance 1 % smaller.
+    truth : FrontSurface
+        Of the scan. Millimetres are the model's: a scale that is 1 % too small makes every
+        distance 1 % smaller.
     fitted : Mesh
         Model space.
-    mask : ndarray (T,) bool, optional
-        The triangles (``scan.triangles``) that are truth; the others only hide.
     samples : int
         Points drawn on each surface.
 
@@ -168,7 +181,7 @@ def compare_strict(
     ScanError
         If the scan, or the fit, has no surface in the face region.
     """
-    truth, made = front_surface(scan, pose, mask), front_surface(fitted)
+    made = front_surface(fitted)
     fit_triangles = NearestTriangle(Mesh(fitted.vertices, fitted.triangles), 3 * samples)
     scan_triangles = NearestTriangle(truth.mesh, 3 * samples)
     points, normals = truth.sample(samples)
@@ -176,7 +189,7 @@ def compare_strict(
     cosines_there = cosines(normals, fit_triangles.normals[face])
     points, normals = made.sample(samples)
     face, closest, back = scan_triangles(points)
-    known = ~_on_border(truth.mesh, closest)
+    known = ~truth.on_border(closest)
     if not known.any():
         raise ScanError(NO_SURFACE)
     cosines_back = cosines(normals, scan_triangles.normals[face])
@@ -185,22 +198,11 @@ def compare_strict(
     return replace(figures, coverage=coverage)
 
 
-def vertex_errors(scan: Mesh, pose: Similarity, vertices: np.ndarray) -> np.ndarray:
-    """Return how far [mm] vertices (V, 3) of a fit are from the scan, (V,); -1 where the scan does
-    not show them.
-
-    Parameters
-    ----------
-    scan : Mesh
-        Scan space.
-    pose : Similarity
-        Scan space -> model space.
-    vertices : ndarray (V, 3)
-        Model space.
-    """
-    truth = front_surface(scan, pose)
+def vertex_errors(truth: FrontSurface, vertices: np.ndarray) -> np.ndarray:
+    """Return how far [mm] vertices (V, 3) of a fit, model space, are from the scan, (V,); -1 where
+    the scan does not show them."""
     _, closest, distance = NearestTriangle(truth.mesh)(vertices)
-    shown = (distance * UNIT_MM < _SHOWN_MM) & inside(vertices) & ~_on_border(truth.mesh, closest)
+    shown = (distance * UNIT_MM < _SHOWN_MM) & inside(vertices) & ~truth.on_border(closest)
     return np.where(shown, distance * UNIT_MM, -1.0)
 
 
@@ -235,21 +237,6 @@ def inside(points: np.ndarray, radius: float = MEASURED_RADIUS) -> np.ndarray:
 def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Return |cos| (N,) between unit normals (N, 3), whichever side is out."""
     return np.abs((a * b).sum(1))
-
-
-def _on_border(mesh: Mesh, points: np.ndarray) -> np.ndarray:
-    """Tell which points (N, 3) of a mesh's surface lie on the edges of one triangle only."""
-    triangles = mesh.polygons
-    edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
-    # Files repeat a vertex at every seam of their UV map: what is in one place is one vertex.
-    _, welded = np.unique(np.round(mesh.vertices, 6), axis=0, return_inverse=True)
-    ends = np.sort(welded.reshape(-1)[edges], axis=1)
-    _, first, count = np.unique(ends, axis=0, return_index=True, return_counts=True)
-    open_edges = edges[first[count == 1]]
-    if len(open_edges) == 0:
-        return np.zeros(len(points), bool)
-    distance, _ = cKDTree(_along(mesh.vertices[open_edges])).query(points, workers=-1)
-    return distance < _BORDER
 
 
 def _along(edges: np.ndarray) -> np.ndarray:

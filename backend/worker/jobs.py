@@ -106,7 +106,7 @@ def fit_job(params: Params, arrays: Arrays, report: Report) -> Answer:
     values["pose"] = millimetres_to_scan(result.pose).tolist()
     values["report"] = figures
     vertices = out["vertices_mm"].astype(np.float64) / UNIT_MM
-    out["error_mm"] = vertex_errors(result.surface, result.pose, vertices).astype(np.float32)
+    out["error_mm"] = vertex_errors(result.visible, vertices).astype(np.float32)
     colors = _scan_colors(arrays)
     if colors is not None and "uv" in out:
         report(0.97, "Carrying the scan's colours over")
