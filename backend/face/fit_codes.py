@@ -44,8 +44,7 @@ class FitConfig:
     """How codes and pose are searched."""
 
     start_points: int = 6000  #: points that the forward map is fitted to
-    rounds: int = 24  #: steps tried on the field
-    curved_rounds: tuple[int, ...] = (4,)  #: after these the curvature is measured again
+    rounds: int = 30  #: steps tried on the field
     points: int = 5000  #: points they are judged by
     curved_points: int = 800  #: of them that the curvature is measured at
     prior: float = 2e-4  #: weight of the Gaussian prior
@@ -137,8 +136,6 @@ def _search(objective: "_Objective", x: Tensor, config: FitConfig, report: Repor
         hessian = _learned(hessian, moved, tried[1] - slope)
         if tried[0] < value:
             x, (value, slope) = there, tried
-        if done + 1 in config.curved_rounds:
-            hessian = objective.curvature(x)
         report(0.3 + 0.7 * (done + 1) / config.rounds, f"Fitting: {objective.median_mm:.2f} mm")
     return x
 
