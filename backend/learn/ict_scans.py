@@ -18,7 +18,8 @@ from .ict import SKIN_PARTS, IctFaceKit, load_ict
 _EMPHASISED = ("jawOpen", "eyeBlink", "mouthFunnel", "mouthUpperUp", "mouthLowerDown", "eyeWide")
 #: Principal components of the neutral faces that identity codes are started from.
 _COMPONENTS = 128
-#: Faces that the components are found in, at most: enough for them, and quick.
+#: Faces that the components are found in, at most: enough for them, and those of the first
+#: people stay as they are when there are more.
 _BASIS_FACES = 2000
 
 
@@ -195,12 +196,12 @@ def principal_coordinates(ict: IctFaceKit, recipes: Recipes) -> np.ndarray:
     every = slice(0, ict.parts["face"][1], 4)
     people = range(len(recipes.identity))
     faces = np.stack([np.float32(recipes.neutral(ict, p)[every].ravel()) for p in people])
-    faces -= faces.mean(0)
+    faces -= faces[:_BASIS_FACES].mean(0)
     some = faces[:_BASIS_FACES].astype(float)
     values, axes = np.linalg.eigh(some @ some.T)
     kept = min(_COMPONENTS, int((values > values[-1] * 1e-9).sum()))
     coordinates = faces @ (some.T @ axes[:, ::-1][:, :kept])
-    return coordinates / coordinates.std(0)
+    return coordinates / coordinates[:_BASIS_FACES].std(0)
 
 
 def region_weights(ict: IctFaceKit, triangles: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ import trimesh
 
 from backend.errors import DataError
 from backend.face.expressions import ARKIT_NAMES, FACESCAPE, ict_weights
+from backend.learn import ict_scans
 from backend.learn.cache import DatasetConfig, ScanCache, ScanSamples
 from backend.learn.ict import IctFaceKit
 from backend.learn.ict_scans import (
@@ -249,6 +250,25 @@ def test_principal_coordinates_describe_the_neutral_faces(ict: IctFaceKit, mixed
         assert got == pytest.approx(wanted, rel=1e-3)
     spread = np.linalg.norm(axes, axis=1)
     assert spread[0] == spread.max() > 2 * spread[-1]
+
+
+def test_more_people_leave_the_coordinates_as_they_are(
+    ict: IctFaceKit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ict_scans, "_BASIS_FACES", 10)
+    few, many = (
+        principal_coordinates(
+            ict,
+            draw_recipes(
+                DatasetConfig(identities=10, expressions=1, further_identities=further),
+                ict.expression_names,
+                6,
+            ),
+        )
+        for further in (0, 5)
+    )
+    assert len(many) == 15
+    np.testing.assert_allclose(many[:10], few, atol=1e-4)
 
 
 def test_one_person_alone_has_no_coordinates(ict: IctFaceKit) -> None:
