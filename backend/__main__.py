@@ -143,7 +143,11 @@ def _training_commands(
     train.add_argument("--cache", type=Path, required=True, metavar="DIR")
     train.add_argument("--out", type=Path, required=True, metavar="DIR")
     train.add_argument("--minutes", type=float, help="fit the schedule to this time")
-    train.add_argument("--resume", action="store_true")
+    begin = train.add_mutually_exclusive_group()
+    begin.add_argument("--resume", action="store_true")
+    begin.add_argument(
+        "--start-from", type=Path, metavar="CKPT", help="begin with another run's weights"
+    )
     publish = command("publish", "turn a training checkpoint into a weights folder")
     publish.add_argument("checkpoint", type=Path)
     publish.add_argument(

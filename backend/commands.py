@@ -270,6 +270,8 @@ def _train(options: Options) -> Answer:
     trainer = Trainer(ScanCache(options.cache), options.out, config)
     if options.resume:
         trainer.resume()
+    elif options.start_from:
+        trainer.start_from(options.start_from)
     trainer.run()
     return {"checkpoint": str(trainer.checkpoint), "step": trainer.step}
 

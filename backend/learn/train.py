@@ -167,6 +167,28 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.elapsed = state["step"], state["elapsed"]
 
+    def start_from(self, checkpoint: Path) -> None:
+        """Take over the weights of another run, on this or another cache, with a schedule anew.
+
+        The codes' free parts are taken over row by row as far as both have them: more people
+        leave the first ones in their rows.
+
+        Raises
+        ------
+        DataError
+            If the checkpoint cannot be read, or its network has another shape.
+        """
+        theirs = read_checkpoint(checkpoint, self.device)["model"]
+        ours = self.model.state_dict()
+        for name, value in ours.items():
+            if name.endswith(".coefficients"):
+                continue
+            other, rows_differ = theirs.get(name), int(name.endswith(".free"))
+            if other is None or other.shape[rows_differ:] != value.shape[rows_differ:]:
+                raise DataError(f"The network of {checkpoint} has another shape. Train anew.")
+            rows = min(len(value), len(other))
+            value[:rows] = other[:rows]
+
     def save(self) -> None:
         """Write the checkpoint; a crash while writing leaves the previous one."""
         if self.rank:

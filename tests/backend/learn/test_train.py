@@ -14,8 +14,10 @@ import pytest
 import torch
 
 from backend.errors import BackendError, DataError
-from backend.learn.cache import ScanCache, ScanSource, prepare
+from backend.learn import ict_scans
+from backend.learn.cache import DatasetConfig, ScanCache, ScanSource, prepare
 from backend.learn.ict import IctFaceKit
+from backend.learn.ict_scans import IctScans
 from backend.learn.train import TrainConfig, TrainedModel, Trainer, load_config
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -104,6 +106,44 @@ def test_another_cache_is_not_trained_on_unawares(
             trainer.resume()
     finally:
         cache.key = key
+
+
+def test_a_run_starts_from_another_one_with_fewer_people(
+    cache: ScanCache,
+    train_config: TrainConfig,
+    ict_file: Path,
+    data_config: DatasetConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first = Trainer(cache, tmp_path / "first", train_config)
+    first.train_step()
+    first.save()
+    monkeypatch.setattr(ict_scans, "_COMPONENTS", len(first.model.identities.directions))
+    more = replace(data_config, further_identities=2)
+    prepare(IctScans(ict_file, more), tmp_path / "cache", workers=1)
+    second = Trainer(ScanCache(tmp_path / "cache"), tmp_path / "second", train_config)
+    drawn = second.model.identities.coefficients.clone()
+    second.start_from(first.checkpoint)
+    assert _equal(second.model.imface, first.model.imface)
+    free = second.model.identities.free
+    assert free.shape[0] == 5
+    assert torch.equal(free[:3], first.model.identities.free)
+    assert free[:3].any()
+    assert not free[3:].any()
+    assert torch.equal(second.model.identities.coefficients, drawn)
+    assert second.step == 0
+    second.train_step()
+
+
+def test_a_run_does_not_start_from_another_network(
+    cache: ScanCache, train_config: TrainConfig, tmp_path: Path
+) -> None:
+    first = Trainer(cache, tmp_path / "first", train_config)
+    first.save()
+    wider = replace(train_config, model=replace(train_config.model, identity_dim=9))
+    with pytest.raises(DataError, match="has another shape. Train anew."):
+        Trainer(cache, tmp_path / "second", wider).start_from(first.checkpoint)
 
 
 @pytest.mark.parametrize("piece", [1, 3, 4, 5, 8])
