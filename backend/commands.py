@@ -121,7 +121,7 @@ def _fit(options: Options) -> Answer:
     failed: dict[str, str] = {}
     for path in tqdm(_share(options.scans), disable=None, unit="scan"):
         try:
-            done = _earlier_report(path, options) if options.resume else None
+            done = _earlier_report(model, path, options) if options.resume else None
             reports[str(path)] = done or _fit_one(model, path, options)
         except BackendError as error:
             if len(options.scans) == 1:
@@ -136,8 +136,8 @@ def _share(scans: list[Path]) -> list[Path]:
     return scans[int(os.environ.get("RANK", "0")) :: int(os.environ.get("WORLD_SIZE", "1"))]
 
 
-def _earlier_report(path: Path, options: Options) -> Answer | None:
-    """Return the report of a fit that an earlier call has finished.
+def _earlier_report(model: FaceModel, path: Path, options: Options) -> Answer | None:
+    """Return the report of this scan's fit with these weights that an earlier call has finished.
 
     Raises
     ------
@@ -146,7 +146,9 @@ def _earlier_report(path: Path, options: Options) -> Answer | None:
     """
     try:
         report: Answer = json.loads((options.out / path.stem / "report.json").read_text())
-    except (OSError, ValueError):
+        if {name: report[name] for name in ("scan", "weights")} != _made_from(model, path):
+            return None
+    except (OSError, ValueError, KeyError, TypeError):
         return None
     if not report["face_found"]:
         raise NoFaceError(report["reason"])
@@ -161,10 +163,11 @@ def _fit_one(model: FaceModel, path: Path, options: Options) -> Answer:
     try:
         result = fit_scan(model, scan)
     except NoFaceError as error:
-        _write_report(folder, {"scan": str(path), "face_found": False, "reason": str(error)})
+        missed = {"face_found": False, "reason": str(error)}
+        _write_report(folder, _made_from(model, path) | missed)
         raise
     surface = build_mesh(model, result.codes, "surface", options.resolution)
-    report = {"scan": str(path)} | report_fit(result, surface)
+    report = _made_from(model, path) | report_fit(result, surface)
     mesh = surface
     if options.topology != "surface":
         mesh = build_mesh(model, result.codes, LEVEL_OF_TOPOLOGY[options.topology], 0)
@@ -176,6 +179,10 @@ def _fit_one(model: FaceModel, path: Path, options: Options) -> Answer:
     _write_report(folder, report)
     _say(f"{path.name}: {report['scan_to_fit_mean_mm']:.2f} mm mean distance to the fit")
     return report
+
+
+def _made_from(model: FaceModel, path: Path) -> Answer:
+    return {"scan": str(path), "weights": model.hash_prefix}
 
 
 def _write_report(folder: Path, report: Answer) -> None:

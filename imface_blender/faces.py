@@ -57,6 +57,16 @@ def why_not_face(obj: bpy.types.Object | None) -> str:
     return reason
 
 
+def report_of(obj: bpy.types.Object) -> dict[str, Any] | None:
+    """Return how well a fitted face matches its scan; None without a report that can be read."""
+    try:
+        report: dict[str, Any] = json.loads(of_object(obj).report)
+        report_line(report)
+    except (ValueError, KeyError, TypeError):  # no fit, or a file of another version
+        return None
+    return report
+
+
 def is_poor_fit(report: Mapping[str, Any]) -> bool:
     """Tell whether a fitted face is so far from its scan that the scan must stand wrongly."""
     mean_mm, coverage = report["scan_to_fit_mean_mm"], report["coverage"]

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How far each vertex of a fitted face is from its scan: numbers, and colours to look at."""
 
+from typing import Any
+
 import bpy
 import numpy as np
 
@@ -10,6 +12,7 @@ LEGEND = "Blue 0 mm, green 1, yellow 2, red 3 and more; grey: not in the scan"
 _MM = (0.0, 1.0, 2.0, 3.0)
 _RGB = np.array([[0.0, 0.1, 0.8], [0.0, 0.6, 0.1], [0.9, 0.8, 0.0], [0.8, 0.0, 0.0]])
 _UNSEEN = (0.2, 0.2, 0.2)
+_BEFORE: dict[int, Any] = {}  # viewport -> its shading before it showed the colours
 
 
 def write(mesh: bpy.types.Mesh, error_mm: np.ndarray) -> None:
@@ -39,11 +42,14 @@ def has_errors(obj: bpy.types.Object | None) -> bool:
 
 
 def show(mesh: bpy.types.Mesh, shading: bpy.types.View3DShading) -> bool:
-    """Show the colours in a viewport, or the material if they are shown; return which."""
-    shown = shading.type == "SOLID" and shading.color_type == "VERTEX"
-    if shown:
-        shading.color_type = "MATERIAL"
-    else:
-        mesh.color_attributes.active_color_name = COLOURS
-        shading.type, shading.color_type = "SOLID", "VERTEX"
-    return not shown
+    """Show the colours in a viewport, or what it showed before if they are shown; return which."""
+    colours, viewport = mesh.color_attributes, shading.as_pointer()
+    now = (shading.type, shading.color_type)
+    if now == ("SOLID", "VERTEX") and colours.active_color_name == COLOURS:
+        shading.type, shading.color_type = _BEFORE.pop(viewport, ("SOLID", "MATERIAL"))
+        return False
+    if now != ("SOLID", "VERTEX"):
+        _BEFORE[viewport] = now
+    colours.active_color_name = COLOURS
+    shading.type, shading.color_type = "SOLID", "VERTEX"
+    return True

@@ -8,6 +8,7 @@ from typing import Any
 import bpy
 import numpy as np
 
+from . import fit_error
 from .wire import Arrays
 
 
@@ -20,6 +21,8 @@ def read(scan: bpy.types.Object, mesh: bpy.types.Mesh) -> Arrays:
         `corner_uv` (T, 3, 2) float32 and `image` (H, W, 3) uint8, first row at the top; or
         `corner_colors` (T, 3, 3) uint8; or nothing. Colours are as they are shown (sRGB).
     """
+    if len(mesh.loop_triangles) == 0:  # only surfaces carry colours over
+        return {}
     corners = np.empty(len(mesh.loop_triangles) * 3, np.int32)
     mesh.loop_triangles.foreach_get("loops", corners)
     pixels = _pixels(_only_image(scan, mesh))
@@ -28,7 +31,7 @@ def read(scan: bpy.types.Object, mesh: bpy.types.Mesh) -> Arrays:
         mesh.uv_layers.active.uv.foreach_get("vector", uv)
         return {"corner_uv": uv.reshape(-1, 2)[corners].reshape(-1, 3, 2), "image": pixels}
     colours: Any = mesh.color_attributes.active_color
-    if colours is None:
+    if colours is None or colours.name == fit_error.COLOURS:
         return {}
     values = np.empty(len(colours.data) * 4, np.float32)
     colours.data.foreach_get("color_srgb", values)

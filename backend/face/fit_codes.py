@@ -192,7 +192,10 @@ class _Objective:
         return Similarity(scale, matrix / scale, shift)
 
     def room(self, x: Tensor) -> tuple[np.ndarray, np.ndarray]:
-        """Return how far each unknown may move down and up: expression weights stay in [0, 1]."""
+        """Return how far each unknown may move down and up: expression weights stay in [0, 1].
+
+        A hair farther: the solver refuses limits that are equal.
+        """
         low, high = np.full(len(x), -np.inf), np.full(len(x), np.inf)
         low[self._weights] = -x[self._weights].numpy() - 1e-9
         high[self._weights] = 1 - x[self._weights].numpy() + 1e-9
@@ -201,13 +204,7 @@ class _Objective:
     def __call__(self, x: Tensor) -> tuple[float, np.ndarray]:
         """Return the loss at x (U,) and its gradient."""
         x = x.detach().to(self._model.device, copy=True).requires_grad_()
-        parts = [
-            self._residuals(x[None], points, distance)[0]
-            for points, distance in zip(
-                self._points.split(CACHE_POINTS), self._distance.split(CACHE_POINTS), strict=True
-            )
-        ]
-        residual = torch.cat(parts)
+        residual = self._residuals(x[None], self._points, self._distance)[0]
         loss = _robust(residual, self._config.robust_mm).mean()
         loss = loss + self._config.prior * x[: self._people].square().sum()
         loss = loss + self._config.expression_prior * x[self._weights].sum()
@@ -238,7 +235,8 @@ class _Objective:
         """Return how far (B, N) [mm] points (N, 3) are from their wanted distance for x (B, U)."""
         matrix, shift = _motion(x)
         face = self._model.imface.face(*self.codes(x))
-        sdf = face.query(points @ matrix.mT + shift[:, None]).sdf
+        pieces = (points @ matrix.mT + shift[:, None]).split(CACHE_POINTS, dim=1)
+        sdf = torch.cat([face.query(piece).sdf for piece in pieces], dim=1)
         return (sdf / x[:, -1:].exp() - distance) * (UNIT_MM / self._scale)
 
 

@@ -66,7 +66,8 @@ def compare_as_paper(scan: Mesh, pose: Similarity, fitted: Mesh) -> SurfaceFigur
     moved = motion.apply(made), made_normals @ motion.rotation.T
     there, cosines_there = _nearest_samples(*truth, *moved)
     back, cosines_back = _nearest_samples(*moved, *truth)
-    return surface_figures(there, back, cosines_there, cosines_back)
+    known = np.ones(len(back), bool)
+    return surface_figures(there, back, cosines_there, cosines_back, known)
 
 
 def _thinned(surface: FrontSurface, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How well a surface matches a scan, over the part of the face that the front sees, in mm."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -193,9 +193,7 @@ def compare_strict(
     if not known.any():
         raise ScanError(NO_SURFACE)
     cosines_back = cosines(normals, scan_triangles.normals[face])
-    coverage = float((known & (back * UNIT_MM < _SHOWN_MM)).mean())
-    figures = surface_figures(there, back[known], cosines_there, cosines_back[known])
-    return replace(figures, coverage=coverage)
+    return surface_figures(there, back, cosines_there, cosines_back, known)
 
 
 def vertex_errors(truth: FrontSurface, vertices: np.ndarray) -> np.ndarray:
@@ -207,11 +205,16 @@ def vertex_errors(truth: FrontSurface, vertices: np.ndarray) -> np.ndarray:
 
 
 def surface_figures(
-    there: np.ndarray, back: np.ndarray, cosines_there: np.ndarray, cosines_back: np.ndarray
+    there: np.ndarray,
+    back: np.ndarray,
+    cosines_there: np.ndarray,
+    cosines_back: np.ndarray,
+    known: np.ndarray,
 ) -> SurfaceFigures:
     """Return the figures of distances (N,), (M,) [model units] to and from a fit, and of the
-    cosines there."""
-    there, back = there * UNIT_MM, back * UNIT_MM
+    cosines there; of the way back only what is known (M,) counts."""
+    coverage = float((known & (back * UNIT_MM < _SHOWN_MM)).mean())
+    there, back, cosines_back = there * UNIT_MM, back[known] * UNIT_MM, cosines_back[known]
     recall, precision = (there < 1).mean(), (back < 1).mean()
     return SurfaceFigures(
         chamfer_mm=float((there.mean() + back.mean()) / 2),
@@ -220,7 +223,7 @@ def surface_figures(
         scan_to_fit_mean_mm=float(there.mean()),
         scan_to_fit_p95_mm=float(np.percentile(there, 95)),
         within_2mm=float((there < 2).mean()),
-        coverage=float((back < _SHOWN_MM).mean()),
+        coverage=coverage,
     )
 
 

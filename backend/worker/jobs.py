@@ -102,7 +102,6 @@ def fit_job(params: Params, arrays: Arrays, report: Report) -> Answer:
     report(0.86, "Measuring the fit")
     figures = report_fit(result, build_mesh(model, result.codes, "surface", 128))
     values, out = _face_answer(result.codes, params, lambda _, text: report(0.95, text))
-    figures["seconds"]["total"] = round(time.perf_counter() - started, 3)
     values["pose"] = millimetres_to_scan(result.pose).tolist()
     values["report"] = figures
     vertices = out["vertices_mm"].astype(np.float64) / UNIT_MM
@@ -110,7 +109,9 @@ def fit_job(params: Params, arrays: Arrays, report: Report) -> Answer:
     colors = _scan_colors(arrays)
     if colors is not None and "uv" in out:
         report(0.97, "Carrying the scan's colours over")
-        out["texture"] = _skin_texture(out, scan, result.pose, colors)
+        skin = out["material_index"] == values["materials"].index("Skin")
+        out["texture"] = _skin_texture(out, skin, scan, result.pose, colors)
+    figures["seconds"]["total"] = round(time.perf_counter() - started, 3)
     return values, out
 
 
@@ -120,9 +121,10 @@ def _scan_colors(arrays: Arrays) -> Colors | None:
     return CornerColors(arrays["corner_colors"]) if "corner_colors" in arrays else None
 
 
-def _skin_texture(out: Arrays, scan: Mesh, pose: Similarity, colors: Colors) -> np.ndarray:
-    """Paint the skin's UV map, its tiles side by side."""
-    skin = out["material_index"] == 0
+def _skin_texture(
+    out: Arrays, skin: np.ndarray, scan: Mesh, pose: Similarity, colors: Colors
+) -> np.ndarray:
+    """Paint the UV map of the skin's polygons (F,) bool, its tiles side by side."""
     uv_polygons = out["uv_polygons"][skin]
     vertices = pose.inverse().apply(out["vertices_mm"].astype(np.float64) / UNIT_MM)
     fitted = Mesh(vertices, out["polygons"][skin], out["uv"], uv_polygons)

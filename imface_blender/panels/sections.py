@@ -5,12 +5,10 @@ A button gets its values from the scene's settings; the operator itself reads on
 given, so that a script and the panel do the same.
 """
 
-import json
-
 import bpy
 
 from .. import faces, fit_error
-from ..properties import of_object, of_scene
+from ..properties import of_scene
 from .main import Icon, draw_text
 
 POSES = {
@@ -47,8 +45,7 @@ class IMFACE_PT_fit_scan(_Section):
         """Draw the mesh, the button, and how well the active face matches its scan."""
         _draw_choices(self.layout, context, "topology", "resolution")
         _draw_button(self.layout, context, "imface.fit_scan")
-        if faces.is_face(context.object) and (text := of_object(context.object).report):
-            report = json.loads(text)
+        if faces.is_face(context.object) and (report := faces.report_of(context.object)):
             sign: Icon = "ERROR" if faces.is_poor_fit(report) else "NONE"
             draw_text(self.layout, faces.report_line(report), sign)
             if fit_error.has_errors(context.object):

@@ -175,7 +175,13 @@ def test_fit_goes_on_after_failures_and_keeps_what_is_done(
     def unwanted(*_: object) -> None:
         raise AssertionError("fitted again")
 
-    monkeypatch.setattr(commands, "fit_scan", unwanted)
+    stale = tmp_path / "out" / "lee_perry_smith" / "report.json"
+    for changed in ({"weights": "others"}, {"scan": "elsewhere/lee_perry_smith.obj"}):
+        stale.write_text(json.dumps(json.loads(stale.read_text()) | changed))
+        monkeypatch.setattr(commands, "fit_scan", unwanted)
+        with pytest.raises(AssertionError, match="fitted again"):
+            main([*map(str, words), "--resume"])
+        stale.write_text(json.dumps(first["reports"][str(lee_perry_smith)]))
     assert _partly(capsys, *words, "--resume")[0] == first
 
 

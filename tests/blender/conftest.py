@@ -95,6 +95,20 @@ def census():
 
 
 @pytest.fixture
+def assert_refused(census):
+    """Return a function that runs an operator and sees that it says a sentence and changes
+    nothing."""
+
+    def check(operator, sentence, **choices):
+        before = census()
+        with pytest.raises(RuntimeError, match=sentence):
+            operator(**choices)
+        assert census() == before
+
+    return check
+
+
+@pytest.fixture
 def points():
     """Return a function that reads a mesh's or a shape key's coordinates as (V, 3)."""
 

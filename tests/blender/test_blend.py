@@ -53,28 +53,21 @@ def test_one_undo_step(two_faces):
     assert set(bpy.data.objects.keys()) == {"Face", "Face.001"}
 
 
-def refused(sentence, census):
-    before = census()
-    with pytest.raises(RuntimeError, match=sentence):
-        bpy.ops.imface.blend()
-    assert census() == before
-
-
-def test_one_face_is_not_enough(two_faces, select_only, census):
+def test_one_face_is_not_enough(two_faces, select_only, assert_refused):
     select_only(two_faces[0])
-    refused("Select two faces: the active one and one other", census)
+    assert_refused(bpy.ops.imface.blend, "Select two faces: the active one and one other")
 
 
-def test_a_face_and_a_scan(two_faces, make_mesh, select_only, census):
+def test_a_face_and_a_scan(two_faces, make_mesh, select_only, assert_refused):
     select_only(two_faces[0], make_mesh())
-    refused("'Scan' is no ImFace face. Select one made by Generate", census)
+    assert_refused(bpy.ops.imface.blend, "'Scan' is no ImFace face. Select one made by Generate")
 
 
-def test_two_scans(make_mesh, select_only, census):
+def test_two_scans(make_mesh, select_only, assert_refused):
     select_only(make_mesh("A"), make_mesh("B"))
-    refused("'A' is no ImFace face", census)
+    assert_refused(bpy.ops.imface.blend, "'A' is no ImFace face")
 
 
-def test_damaged_codes(two_faces, census):
+def test_damaged_codes(two_faces, assert_refused):
     two_faces[1].imface.codes = "{"
-    refused("The codes stored on 'Face.001' are damaged", census)
+    assert_refused(bpy.ops.imface.blend, "The codes stored on 'Face.001' are damaged")

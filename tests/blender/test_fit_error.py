@@ -38,13 +38,23 @@ def test_the_colours_follow_the_legend(fitted):
     assert grey[0] == grey[1] == grey[2]
 
 
-def test_the_viewport_shows_them_and_lets_go(fitted):
-    shading = SimpleNamespace(type="RENDERED", color_type="MATERIAL")
+@pytest.mark.parametrize("before", [("RENDERED", "MATERIAL"), ("SOLID", "OBJECT")])
+def test_the_viewport_shows_them_and_goes_back_to_what_it_was(fitted, before):
+    kind, color_type = before
+    shading = SimpleNamespace(type=kind, color_type=color_type, as_pointer=lambda: 1)
     assert fit_error.show(fitted.data, shading)
     assert (shading.type, shading.color_type) == ("SOLID", "VERTEX")
     assert fitted.data.color_attributes.active_color_name == "Fit Error"
     assert not fit_error.show(fitted.data, shading)
-    assert (shading.type, shading.color_type) == ("SOLID", "MATERIAL")
+    assert (shading.type, shading.color_type) == before
+
+
+def test_a_viewport_of_other_colours_shows_the_error_too(fitted):
+    fitted.data.color_attributes.new("Paint", "BYTE_COLOR", "POINT")
+    fitted.data.color_attributes.active_color_name = "Paint"
+    shading = SimpleNamespace(type="SOLID", color_type="VERTEX", as_pointer=lambda: 2)
+    assert fit_error.show(fitted.data, shading)
+    assert fitted.data.color_attributes.active_color_name == "Fit Error"
 
 
 def test_only_a_fitted_face_has_errors(fitted, make_face, make_mesh):

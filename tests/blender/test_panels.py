@@ -60,12 +60,22 @@ def test_every_panel_is_in_the_tab_generate_face():
 
 
 @pytest.mark.parametrize("panel", sections.CLASSES)
-def test_sections_draw(panel, make_mesh):
-    draw(panel)
+def test_sections_have_buttons_whatever_is_active(panel, make_mesh):
+    buttons = [set(draw(panel).buttons)]
     make_mesh()
-    draw(panel)
+    buttons.append(set(draw(panel).buttons))
     bpy.ops.imface.fit_scan()
-    draw(panel)
+    buttons.append(set(draw(panel).buttons))
+    assert buttons[0]
+    assert buttons[0] == buttons[1] <= buttons[2]
+
+
+@pytest.mark.parametrize("report", ["{", "[]", '{"scan_to_fit_mean_mm": 0.5, "coverage": 0.9}'])
+def test_a_report_of_another_version_is_not_shown(make_mesh, report):
+    make_mesh()
+    bpy.ops.imface.fit_scan()
+    bpy.context.object.imface.report = report
+    assert "mm mean" not in " ".join(draw(sections.IMFACE_PT_fit_scan).drawn)
 
 
 def test_buttons_carry_the_panel_s_settings():

@@ -108,6 +108,20 @@ def test_an_image_that_is_not_there_or_one_of_several_is_not_sent(scan):
     assert "image" not in arrays_of(scan)
 
 
+def test_points_without_faces_send_none(make_mesh):
+    points = np.random.default_rng(0).random((mesh_io.MIN_POINTS, 3))
+    cloud = make_mesh("Cloud", points.tolist(), ())
+    give_vertex_colours(cloud, "POINT")
+    assert set(arrays_of(cloud)) == {"vertices", "triangles"}
+
+
+def test_the_error_of_an_earlier_fit_is_no_colour(scan):
+    bpy.ops.imface.fit_scan()
+    fitted = bpy.context.object
+    fitted.data.color_attributes.active_color_name = "Fit Error"
+    assert set(arrays_of(fitted)) == {"vertices", "triangles"}
+
+
 def test_the_face_gets_a_skin_of_its_own(scan):
     give_vertex_colours(scan, "POINT")
     bpy.ops.imface.fit_scan()
