@@ -21,8 +21,6 @@ def read(scan: bpy.types.Object, mesh: bpy.types.Mesh) -> Arrays:
         `corner_uv` (T, 3, 2) float32 and `image` (H, W, 3) uint8, first row at the top; or
         `corner_colors` (T, 3, 3) uint8; or nothing. Colours are as they are shown (sRGB).
     """
-    if len(mesh.loop_triangles) == 0:  # only surfaces carry colours over
-        return {}
     corners = np.empty(len(mesh.loop_triangles) * 3, np.int32)
     mesh.loop_triangles.foreach_get("loops", corners)
     pixels = _pixels(_only_image(scan, mesh))

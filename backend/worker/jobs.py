@@ -116,6 +116,9 @@ def fit_job(params: Params, arrays: Arrays, report: Report) -> Answer:
 
 
 def _scan_colors(arrays: Arrays) -> Colors | None:
+    """Return the colours of a scan's surface; points without faces carry none over."""
+    if len(arrays["triangles"]) == 0:
+        return None
     if "image" in arrays:
         return ImageColors(arrays["corner_uv"], arrays["image"])
     return CornerColors(arrays["corner_colors"]) if "corner_colors" in arrays else None

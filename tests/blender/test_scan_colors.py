@@ -108,11 +108,13 @@ def test_an_image_that_is_not_there_or_one_of_several_is_not_sent(scan):
     assert "image" not in arrays_of(scan)
 
 
-def test_points_without_faces_send_none(make_mesh):
+def test_coloured_points_without_faces_can_be_sent(make_mesh):
     points = np.random.default_rng(0).random((mesh_io.MIN_POINTS, 3))
     cloud = make_mesh("Cloud", points.tolist(), ())
     give_vertex_colours(cloud, "POINT")
-    assert set(arrays_of(cloud)) == {"vertices", "triangles"}
+    arrays = arrays_of(cloud)
+    assert len(arrays["vertices"]) == mesh_io.MIN_POINTS
+    assert len(arrays["triangles"]) == len(arrays["corner_colors"]) == 0
 
 
 def test_the_error_of_an_earlier_fit_is_no_colour(scan):

@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from backend.checkpoint import FaceModel
 from backend.errors import BackendError, ScanError
-from backend.mesh import load_scan
+from backend.mesh import load_scan, sample_surface
 from backend.scan.align import Similarity
 from backend.worker import jobs
 from backend.worker.protocol import Arrays
@@ -102,6 +102,22 @@ def test_a_fit_says_how_well_it_went_where(lee_perry_smith: Path) -> None:
     assert 0.1 < shown.mean() < 0.7  # neither the back of the head nor the teeth
     assert np.median(errors[shown]) < 1.5
     assert (errors[~shown] == -1).all()
+
+
+def test_coloured_points_are_fitted_without_their_colours(lee_perry_smith: Path) -> None:
+    scan = load_scan(lee_perry_smith)
+    rng = np.random.default_rng(0)
+    points, _, _ = sample_surface(scan.vertices, scan.polygons, 20_000, rng)
+    none = np.zeros((0, 3), np.int32)
+    values, out = _run(
+        "fit",
+        {"topology": "face"},
+        vertices=points,
+        triangles=none,
+        corner_colors=np.zeros((0, 3, 3), np.uint8),
+    )
+    assert values["report"]["face_found"]
+    assert "texture" not in out
 
 
 def test_the_pose_leads_from_millimetres_to_the_scan() -> None:
