@@ -142,11 +142,15 @@ def _training_commands(
     train.add_argument("--config", type=Path, metavar="FILE.toml")
     train.add_argument("--cache", type=Path, required=True, metavar="DIR")
     train.add_argument("--out", type=Path, required=True, metavar="DIR")
+    train.add_argument("--data", type=Path, help=f"{ict}, if the configuration has passers_by")
     train.add_argument("--minutes", type=float, help="fit the schedule to this time")
     begin = train.add_mutually_exclusive_group()
     begin.add_argument("--resume", action="store_true")
     begin.add_argument(
-        "--start-from", type=Path, metavar="CKPT", help="begin with another run's weights"
+        "--start-from",
+        type=Path,
+        metavar="FILE",
+        help="begin with another run's checkpoint, or with a published .safetensors",
     )
     publish = command("publish", "turn a training checkpoint into a weights folder")
     publish.add_argument("checkpoint", type=Path)

@@ -3,6 +3,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ BUNDLED = ROOT / "weights" / "imface.safetensors"
 #: Beside the model: the fixed topology and the map from codes to it.
 HEAD_NAME = "head.safetensors"
 CARD_NAME = "model_card.json"
+#: Of the tensors that only training reads: how known numbers of a face move its codes.
+_TRAINING = "training."
 
 
 @dataclass(frozen=True)
@@ -107,13 +110,17 @@ def model_without_head(
     )
 
 
-def save_face_model(model: FaceModel, path: Path, *, half: bool) -> str:
+def save_face_model(
+    model: FaceModel, path: Path, *, half: bool, training: Mapping[str, Tensor] | None = None
+) -> str:
     """Write the model, and its head beside it; returns the sha256 of the model's file.
 
     Parameters
     ----------
     half : bool
         Store the hypernetworks' large matrices in half precision.
+    training : mapping, optional
+        What training needs beside the fields to go on from this file.
     """
     state = {f"imface.{name}": t for name, t in model.imface.state_dict().items()}
     large = {name for name, t in state.items() if half and t.numel() >= 4096}
@@ -123,6 +130,7 @@ def save_face_model(model: FaceModel, path: Path, *, half: bool) -> str:
         tensors |= {f"{kind}_prior.mean": prior.mean, f"{kind}_prior.factor": prior.factor}
     tensors["neutral_expression"] = model.neutral_expression
     tensors["expression_directions"] = model.expression_directions
+    tensors |= {_TRAINING + name: tensor for name, tensor in (training or {}).items()}
     _save(
         tensors,
         {
@@ -207,6 +215,19 @@ def load_face_model(path: Path = BUNDLED, device: torch.device | None = None) ->
         raise WeightsError(
             f"{path.name} does not hold a complete model. Install the weights again."
         ) from error
+
+
+def load_training_state(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a published model by the names that training has for them.
+
+    Raises
+    ------
+    WeightsError
+        If the file is missing or damaged.
+    """
+    tensors, _ = _load(path, "imface")
+    kept = {n.removeprefix(_TRAINING): t for n, t in tensors.items() if n.startswith(_TRAINING)}
+    return kept | {n: t.float() for n, t in tensors.items() if n.startswith("imface.")}
 
 
 def _load_head(path: Path, model_sha256: str, device: torch.device) -> Head | None:

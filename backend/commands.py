@@ -37,7 +37,7 @@ from .learn.evaluation_sets import held_out_ict, makehuman, real_scans
 from .learn.folder_scans import FolderScans
 from .learn.ict import ict_folder, load_ict
 from .learn.ict_scans import IctScans
-from .learn.publish import publish, training_summary
+from .learn.publish import publish, training_directions, training_summary
 from .learn.train import Trainer, load_config
 from .mesh import FORMATS, Mesh, load_scan, save_mesh
 from .model.imface import UNIT_MM, FieldValues, query_gradient
@@ -274,7 +274,7 @@ def _train(options: Options) -> Answer:
     config = load_config(options.config)
     if options.minutes:
         config = replace(config, minutes=options.minutes)
-    trainer = Trainer(ScanCache(options.cache), options.out, config)
+    trainer = Trainer(ScanCache(options.cache), options.out, config, options.data)
     if options.resume:
         trainer.resume()
     elif options.start_from:
@@ -287,7 +287,7 @@ def _publish(options: Options) -> Answer:
     options.out.mkdir(parents=True, exist_ok=True)
     model = publish(options.checkpoint, load_ict(options.data) if options.data else None)
     path = options.out / BUNDLED.name
-    save_face_model(model, path, half=True)
+    save_face_model(model, path, half=True, training=training_directions(options.checkpoint))
     files = {p.name: file_sha256(p) for p in sorted(options.out.glob("*.safetensors"))}
     training = training_summary(options.checkpoint)
     _write_card(options.out / CARD_NAME, {"format": 1, "files": files, "training": training})

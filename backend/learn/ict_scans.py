@@ -52,11 +52,9 @@ class Recipes:
 
     def mask_weights(self, ict: IctFaceKit, person: int) -> np.ndarray | None:
         """Return the share (V,) of the first set of coefficients at each vertex."""
-        landmark, width = self.mask[person]
-        if width == 0:
+        if self.mask[person, 1] == 0:
             return None
-        center = ict.mean[ict.landmarks[int(landmark)]]
-        return np.exp(-0.5 * ((ict.mean - center) ** 2).sum(1) / width**2)
+        return mix_share(ict.mean, ict.landmarks, self.mask[person])
 
     def neutral(self, ict: IctFaceKit, person: int) -> np.ndarray:
         """Return a person's neutral head (V, 3)."""
@@ -68,6 +66,26 @@ class Recipes:
     def head(self, ict: IctFaceKit, person: int, state: int) -> np.ndarray:
         """Return the head (V, 3) of one scan."""
         return self.neutral(ict, person) + ict.expression(self.expression[person, state])
+
+
+def mix_share(mean: np.ndarray, landmarks: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Return the share (V,) of a person's first set of coefficients at each vertex of the mean
+    head (V, 3): all of it, if the mask has no width."""
+    landmark, width = mask
+    if width == 0:
+        return np.ones(len(mean))
+    center = mean[landmarks[int(landmark)]]
+    share: np.ndarray = np.exp(-0.5 * ((mean - center) ** 2).sum(1) / width**2)
+    return share
+
+
+def draw_person(
+    config: DatasetConfig, identity_modes: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw a person: two sets of coefficients (2, M), and the mask (2,) that mixes them."""
+    identity = rng.normal(0, config.identity_sigma, (2, identity_modes))
+    width = rng.uniform(0.15, 0.4) if rng.random() < config.mixed else 0.0
+    return identity, np.array([rng.integers(68), width])
 
 
 def draw_recipes(config: DatasetConfig, names: tuple[str, ...], identity_modes: int) -> Recipes:
@@ -85,9 +103,7 @@ def draw_recipes(config: DatasetConfig, names: tuple[str, ...], identity_modes: 
     expression = np.zeros((people, config.expressions, len(names)))
     for person in range(people):
         rng = np.random.default_rng([config.seed, person])
-        identity[person] = rng.normal(0, config.identity_sigma, (2, identity_modes))
-        width = rng.uniform(0.15, 0.4) if rng.random() < config.mixed else 0.0
-        mask[person] = rng.integers(68), width
+        identity[person], mask[person] = draw_person(config, identity_modes, rng)
         states = [
             np.zeros(len(names)),
             _draw_single(groups, len(names), person, (0.6, 1.0), rng),
@@ -188,20 +204,54 @@ class IctScans:
         )
 
 
-def principal_coordinates(ict: IctFaceKit, recipes: Recipes) -> np.ndarray:
-    """Return the leading principal components (I, K) of the neutral faces, of unit variance.
+@dataclass(frozen=True)
+class PrincipalCoordinates:
+    """The numbers that a person's code is started from: unlike the ICT coefficients, principal
+    components of neutral faces also describe people who are mixed from several.
 
-    Unlike the ICT coefficients they also describe people who are mixed from several.
+    Attributes
+    ----------
+    mean : ndarray (P,)
+        Of every so-maniest vertex of the neutral face, flat.
+    axes : ndarray (P, K)
+        Coordinates are of unit variance over the faces that they were found in.
     """
-    every = slice(0, ict.parts["face"][1], 4)
-    people = range(len(recipes.identity))
-    faces = np.stack([np.float32(recipes.neutral(ict, p)[every].ravel()) for p in people])
-    faces -= faces[:_BASIS_FACES].mean(0)
-    some = faces[:_BASIS_FACES].astype(float)
-    values, axes = np.linalg.eigh(some @ some.T)
+
+    mean: np.ndarray
+    axes: np.ndarray
+
+    def __call__(self, faces: np.ndarray) -> np.ndarray:
+        """Return the coordinates (I, K) of faces (I, P); see ``principal_rows``."""
+        return (faces - self.mean) @ self.axes
+
+
+def principal_rows(ict: IctFaceKit) -> slice:
+    """Return the vertices of a head that tell its principal coordinates."""
+    return slice(0, ict.parts["face"][1], 4)
+
+
+def find_principal(ict: IctFaceKit, recipes: Recipes) -> PrincipalCoordinates:
+    """Find the leading principal components of the first people's neutral faces."""
+    some = principal_faces(ict, recipes, min(len(recipes.identity), _BASIS_FACES))
+    mean = some.mean(0)
+    centered = (some - mean).astype(float)
+    values, axes = np.linalg.eigh(centered @ centered.T)
     kept = min(_COMPONENTS, int((values > values[-1] * 1e-9).sum()))
-    coordinates = faces @ (some.T @ axes[:, ::-1][:, :kept])
-    return coordinates / coordinates[:_BASIS_FACES].std(0)
+    directions = centered.T @ axes[:, ::-1][:, :kept]
+    # An eigenvector's sign is the machine's choice; weights have to mean the same on the next one.
+    directions *= np.sign(directions[np.abs(directions).argmax(0), range(kept)])
+    return PrincipalCoordinates(mean, directions / (centered @ directions).std(0))
+
+
+def principal_faces(ict: IctFaceKit, recipes: Recipes, people: int) -> np.ndarray:
+    """Return what tells the principal coordinates of the first people (people, P)."""
+    rows = principal_rows(ict)
+    return np.stack([np.float32(recipes.neutral(ict, p)[rows].ravel()) for p in range(people)])
+
+
+def principal_coordinates(ict: IctFaceKit, recipes: Recipes) -> np.ndarray:
+    """Return the principal coordinates (I, K) of a data set's people."""
+    return find_principal(ict, recipes)(principal_faces(ict, recipes, len(recipes.identity)))
 
 
 def region_weights(ict: IctFaceKit, triangles: np.ndarray) -> np.ndarray:

@@ -80,6 +80,35 @@ def training_losses(
     return terms
 
 
+def neutral_losses(
+    model: ImFace, identity: Tensor, points: Tensor, template: Tensor, landmarks: Tensor
+) -> dict[str, Tensor]:
+    """Return the terms of neutral people of whom only surface and correspondence are known.
+
+    The expression field is skipped, as at inference (the neutral rule).
+
+    Parameters
+    ----------
+    identity : Tensor (B, D)
+    points, template : Tensor (B, N, 3)
+        In neutral space and their partners; the even ones lie on the surface.
+    landmarks : Tensor (B, 68, 3)
+    """
+    face = model.face(identity, None)
+    values = face.query(points)
+    carried, _ = face.to_template(landmarks)
+    anchors = model.identity_landmarks(identity).unflatten(-1, (-1, 3))
+    return {
+        "sdf": values.sdf[:, ::2].abs().mean(),
+        "correction": values.correction.abs().mean(),
+        "correspondence": functional.l1_loss(values.template_points, template),
+        "neutral_landmarks": functional.l1_loss(anchors, landmarks[:, list(model.config.anchors)]),
+        "carried_to_template": functional.l1_loss(
+            carried, model.template_landmarks.expand_as(carried)
+        ),
+    }
+
+
 def _gradient_terms(points: Tensor, values: FieldValues, truth: Tensor) -> dict[str, Tensor]:
     observed, neutral = torch.autograd.grad(
         values.sdf.sum(), [points, values.neutral_points], create_graph=True

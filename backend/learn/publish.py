@@ -74,6 +74,12 @@ def publish(checkpoint: Path, ict: IctFaceKit | None) -> FaceModel:
     )
 
 
+def training_directions(checkpoint: Path) -> dict[str, Tensor]:
+    """Return what a published model carries for those who train on from it."""
+    trained: dict[str, Tensor] = read_checkpoint(checkpoint)["model"]
+    return {name: tensor for name, tensor in trained.items() if name.endswith(".directions")}
+
+
 def training_summary(checkpoint: Path) -> dict[str, Any]:
     """Return how long a checkpoint was trained, and with what settings, for the model card."""
     state = read_checkpoint(checkpoint)

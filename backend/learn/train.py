@@ -7,6 +7,7 @@ import math
 import os
 import time
 import tomllib
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,11 +18,13 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from ..checkpoint import load_training_state
 from ..errors import BackendError, DataError
 from ..model.imface import ImFace, ModelConfig
 from .cache import CACHE_VERSION, Batch, DatasetConfig, ScanCache, ScanTable
 from .code_table import CodeTable
-from .losses import LossWeights, Targets, training_losses, weighted_sum
+from .losses import LossWeights, Targets, neutral_losses, training_losses, weighted_sum
+from .passers_by import Passage, PassersBy
 
 T = TypeVar("T")
 
@@ -35,6 +38,8 @@ class TrainConfig:
     scans: int = 16  #: scans per step, over all processes
     points: int = 1024  #: points per scan and step
     piece: int = 8  #: scans per forward pass: few enough for the processor's cache
+    passers_by: int = 0  #: neutral people per step whom training meets once, over all processes
+    passer_by_points: int = 128  #: points of each
     gradient_stride: int = 3  #: normals and eikonal on every so-maniest point
     learning_rate: float = 5e-4  #: Adam's peak rate, then cosine decay
     warmup: int = 100  #: steps of linear rise
@@ -125,18 +130,28 @@ def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
 
 
 class Trainer:
-    """One training run; state lives in ``folder/checkpoint.pt``."""
+    """One training run; state lives in ``folder/checkpoint.pt``.
 
-    def __init__(self, cache: ScanCache, folder: Path, config: TrainConfig) -> None:
+    Parameters
+    ----------
+    data : Path or None
+        The ICT-FaceKit data that the cache was prepared from, which passers-by are drawn from.
+    """
+
+    def __init__(
+        self, cache: ScanCache, folder: Path, config: TrainConfig, data: Path | None = None
+    ) -> None:
         self.config = replace(config, data=cache.config)
         self.cache = cache
         self.folder = folder
         self.rank, self.processes = _process_group()
-        if config.scans % self.processes:
-            raise DataError(
-                f"{config.scans} scans a step cannot be shared evenly among {self.processes} "
-                "processes. Set 'scans' to a multiple of that."
-            )
+        for name in ("scans", "passers_by"):
+            if getattr(config, name) % self.processes:
+                raise DataError(
+                    f"{getattr(config, name)} {name} a step cannot be shared evenly among "
+                    f"{self.processes} processes. Set '{name}' to a multiple of that."
+                )
+        self.street = _street(cache, config, data)
         self.device = (
             torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
             if torch.cuda.is_available()
@@ -171,17 +186,23 @@ class Trainer:
         """Take over the weights of another run, on this or another cache, with a schedule anew.
 
         The codes' free parts are taken over row by row as far as both have them: more people
-        leave the first ones in their rows.
+        leave the first ones in their rows. A published model (``.safetensors``) has none: they
+        are people.
 
         Raises
         ------
         DataError
             If the checkpoint cannot be read, or its network has another shape.
         """
-        theirs = read_checkpoint(checkpoint, self.device)["model"]
+        published = checkpoint.suffix == ".safetensors"
+        theirs = (
+            load_training_state(checkpoint)
+            if published
+            else read_checkpoint(checkpoint, self.device)["model"]
+        )
         ours = self.model.state_dict()
         for name, value in ours.items():
-            if name.endswith(".coefficients"):
+            if name.endswith(".coefficients") or (published and name.endswith(".free")):
                 continue
             other, rows_differ = theirs.get(name), int(name.endswith(".free"))
             if other is None or other.shape[rows_differ:] != value.shape[rows_differ:]:
@@ -252,20 +273,12 @@ class Trainer:
 
     def train_step(self) -> dict[str, float]:
         """Do one optimizer step; returns the terms, averaged over the batch."""
-        config = self.config
-        batch = self.cache.batches(
-            self.step, config.seed, config.scans, config.points, self.rank, self.processes
-        )
         self._set_learning_rate()
         self.optimizer.zero_grad()
         sums: dict[str, float] = {}
-        for start in range(0, len(batch.person), config.piece):
-            part = slice(start, min(start + config.piece, len(batch.person)))
-            share = (part.stop - start) / len(batch.person)
-            terms = self._piece(batch, part)
-            loss = weighted_sum(terms, config.losses) * share
-            loss.backward()
-            for name, value in (terms | {"total": loss / share}).items():
+        for terms, loss, share in self._losses():
+            (loss * share).backward()
+            for name, value in (terms | {"total": loss}).items():
                 sums[name] = sums.get(name, 0.0) + float(value.detach()) * share
         self._average_gradients()
         # The averaged gradients tell every process alike when one of them went wrong.
@@ -279,14 +292,34 @@ class Trainer:
         self.step += 1
         return sums
 
-    def _piece(self, batch: Batch, part: slice) -> dict[str, Tensor]:
-        def tensor(values: np.ndarray) -> Tensor:
-            return torch.from_numpy(values[part]).to(self.device)
+    def _losses(self) -> Iterator[tuple[dict[str, Tensor], Tensor, float]]:
+        """Yield the step's terms, loss and share of its kind, piece by piece: first of the
+        cache's scans, then of the passers-by."""
+        config, mine = self.config, (self.rank, self.processes)
+        batch = self.cache.batches(self.step, config.seed, config.scans, config.points, *mine)
+        for part, share in _pieces(len(batch.person), config.piece):
+            terms = self._piece(batch, part)
+            yield terms, weighted_sum(terms, config.losses), share
+        if self.street is None:
+            return
+        people, points = config.passers_by, config.passer_by_points
+        passage = self.street.draw(self.step, config.seed, people, points, *mine)
+        # As many points at a time as of the scans.
+        for part, share in _pieces(len(passage.points), config.piece * config.points // points):
+            terms = self._passers_by(passage, part)
+            loss = weighted_sum(terms, config.losses)
+            yield {f"passers_by_{name}": term for name, term in terms.items()}, loss, share
 
-        targets = Targets(**{f.name: tensor(getattr(batch, f.name)) for f in fields(Targets)})
-        identity, free_identity = self.model.identities(tensor(batch.person))
-        expression, free_expression = self.model.expressions(tensor(batch.scan))
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._use_bfloat16()):
+    def _tensor(self, values: np.ndarray) -> Tensor:
+        return torch.from_numpy(values).to(self.device)
+
+    def _piece(self, batch: Batch, part: slice) -> dict[str, Tensor]:
+        targets = Targets(
+            **{f.name: self._tensor(getattr(batch, f.name)[part]) for f in fields(Targets)}
+        )
+        identity, free_identity = self.model.identities(self._tensor(batch.person[part]))
+        expression, free_expression = self.model.expressions(self._tensor(batch.scan[part]))
+        with self._autocast():
             terms = training_losses(
                 self.model.imface, identity, expression, targets, self.config.gradient_stride
             )
@@ -294,8 +327,18 @@ class Trainer:
         terms["expression_code"] = free_expression.square().mean()
         return terms
 
-    def _use_bfloat16(self) -> bool:
-        return self.config.bfloat16 and self.progress < 1 - self.config.final_float32
+    def _passers_by(self, passage: Passage, part: slice) -> dict[str, Tensor]:
+        identity = self._tensor(passage.coordinates[part]) @ self.model.identities.directions
+        points, template, landmarks = (
+            self._tensor(values[part])
+            for values in (passage.points, passage.template, passage.landmarks)
+        )
+        with self._autocast():
+            return neutral_losses(self.model.imface, identity, points, template, landmarks)
+
+    def _autocast(self) -> torch.autocast:
+        bfloat16 = self.config.bfloat16 and self.progress < 1 - self.config.final_float32
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16)
 
     def _set_learning_rate(self) -> None:
         rise = min((self.step + 1) / self.config.warmup, 1.0)
@@ -329,6 +372,29 @@ class Trainer:
             if new:
                 writer.writeheader()
             writer.writerow(row)
+
+
+def _street(cache: ScanCache, config: TrainConfig, data: Path | None) -> PassersBy | None:
+    """Return where passers-by come from, None if there are none."""
+    if not config.passers_by:
+        return None
+    if data is None:
+        raise DataError(
+            "Passers-by are drawn from the ICT-FaceKit data. Give --data, as for 'prepare'."
+        )
+    street = PassersBy(data, cache.config)
+    if street.principal.axes.shape[1] != cache.table.identity_coefficients.shape[1]:
+        raise DataError(
+            f"The cache was not prepared from {data}. Give the data that 'prepare' was given."
+        )
+    return street
+
+
+def _pieces(count: int, size: int) -> Iterator[tuple[slice, float]]:
+    """Cut ``count`` rows into slices; yield each with its share of them."""
+    for start in range(0, count, size):
+        part = slice(start, min(start + size, count))
+        yield part, (part.stop - start) / count
 
 
 def _process_group() -> tuple[int, int]:
