@@ -97,6 +97,13 @@ def _face_commands(commands: argparse._SubParsersAction, common: argparse.Argume
     blend.add_argument("b", type=Path, metavar="B.json")
     blend.add_argument("--weight", type=float, default=0.5, help="0 is A, 1 is B")
     blend.add_argument("--what", choices=("identity", "expression", "both"), default="both")
+    blend.add_argument(
+        "--regions",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="brows, eyes, nose, mouth, jaw: only there; default: everywhere",
+    )
     blend.add_argument("--out", type=Path, required=True, metavar="FILE")
 
 

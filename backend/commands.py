@@ -26,9 +26,9 @@ from .checkpoint import (
 )
 from .codes import Codes
 from .errors import BackendError, NoFaceError
-from .face.blend import blend
 from .face.fit import fit_scan, report_fit
 from .face.generate import express, generate
+from .face.regions import blend_regions
 from .face.shapes import LEVEL_OF_TOPOLOGY, build_mesh, shape_keys
 from .learn.cache import DatasetConfig, ScanCache, ScanSource, prepare
 from .learn.evaluate import evaluate_set, linear_bases, markdown, summarise
@@ -108,7 +108,8 @@ def _blend(options: Options) -> Answer:
     _check_output(options.out, FORMATS)
     model = _model(options)
     a, b = Codes.load(options.a), Codes.load(options.b)
-    return _write_face(model, blend(model, a, b, options.weight, options.what), options)
+    codes = blend_regions(model, a, b, options.weight, options.what, options.regions)
+    return _write_face(model, codes, options)
 
 
 def _fit(options: Options) -> Answer:

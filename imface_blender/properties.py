@@ -19,6 +19,13 @@ BLEND_PARTS = (
     ("EXPRESSION", "Expression", "Mix the expressions, keep who the active face is"),
     ("BOTH", "Both", "Mix who it is and the expression"),
 )
+REGIONS = (
+    ("BROWS", "Brows", "Brows and the forehead just above them"),
+    ("EYES", "Eyes", "Eyes and lids"),
+    ("NOSE", "Nose", "The nose, from its root to the nostrils"),
+    ("MOUTH", "Mouth", "The lips and what surrounds them"),
+    ("JAW", "Jaw", "Chin, jaw and the outer cheeks"),
+)
 
 
 class MeshChoice:
@@ -63,6 +70,12 @@ class BlendChoice:
         subtype="FACTOR",
     )
     what: EnumProperty(name="Blend", description="What is mixed", items=BLEND_PARTS)
+    regions: EnumProperty(
+        name="Regions",
+        description="Where the other face is mixed in, Shift-click for several; none: everywhere",
+        items=REGIONS,
+        options={"ENUM_FLAG"},
+    )
 
 
 class ExpressionNames:

@@ -27,18 +27,23 @@ def blend(model: FaceModel, a: Codes, b: Codes, weight: float, what: What = "bot
     BackendError
         If the weight or ``what`` is out of range, or codes belong to other weights.
     """
-    if not 0 <= weight <= 1:
-        raise BackendError(f"The blend weight {weight} is out of range. Choose 0 to 1.")
-    if what not in ("identity", "expression", "both"):
-        raise BackendError(f"'{what}' cannot be blended. Choose identity, expression or both.")
-    check_codes(model, a)
-    check_codes(model, b)
+    check_blend(model, a, b, weight, what)
     identity, expression = a.identity, a.expression
     if what != "expression":
         identity = (1 - weight) * a.identity + weight * b.identity
     if what != "identity":
         expression = _blend_expression(model, a, b, weight)
     return Codes(np.asarray(identity, np.float32), expression, model.hash_prefix)
+
+
+def check_blend(model: FaceModel, a: Codes, b: Codes, weight: float, what: str) -> None:
+    """Raise BackendError if two faces cannot be blended so."""
+    if not 0 <= weight <= 1:
+        raise BackendError(f"The blend weight {weight} is out of range. Choose 0 to 1.")
+    if what not in ("identity", "expression", "both"):
+        raise BackendError(f"'{what}' cannot be blended. Choose identity, expression or both.")
+    check_codes(model, a)
+    check_codes(model, b)
 
 
 def _blend_expression(model: FaceModel, a: Codes, b: Codes, weight: float) -> np.ndarray | None:

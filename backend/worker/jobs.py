@@ -9,10 +9,10 @@ import numpy as np
 
 from ..checkpoint import FaceModel, load_face_model
 from ..codes import Codes
-from ..face.blend import blend
 from ..face.expressions import absent_names
 from ..face.fit import fit_scan, report_fit
 from ..face.generate import express, generate
+from ..face.regions import blend_regions
 from ..face.shapes import build_mesh, materials, shape_keys
 from ..mesh import Mesh
 from ..model.imface import UNIT_MM
@@ -86,7 +86,8 @@ def blend_job(params: Params, arrays: Arrays, report: Report) -> Answer:
     report(0.1, "Blending")
     a, b = (Codes.from_json(params.get(key)) for key in ("a", "b"))
     weight, what = float(params.get("weight", 0.5)), params.get("what", "both")
-    return _face_answer(blend(face_model(), a, b, weight, what), params, report)
+    codes = blend_regions(face_model(), a, b, weight, what, params.get("regions") or ())
+    return _face_answer(codes, params, report)
 
 
 def fit_job(params: Params, arrays: Arrays, report: Report) -> Answer:

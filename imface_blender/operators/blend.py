@@ -36,6 +36,7 @@ class IMFACE_OT_blend(BlendChoice, MeshChoice, JobOperator):
             "b": faces.codes_of(other),
             "weight": self.weight,
             "what": self.what.lower(),
+            "regions": sorted(region.lower() for region in self.regions),
         }
         return Request("blend", params | mesh_params(self), {})
 

@@ -60,7 +60,9 @@ class IMFACE_PT_blend(_Section):
 
     def draw(self, context: bpy.types.Context) -> None:
         """Draw the weight, what is mixed, the mesh and the button."""
-        _draw_choices(self.layout, context, "weight", "what", "topology", "resolution")
+        _draw_choices(self.layout, context, "weight", "what")
+        self.layout.column(align=True).prop(of_scene(context.scene), "regions")
+        _draw_choices(self.layout, context, "topology", "resolution")
         _draw_button(self.layout, context, "imface.blend")
 
 

@@ -105,6 +105,15 @@ def test_blend_on_the_template_keeps_quads(tmp_path: Path, codes: list[Path]) ->
     np.testing.assert_allclose(blended.identity, 0.75 * a + 0.25 * b, rtol=1e-5, atol=1e-6)
 
 
+def test_blend_in_a_region(tmp_path: Path, codes: list[Path]) -> None:
+    out = tmp_path / "nose.ply"
+    words = ["--weight", 1, "--regions", "nose", "--topology", "template", "--out", out]
+    _answer("blend", *codes, *words)
+    a, b = (Codes.load(path).identity for path in codes)
+    mixed = Codes.load(tmp_path / "nose.codes.json").identity
+    assert 0 < np.linalg.norm(mixed - a) < np.linalg.norm(b - a)
+
+
 def test_express_keeps_the_person(tmp_path: Path, codes: list[Path]) -> None:
     before = Codes.load(codes[0])
     smile = tmp_path / "smile.ply"

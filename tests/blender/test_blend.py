@@ -18,7 +18,7 @@ def two_faces(make_face, select_only):
 
 def blended(**choices):
     assert bpy.ops.imface.blend(**choices) == {"FINISHED"}
-    assert bpy.context.object.name == "Blend"
+    assert bpy.context.object.name.startswith("Blend")
     return json.loads(bpy.context.object.imface.codes)
 
 
@@ -32,6 +32,12 @@ def test_the_weight_goes_from_the_active_face_to_the_other(two_faces, select_onl
 
 def test_what_is_mixed(two_faces):
     assert blended(what="EXPRESSION")["what"] == "expression"
+
+
+def test_where_it_is_mixed(two_faces, select_only):
+    assert blended()["regions"] == []
+    select_only(*two_faces)
+    assert blended(regions={"NOSE", "EYES"})["regions"] == ["eyes", "nose"]
 
 
 def test_the_blend_stands_beside_the_active_face_away_from_the_other(two_faces):

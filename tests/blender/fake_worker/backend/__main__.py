@@ -88,7 +88,7 @@ def express(params, arrays):
 def blend(params, arrays):
     values, answer = mesh(params["topology"])
     a, b, weight = params["a"]["identity"][0], params["b"]["identity"][0], params["weight"]
-    mixed = codes(a + weight * (b - a)) | {"what": params["what"]}
+    mixed = codes(a + weight * (b - a)) | {name: params[name] for name in ("what", "regions")}
     return values | {"codes": mixed}, answer
 
 
