@@ -79,7 +79,7 @@ def fit_samples(
     if basis is not None:
         rows = rng.integers(0, samples.surface, config.start_points)
         codes, pose = fit_closest_points(
-            basis, samples.points[rows], samples.gradients[rows], _START
+            basis, samples.points[rows], samples.gradients[rows], _START, _shut_lids(model)
         )
         report(0.3, "Fitting: placed")
     objective = _Objective(model, samples, config, rng, pose)
@@ -118,6 +118,18 @@ def forward_basis(model: FaceModel) -> LinearBasis | None:
         low=low,
         high=high,
     )
+
+
+def _shut_lids(model: FaceModel) -> dict[int, float]:
+    """Return the unknowns that shut the lids, at 1: from open lids closed ones are never found,
+    since the eyeballs take their points; from shut ones open lids are."""
+    return dict.fromkeys(_lids(model), 1.0)
+
+
+def _lids(model: FaceModel) -> list[int]:
+    """Return the unknowns that shut the lids."""
+    names = enumerate(model.expression_names, len(model.identity_prior.mean))
+    return [row for row, name in names if name.startswith("eyeBlink")]
 
 
 def _search(objective: "_Objective", x: Tensor, config: FitConfig, report: Report) -> Tensor:
@@ -194,11 +206,14 @@ class _Objective:
     def room(self, x: Tensor) -> tuple[np.ndarray, np.ndarray]:
         """Return how far each unknown may move down and up: expression weights stay in [0, 1].
 
-        A hair farther: the solver refuses limits that are equal.
+        Lids stay as the forward map found them: closed lids are two places in one, which no warp
+        can make. All a hair farther: the solver refuses limits that are equal.
         """
         low, high = np.full(len(x), -np.inf), np.full(len(x), np.inf)
         low[self._weights] = -x[self._weights].numpy() - 1e-9
         high[self._weights] = 1 - x[self._weights].numpy() + 1e-9
+        lids = _lids(self._model) if self._model.head else []
+        low[lids], high[lids] = -1e-9, 1e-9
         return low, high
 
     def __call__(self, x: Tensor) -> tuple[float, np.ndarray]:

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Linear face models, and fitting them to a surface by closest points."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 import trimesh
@@ -73,6 +75,7 @@ def fit_closest_points(
     points: np.ndarray,
     normals: np.ndarray,
     config: ClosestPointsConfig = ClosestPointsConfig(),
+    held: Mapping[int, float] = MappingProxyType({}),
 ) -> tuple[np.ndarray, Similarity]:
     """Fit a linear model, and a correction of the pose, to a surface.
 
@@ -84,6 +87,8 @@ def fit_closest_points(
     ----------
     points, normals : ndarray (N, 3)
         Drawn on the surface, model space but for a small motion.
+    held : mapping
+        Coefficients that start at these values and stay there for the first half of the rounds.
 
     Returns
     -------
@@ -93,12 +98,14 @@ def fit_closest_points(
     """
     flat = np.ascontiguousarray(basis.modes.reshape(len(basis.modes), -1).T)
     coefficients, pose = np.zeros(len(basis.modes)), IDENTITY
+    coefficients[list(held)] = list(held.values())
+    with_held = _holding(basis, held)
     for share in np.linspace(0, 1, config.rounds):
         limit = config.first_mm ** (1 - share) * config.last_mm**share
         ridge = config.first_ridge ** (1 - share) * config.last_ridge**share
         pick, weights = _pairs(basis.face(coefficients), points, normals, limit)
         coefficients, motion = _solve(
-            basis,
+            with_held if share < 0.5 else basis,
             pick @ flat,
             _motions(points, normals),
             (points * normals).sum(1) - pick @ basis.mean.ravel(),
@@ -108,6 +115,15 @@ def fit_closest_points(
         points, normals = motion.apply(points), normals @ motion.rotation.T
         pose = motion.after(pose)
     return coefficients, pose
+
+
+def _holding(basis: LinearBasis, held: Mapping[int, float]) -> LinearBasis:
+    """Return the model with some coefficients allowed at one value only."""
+    rows, values = list(held), np.array(list(held.values()))
+    low, high = (np.array(np.broadcast_to(x, len(basis.modes))) for x in (basis.low, basis.high))
+    # A hair apart: the solver refuses limits that are equal.
+    low[rows], high[rows] = values - 1e-9, values + 1e-9
+    return replace(basis, low=low, high=high)
 
 
 def _pairs(

@@ -13,14 +13,16 @@ from scipy.spatial.transform import Rotation
 from backend.checkpoint import FaceModel
 from backend.codes import Codes
 from backend.errors import ScanError
+from backend.face.correspondence import propose, require_head
 from backend.face.fit import FitResult, fit_scan, mean_face, report_fit
 from backend.face.fit_codes import FitConfig, fit_samples
 from backend.face.generate import generate
 from backend.face.shapes import build_mesh
-from backend.mesh import Mesh, load_scan, sample_surface, triangle_normals
+from backend.mesh import Mesh, load_scan, sample_surface, triangle_normals, triangulate
 from backend.model.imface import UNIT_MM
 from backend.scan.align import IDENTITY, Similarity
-from backend.scan.sampling import NearestTriangle, SdfSamples
+from backend.scan.sampling import NearestTriangle, SdfSamples, sample_sdf
+from backend.scan.watertight import make_watertight
 
 #: How far the samples stand off the model's pose.
 OFF = Similarity(1.01, Rotation.from_rotvec([0.02, -0.03, 0.01]).as_matrix(), np.full(3, 0.01))
@@ -79,6 +81,24 @@ def test_a_shrunken_pose_is_no_better_fit(bundled: FaceModel, known: tuple[Codes
     samples = replace(exact, points=exact.points + noise[:, None] * exact.gradients)
     _, pose = fit_samples(bundled, samples, FitConfig(points=1500, prior=1e-5))
     assert pose.scale == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize("shut", [0.0, 1.0], ids=["open", "shut"])
+def test_lids_are_found_open_or_shut(bundled: FaceModel, shut: float) -> None:
+    """As a scanner sees them: an eyeball where they are open, only skin where they are shut."""
+    lids = {"eyeBlinkLeft": shut, "eyeBlinkRight": shut}
+    head = propose(bundled, generate(bundled, 5, 0.7, lids))
+    parts = ("face", "eyeball_left", "eyeball_right")
+    template = require_head(bundled).template
+    polygons = np.concatenate([template.polygons[slice(*template.parts[n][2:])] for n in parts])
+    sheet = make_watertight(Mesh(head, triangulate(polygons)), IDENTITY, samples=60_000)
+    samples = sample_sdf(sheet, surface=30_000, near=0, uniform=0, seed=0)
+    codes, _ = fit_samples(bundled, samples, FitConfig(rounds=3, points=500))
+    assert codes.expression is not None
+    directions = bundled.expression_directions.numpy()
+    weights = np.linalg.lstsq(directions.T, codes.expression, rcond=None)[0]
+    for name in lids:
+        assert weights[bundled.expression_names.index(name)] == pytest.approx(shut, abs=0.25)
 
 
 def test_the_mean_face_lies_in_the_ball(bundled: FaceModel) -> None:

@@ -89,7 +89,7 @@ def test_the_components_are_those_of_all_faces_written_down(
 
 def test_no_more_components_than_asked_for(ict: IctFaceKit, components: LinearBasis) -> None:
     few = training_basis(ict, PEOPLE, components=3)
-    np.testing.assert_allclose(few.modes, components.modes[:3])
+    np.testing.assert_allclose(few.modes, components.modes[:3], atol=1e-6)  # float32 products
 
 
 @pytest.mark.parametrize("name", ["basis", "components"])
