@@ -34,6 +34,9 @@ class IMFACE_PT_generate(_Section):
         """Draw the seed, the mesh and the button."""
         _draw_choices(self.layout, context, "seed", "strength", "topology", "resolution")
         _draw_button(self.layout, context, "imface.generate")
+        row = self.layout.row(align=True)
+        _draw_button(row, context, "imface.import_codes")
+        _draw_button(row, context, "imface.export_codes")
 
 
 class IMFACE_PT_fit_scan(_Section):

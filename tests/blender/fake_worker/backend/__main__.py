@@ -107,7 +107,13 @@ def info(params, arrays):
     return {"expressions": EXPRESSIONS, "absent": ["tongueOut"], "model": {}}, {}
 
 
+def of_codes(params, arrays):
+    values, answer = mesh(params["topology"])
+    return values | {"codes": params["codes"]}, answer
+
+
 JOBS = {f.__name__: f for f in (generate, fit, express, blend, shape_keys, info)}
+JOBS["mesh"] = of_codes
 
 
 def send(header, arrays=None):

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Faces as small files: write a face's codes, and make a face of codes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import bpy
+from bpy.props import StringProperty
+
+from .. import faces
+from ..errors import UserError
+from ..jobs import JobOperator, Outcome, PolledOperator, Request
+from ..properties import MeshChoice, mesh_params
+from ..worker_client import Job
+
+EXTENSION = ".codes.json"
+
+
+class CodesFile:
+    """A file of codes, as the command line writes and reads it."""
+
+    filepath: StringProperty(
+        name="File", description="A face's codes", subtype="FILE_PATH", options={"SKIP_SAVE"}
+    )
+    filter_glob: StringProperty(default="*.json", options={"HIDDEN", "SKIP_SAVE"})
+
+
+class IMFACE_OT_export_codes(CodesFile, PolledOperator):
+    """Write the active face's codes to a small file, which Load Face and the command line read"""
+
+    bl_idname = "imface.export_codes"
+    bl_label = "Save Face"
+
+    @classmethod
+    def why_not(cls, context: bpy.types.Context) -> str:
+        """Return why there is no face to write."""
+        return super().why_not(context) or faces.why_not_face(context.object)
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Outcome:
+        """Ask for the file."""
+        folder = Path(bpy.data.filepath).parent if bpy.data.filepath else Path.home()
+        name = bpy.path.clean_name(context.object.name)
+        self.filepath = self.filepath or str(folder / (name + EXTENSION))
+        context.window_manager.fileselect_add(self)
+        return {"RUNNING_MODAL"}
+
+    def execute(self, context: bpy.types.Context) -> Outcome:
+        """Write the file."""
+        path = Path(bpy.path.abspath(self.filepath))
+        try:
+            path.write_text(json.dumps(faces.codes_of(context.object)))
+        except UserError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        except OSError as error:
+            self.report({"ERROR"}, f"{path} cannot be written: {error.strerror}. Choose another.")
+            return {"CANCELLED"}
+        self.report({"INFO"}, f"Wrote {path.name}")
+        return {"FINISHED"}
+
+
+class IMFACE_OT_import_codes(CodesFile, MeshChoice, JobOperator):
+    """Make a face of a file of codes, at the 3D cursor"""
+
+    bl_idname = "imface.import_codes"
+    bl_label = "Load Face"
+    label = "Making a face of its codes"
+    _chosen = False  # in the file browser, which then executes
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Outcome:
+        """Ask for the file."""
+        self._chosen = True
+        context.window_manager.fileselect_add(self)
+        return {"RUNNING_MODAL"}
+
+    def execute(self, context: bpy.types.Context) -> Outcome:
+        """Make the face, beside the user's work if the file was chosen in the browser."""
+        if self._chosen:
+            return super().invoke(context, None)
+        return super().execute(context)
+
+    def prepare(self, context: bpy.types.Context) -> Request:
+        """Send the file's codes; the worker tells what is wrong with them."""
+        return Request("mesh", {"codes": self._codes()} | mesh_params(self), {})
+
+    def _codes(self) -> Any:
+        path = Path(bpy.path.abspath(self.filepath))
+        try:
+            return json.loads(path.read_text())
+        except OSError as error:
+            raise UserError(
+                f"{path} cannot be read: {error.strerror}. Choose a {EXTENSION} file."
+            ) from error
+        except ValueError as error:
+            raise UserError(
+                f"{path.name} is no file of codes. Choose a {EXTENSION} file."
+            ) from error
+
+    def finish(self, context: bpy.types.Context, job: Job) -> str:
+        """Add the face, life-size."""
+        name = Path(self.filepath).name.removesuffix(".json").removesuffix(".codes") or "Face"
+        place = faces.life_size_at_cursor(context.scene)
+        face = faces.add_face(context, name, self.topology, place, job)
+        return f"Made '{face.name}'"

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A face goes through a small file and comes back."""
+
+import json
+
+import bpy
+import pytest
+
+
+@pytest.fixture
+def path(tmp_path):
+    """Return where a face is written, a name with a space and an umlaut."""
+    return tmp_path / "Frau Müller.codes.json"
+
+
+def test_a_face_comes_back_from_its_file(make_face, path):
+    face = make_face(seed=4)
+    assert bpy.ops.imface.export_codes(filepath=str(path)) == {"FINISHED"}
+    assert json.loads(path.read_text()) == json.loads(face.imface.codes)
+    bpy.context.scene.cursor.location = (1, 2, 3)
+    assert bpy.ops.imface.import_codes(filepath=str(path), topology="FACE") == {"FINISHED"}
+    made = bpy.context.object
+    assert made != face
+    assert made.name == "Frau Müller"
+    assert json.loads(made.imface.codes) == json.loads(face.imface.codes)
+    assert made.imface.topology == "FACE"
+    assert tuple(made.location) == pytest.approx((1, 2, 3))
+
+
+def test_writing_changes_nothing(make_face, path, census):
+    make_face()
+    before = census()
+    bpy.ops.imface.export_codes(filepath=str(path))
+    assert census() == before
+
+
+def test_what_is_no_face_is_not_written(make_mesh, path, assert_refused):
+    make_mesh()
+    assert_refused(bpy.ops.imface.export_codes, "'Scan' is no ImFace face", filepath=str(path))
+    assert not path.exists()
+
+
+def test_a_folder_that_is_missing(make_face, path, assert_refused):
+    make_face()
+    there = str(path.parent / "none" / "face.codes.json")
+    assert_refused(bpy.ops.imface.export_codes, "cannot be written: No such", filepath=there)
+    assert_refused(bpy.ops.imface.import_codes, "cannot be read: No such", filepath=there)
+
+
+def test_a_file_that_is_no_json(path, assert_refused):
+    path.write_text("v 0 0 0\n")
+    assert_refused(bpy.ops.imface.import_codes, "is no file of codes", filepath=str(path))
+
+
+def test_one_undo_step(make_face, path):
+    make_face()
+    bpy.ops.imface.export_codes(filepath=str(path))
+    bpy.ops.ed.undo_push(message="Before")
+    bpy.ops.imface.import_codes("EXEC_DEFAULT", True, filepath=str(path))
+    assert "Frau Müller" in bpy.data.objects
+    bpy.ops.ed.undo()
+    assert set(bpy.data.objects.keys()) == {"Face"}
