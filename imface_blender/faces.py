@@ -119,6 +119,7 @@ def add_face(
     answer = FaceMesh.from_answer(job.values, job.arrays)
     codes = json.dumps(job.values["codes"])
     obj = bpy.data.objects.new(name, answer.to_blender(name))
+    answer.add_groups(obj)
     obj.matrix_world = place
     of_object(obj).codes = codes
     of_object(obj).topology = topology

@@ -146,6 +146,8 @@ class FaceMesh:
     materials: list[str] = field(default_factory=list)
     error_mm: np.ndarray | None = None  # (V,) float32 distance to the scan; -1: not shown there
     texture: np.ndarray | None = None  # (H, W, 3) uint8 of the skin, square tiles side by side
+    groups: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    # name -> (N,) int32 vertices, (N,) float32 weights
 
     @classmethod
     def from_answer(cls, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> FaceMesh:
@@ -163,10 +165,13 @@ class FaceMesh:
             index = np.asarray(arrays["material_index"], np.int32) if materials else None
             error_mm = np.asarray(arrays["error_mm"], np.float32) if "error_mm" in arrays else None
             texture = np.asarray(arrays["texture"], np.uint8) if "texture" in arrays else None
+            groups = _groups(values.get("groups", []), arrays)
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise UserError(NOT_A_MESH) from error
         starts = (np.cumsum(sizes) - sizes).astype(np.int32)
-        mesh = cls(vertices, corners, starts, corner_uv, index, materials, error_mm, texture)
+        mesh = cls(
+            vertices, corners, starts, corner_uv, index, materials, error_mm, texture, groups
+        )
         if not (used[:, :3].all() and mesh._is_sound()):
             raise UserError(NOT_A_MESH)
         return mesh
@@ -175,7 +180,7 @@ class FaceMesh:
         """Blender trusts these numbers and crashes on wrong ones, so look at them first."""
         if self.vertices.ndim != 2 or self.vertices.shape[1] != 3 or len(self.starts) == 0:
             return False
-        index = self.material_index
+        index, groups = self.material_index, self.groups.values()
         return bool(
             np.isfinite(self.vertices).all()
             and self.corners.max() < len(self.vertices)
@@ -183,6 +188,7 @@ class FaceMesh:
             and (self.error_mm is None or self.error_mm.shape == self.vertices.shape[:1])
             and (self.texture is None or (self.texture.ndim, self.texture.shape[-1]) == (3, 3))
             and (index is None or _in_range(index, len(self.starts), len(self.materials)))
+            and all(_in_range(rows, len(weights), len(self.vertices)) for rows, weights in groups)
         )
 
     def to_blender(self, name: str) -> bpy.types.Mesh:
@@ -210,6 +216,25 @@ class FaceMesh:
         mesh.update(calc_edges=True)
         mesh.validate()
         return mesh
+
+    def add_groups(self, obj: bpy.types.Object) -> None:
+        """Give the mesh's object its vertex groups."""
+        for name, (rows, weights) in self.groups.items():
+            group = obj.vertex_groups.new(name=name)
+            for weight in np.unique(weights):
+                group.add(rows[weights == weight].tolist(), float(weight), "REPLACE")
+
+
+def _groups(
+    names: list[Any], arrays: Mapping[str, np.ndarray]
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    if not names:
+        return {}
+    ends = np.cumsum(arrays["group_sizes"])[:-1]
+    rows = np.split(np.asarray(arrays["group_vertices"], np.int32), ends)
+    weights = np.split(np.asarray(arrays["group_weights"], np.float32), ends)
+    pairs = zip(rows, weights, strict=True)
+    return {str(name): pair for name, pair in zip(names, pairs, strict=True)}
 
 
 def _in_range(index: np.ndarray, count: int, limit: int) -> bool:

@@ -9,9 +9,11 @@ import numpy as np
 
 from ..checkpoint import FaceModel, load_face_model
 from ..codes import Codes
+from ..face.correspondence import require_head
 from ..face.expressions import absent_names
 from ..face.fit import fit_scan, report_fit
 from ..face.generate import express, generate
+from ..face.groups import vertex_groups
 from ..face.regions import blend_regions
 from ..face.shapes import build_mesh, materials, shape_keys
 from ..mesh import Mesh
@@ -44,6 +46,12 @@ def _mesh_answer(model: FaceModel, mesh: Mesh, topology: str) -> Answer:
     if mesh.uv is not None and mesh.uv_polygons is not None:
         arrays |= {"uv": mesh.uv, "uv_polygons": mesh.uv_polygons}
         values["materials"], arrays["material_index"] = materials(model, len(mesh.polygons))
+        groups = vertex_groups(require_head(model).template, len(mesh.vertices))
+        values["groups"] = list(groups)
+        arrays["group_sizes"] = np.array([len(rows) for rows, _ in groups.values()], np.int32)
+        arrays["group_vertices"], arrays["group_weights"] = map(
+            np.concatenate, zip(*groups.values(), strict=True)
+        )
     return values, arrays
 
 

@@ -41,6 +41,17 @@ def test_it_has_uvs_and_materials(make_face):
     assert [polygon.material_index for polygon in face.data.polygons] == [0, 1]
 
 
+def test_it_has_vertex_groups(make_face):
+    face = make_face()
+    assert face.vertex_groups.keys() == ["Face", "Region Nose"]
+    weights = [
+        {face.vertex_groups[g.group].name: g.weight for g in vertex.groups}
+        for vertex in face.data.vertices
+    ]
+    assert weights[:3] == [{"Face": 1.0}] * 3
+    assert weights[3:] == [{"Face": 1.0, "Region Nose": 0.25}, {"Region Nose": 0.5}]
+
+
 def test_materials_are_shared_and_keep_what_the_user_did_to_them(make_face):
     make_face().data.materials[0].diffuse_color = (1, 0, 0, 1)
     second = make_face()

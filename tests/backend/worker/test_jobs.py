@@ -46,6 +46,10 @@ def test_generate_blend_and_mesh_answer_alike() -> None:
     assert 150 < np.ptp(first["vertices_mm"][:, 1]) < 350  # millimetres
     assert a["materials"] == ["Skin"]
     assert first["material_index"].shape == (9230,)
+    assert a["groups"][0] == "Face"
+    assert len(first["group_sizes"]) == len(a["groups"])
+    assert first["group_sizes"].sum() == len(first["group_vertices"]) == len(first["group_weights"])
+    assert first["group_vertices"].max() < 9409
     b, _ = _run("generate", {"seed": 2, "topology": "surface", "resolution": 16})
     both = {"a": a["codes"], "b": b["codes"], "topology": "face"}
     blended, mesh = _run("blend", {**both, "weight": 0.0})

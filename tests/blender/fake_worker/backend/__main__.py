@@ -51,6 +51,10 @@ def mesh(topology):
     if topology != "surface":
         values["materials"] = ["Skin", "Eyes"]
         arrays |= {"uv": UV, "uv_polygons": POLYGONS, "material_index": np.array([0, 1], np.int32)}
+        values["groups"] = ["Face", "Region Nose"]
+        arrays["group_sizes"] = np.array([4, 2], np.int32)
+        arrays["group_vertices"] = np.array([0, 1, 2, 3, 3, 4], np.int32)
+        arrays["group_weights"] = np.array([1, 1, 1, 1, 0.25, 0.5], np.float32)
     return values, arrays
 
 

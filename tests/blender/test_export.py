@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A face with expressions and keyframes survives the formats that other programs read."""
+
+import addon_utils
+import bpy
+import numpy as np
+import pytest
+
+FRAMES = {1: 0.0, 11: 1.0}
+
+
+@pytest.fixture
+def animated_face(make_face):
+    """Return a face whose jaw opens from frame 1 to 11, the only object of the file."""
+    face = make_face()
+    assert bpy.ops.imface.add_expressions(names="jawOpen, mouthSmileLeft") == {"FINISHED"}
+    for frame, value in FRAMES.items():
+        bpy.ops.imface.keyframe_expression(expressions=f"jawOpen={value}", frame=frame)
+    bpy.context.scene.frame_end = max(FRAMES)
+    return face
+
+
+def _gltf(path):
+    bpy.ops.export_scene.gltf(filepath=path + ".glb")
+    _empty()
+    bpy.ops.import_scene.gltf(filepath=path + ".glb")
+
+
+def _fbx(path):
+    # Blender's exporter drops the keyframes of shape keys when it walks through strips or actions.
+    bpy.ops.export_scene.fbx(
+        filepath=path + ".fbx", bake_anim_use_nla_strips=False, bake_anim_use_all_actions=False
+    )
+    _empty()
+    bpy.ops.import_scene.fbx(filepath=path + ".fbx")
+
+
+def _usd(path):
+    bpy.ops.wm.usd_export(filepath=path + ".usdc", export_animation=True)
+    _empty()
+    bpy.ops.wm.usd_import(filepath=path + ".usdc")
+
+
+def _empty():
+    bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
+    _enable()
+
+
+def _enable():
+    for name in ("io_scene_gltf2", "io_scene_fbx"):
+        assert addon_utils.enable(name) is not None
+
+
+@pytest.fixture(params=[_gltf, _fbx, _usd], ids=["glTF", "FBX", "USD"])
+def read_back(request, animated_face, tmp_path):
+    """Return the face as another program would get it."""
+    _enable()
+    request.param(str(tmp_path / "face"))
+    (obj,) = (obj for obj in bpy.data.objects if obj.type == "MESH")
+    return obj
+
+
+def test_shape_keys_uvs_materials_and_size_come_back(read_back):
+    mesh = read_back.data
+    assert mesh.shape_keys.key_blocks.keys() == ["Basis", "jawOpen", "mouthSmileLeft"]
+    assert [m.name.replace("_", " ") for m in mesh.materials] == ["ImFace Skin", "ImFace Eyes"]
+    assert len(mesh.uv_layers) == 1
+    corner_uv = {tuple(np.round(corner.vector, 4)) for corner in mesh.uv_layers[0].uv}
+    assert corner_uv == {(0, 0), (1, 0), (1, 1), (0, 1), (0.5, 0.5)}
+    bpy.context.view_layer.update()
+    assert sorted(read_back.dimensions) == pytest.approx([0.04, 0.1, 0.25], abs=0.003)
+
+
+def test_shape_keys_move_what_they_moved(read_back, points):
+    keys = read_back.data.shape_keys.key_blocks
+    size = max(read_back.matrix_world.to_scale())
+    for name, wanted_mm in (("jawOpen", 1), ("mouthSmileLeft", 2)):
+        moved = np.linalg.norm(points(keys[name].data) - points(keys["Basis"].data), axis=1)
+        assert moved.max() * size * 1000 == pytest.approx(wanted_mm, rel=0.01)
+
+
+def test_the_animation_comes_back(read_back):
+    jaw = read_back.data.shape_keys.key_blocks["jawOpen"]
+    scene = bpy.context.scene
+    values = []
+    for frame in range(-1, 14):
+        scene.frame_set(frame)
+        values.append(jaw.value)
+    assert min(values) == pytest.approx(0, abs=1e-3)
+    assert max(values) == pytest.approx(1, abs=1e-3)
+    assert values == sorted(values)
