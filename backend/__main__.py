@@ -176,6 +176,7 @@ def _training_commands(
     evaluate.add_argument("--makehuman", type=Path, metavar="FILE.npz")
     evaluate.add_argument("--limit", type=int, default=200, help="MakeHuman heads at most")
     evaluate.add_argument("--scans", type=Path, nargs="+", default=[], metavar="SCAN")
+    evaluate.add_argument("--damaged", type=int, default=2, help="people, with noise, holes, ...")
     evaluate.add_argument("--expressed", type=int, default=8, help="people with all expressions")
     evaluate.add_argument("--faces", type=int, default=1000, help="random faces to inspect")
 

@@ -33,7 +33,7 @@ from .face.shapes import LEVEL_OF_TOPOLOGY, build_mesh, shape_keys
 from .learn.cache import DatasetConfig, ScanCache, ScanSource, prepare
 from .learn.evaluate import evaluate_set, linear_bases, markdown, summarise
 from .learn.evaluate_codes import code_figures
-from .learn.evaluation_sets import held_out_ict, makehuman, real_scans
+from .learn.evaluation_sets import damaged_ict, held_out_ict, makehuman, real_scans
 from .learn.folder_scans import FolderScans
 from .learn.ict import ict_folder, load_ict
 from .learn.ict_scans import IctScans
@@ -306,7 +306,7 @@ def _evaluate(options: Options) -> Answer:
         "held-out ICT": held_out_ict(ict, options.people),
         "MakeHuman": makehuman(options.makehuman, options.limit) if options.makehuman else (),
         "real scans": real_scans(options.scans),
-    }
+    } | damaged_ict(ict, options.damaged)
     bases = linear_bases(ict)
     figures: Answer = {"weights": model.sha256, "sets": {}}
     with tqdm(disable=None, unit="scan") as bar:

@@ -64,7 +64,7 @@ class Fitted:
 def fit_ours(model: FaceModel, scan: EvaluationScan) -> Fitted:
     """Fit the model; seconds are those to a mesh at resolution 256."""
     started = time.perf_counter()
-    result = fit_scan(model, scan.mesh)
+    result = fit_scan(model, scan.given)
     sdf = face_sdf(face_of(model, result.codes), model.device)
     surface = extract_mesh(sdf, ExtractConfig(resolution=256))
     seconds = time.perf_counter() - started
@@ -168,7 +168,9 @@ def _evaluate_scan(
         ours = fit_ours(model, scan)
     except ScanError as error:
         return [{"scan": scan.name, "method": "ImFace", "error": str(error)}]
-    fits = {"ImFace": ours} | dict(fit_linear(bases, scan, ours.pose))
+    fits = {"ImFace": ours}
+    if scan.damaged is None:
+        fits |= fit_linear(bases, scan, ours.pose)
     if len(panels) < _SHOWN:
         shown = [name for name in fits if "known" not in name][:2]
         panels.append(

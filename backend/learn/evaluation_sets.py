@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Faces that a model is measured on, none of them trained on."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +35,8 @@ class EvaluationScan:
         The triangles that are a face's surface; None: all.
     in_mm : bool
         Whether its unit is known to be a millimetre; else distances are in the fit's.
+    damaged : Mesh or None
+        What is fitted instead of the mesh; measured is against the mesh all the same.
     """
 
     name: str
@@ -42,6 +44,12 @@ class EvaluationScan:
     truth: np.ndarray | None = None
     mask: np.ndarray | None = None
     in_mm: bool = True
+    damaged: Mesh | None = None
+
+    @property
+    def given(self) -> Mesh:
+        """What is fitted."""
+        return self.mesh if self.damaged is None else self.damaged
 
 
 def held_out_recipes(ict: IctFaceKit, people: int) -> Recipes:
@@ -57,6 +65,52 @@ def held_out_ict(ict: IctFaceKit, people: int) -> Iterator[EvaluationScan]:
         for state in _STATES:
             head = recipes.head(ict, person, state) * UNIT_MM
             yield EvaluationScan(f"ict-{person:02}-{state}", skin_mesh(ict, head), truth=head)
+
+
+def damaged_ict(ict: IctFaceKit, people: int) -> dict[str, Iterator[EvaluationScan]]:
+    """Return, for each kind of damage, the neutral scans of so many held-out people with it."""
+    whole = [scan for scan in held_out_ict(ict, people) if scan.name.endswith(f"-{_STATES[0]}")]
+    return {f"held-out ICT, {kind}": _damaged(whole, damage) for kind, damage in _DAMAGES.items()}
+
+
+def _damaged(
+    scans: list[EvaluationScan], damage: Callable[[Mesh, np.random.Generator], Mesh]
+) -> Iterator[EvaluationScan]:
+    for i, scan in enumerate(scans):
+        yield replace(scan, damaged=damage(scan.mesh, np.random.default_rng(i)))
+
+
+def _noisy(mesh: Mesh, rng: np.random.Generator) -> Mesh:
+    return Mesh(mesh.vertices + rng.normal(0, _NOISE_MM, mesh.vertices.shape), mesh.polygons)
+
+
+def _thinned(mesh: Mesh, rng: np.random.Generator) -> Mesh:
+    return _points(mesh.vertices[rng.random(len(mesh.vertices)) < 0.5])
+
+
+def _with_outliers(mesh: Mesh, rng: np.random.Generator) -> Mesh:
+    low, high = mesh.vertices.min(0), mesh.vertices.max(0)
+    stray = rng.uniform(low, high, (len(mesh.vertices) // 4, 3))
+    return _points(np.concatenate([mesh.vertices, stray]))
+
+
+def _half(mesh: Mesh, rng: np.random.Generator) -> Mesh:
+    left = mesh.vertices[mesh.polygons].mean(1)[:, 0] < 0
+    return Mesh(mesh.vertices, mesh.polygons[left])
+
+
+def _points(vertices: np.ndarray) -> Mesh:
+    return Mesh(vertices, np.zeros((0, 3), int))
+
+
+_NOISE_MM = 0.5
+_DAMAGES: dict[str, Callable[[Mesh, np.random.Generator], Mesh]] = {
+    "whole": lambda mesh, rng: mesh,
+    f"noise of {_NOISE_MM} mm": _noisy,
+    "half of the vertices, no faces": _thinned,
+    "20 % stray points, no faces": _with_outliers,
+    "half of the face": _half,
+}
 
 
 def skin_mesh(ict: IctFaceKit, head: np.ndarray) -> Mesh:

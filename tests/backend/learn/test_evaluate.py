@@ -23,6 +23,7 @@ from backend.learn.evaluate import (
 from backend.learn.evaluate_codes import is_folded, is_torn, random_faces
 from backend.learn.evaluation_sets import (
     EvaluationScan,
+    damaged_ict,
     held_out_ict,
     held_out_recipes,
     makehuman,
@@ -116,6 +117,29 @@ def test_rows_say_what_was_measured_and_survive_a_stop(
     text = markdown({"sets": {"balls": {"ImFace": table}}})
     assert "### balls: 1 scans, 1 not fitted" in text
     assert "| 2.5 / 2.5 / 2.5 |" in text
+
+
+def test_a_damaged_scan_is_fitted_and_the_whole_one_measured(
+    ict: IctFaceKit, tiny_model: FaceModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sets = {name: list(scans) for name, scans in damaged_ict(ict, 1).items()}
+    noisy, thin, stray, half = (sets[name][0] for name in list(sets)[1:])
+    whole = noisy.mesh
+    moved = noisy.given.vertices - whole.vertices
+    assert moved.std() == pytest.approx(0.5, rel=0.02)
+    assert len(thin.given.vertices) == pytest.approx(0.5 * len(whole.vertices), rel=0.05)
+    assert len(thin.given.polygons) == len(stray.given.polygons) == 0
+    assert len(whole.vertices) / len(stray.given.vertices) == pytest.approx(0.8, abs=0.01)
+    assert half.given.vertices[half.given.polygons].mean(1)[:, 0].max() < 0
+    monkeypatch.setattr(
+        evaluation, "fit_ours", lambda m, s: Fitted(IN_PLACE, _in_model(s.given), None, 1.0)
+    )
+    (row,) = evaluate_set("half", [half], tiny_model, {"linear": None}, tmp_path)  # type: ignore[dict-item]
+    assert row["strict_scan_to_fit_mean_mm"] > 1  # to the half that is missing
+
+
+def _in_model(mesh: Mesh) -> Mesh:
+    return Mesh(mesh.vertices / 100, mesh.polygons)
 
 
 def test_a_pose_that_shrinks_the_scan_earns_nothing() -> None:
