@@ -179,6 +179,14 @@ def _training_commands(
     evaluate.add_argument("--damaged", type=int, default=2, help="people, with noise, holes, ...")
     evaluate.add_argument("--expressed", type=int, default=8, help="people with all expressions")
     evaluate.add_argument("--faces", type=int, default=1000, help="random faces to inspect")
+    ablate = command("ablate", "train without each part of the method, and measure; goes on")
+    ablate.add_argument("--data", type=Path, required=True, help=ict)
+    ablate.add_argument("--config", type=Path, metavar="FILE.toml")
+    ablate.add_argument("--cache", type=Path, required=True, metavar="DIR")
+    ablate.add_argument("--out", type=Path, required=True, metavar="DIR")
+    ablate.add_argument("--minutes", type=float, default=20, help="of training, each")
+    ablate.add_argument("--variants", nargs="+", metavar="NAME", help="default: all")
+    ablate.add_argument("--people", type=int, default=5, help="held out, three scans each")
 
 
 if __name__ == "__main__":

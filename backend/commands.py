@@ -30,6 +30,7 @@ from .face.fit import fit_scan, report_fit
 from .face.generate import express, generate
 from .face.regions import blend_regions
 from .face.shapes import LEVEL_OF_TOPOLOGY, build_mesh, shape_keys
+from .learn.ablate import VARIANTS, Ablation
 from .learn.cache import DatasetConfig, ScanCache, ScanSource, prepare
 from .learn.evaluate import evaluate_set, linear_bases, markdown, summarise
 from .learn.evaluate_codes import code_figures
@@ -331,6 +332,23 @@ def _evaluate(options: Options) -> Answer:
     return figures
 
 
+def _ablate(options: Options) -> Answer:
+    config = replace(load_config(options.config), minutes=options.minutes)
+    ablation = Ablation(ScanCache(options.cache), options.data, config, options.out)
+    names = options.variants or list(VARIANTS)
+    unknown = next((name for name in names if name not in VARIANTS), None)
+    if unknown is not None:
+        raise BackendError(f"There is no variant '{unknown}'. Choose: {', '.join(VARIANTS)}.")
+    if not ablation.train(names):
+        return {}
+    table = ablation.evaluate(names, options.people, _say)
+    _write_card(options.out / "ablations.json", table)
+    text = markdown({"sets": {f"{options.minutes:g} minutes of training": table}})
+    (options.out / "ablations.md").write_text(text)
+    print(text)
+    return table
+
+
 COMMANDS: dict[str, Callable[[Options], Answer]] = {
     "generate": _generate,
     "fit": _fit,
@@ -343,4 +361,5 @@ COMMANDS: dict[str, Callable[[Options], Answer]] = {
     "train": _train,
     "publish": _publish,
     "evaluate": _evaluate,
+    "ablate": _ablate,
 }

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Ablations: each variant lacks what its name says, and all are measured alike."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from backend import commands
+from backend.__main__ import main
+from backend.checkpoint import FaceModel
+from backend.learn import evaluate as evaluation
+from backend.learn.ablate import VARIANTS, Ablation
+from backend.learn.cache import ScanCache
+from backend.learn.evaluate import IN_PLACE, Fitted, markdown
+from backend.learn.evaluation_sets import EvaluationScan
+from backend.learn.train import TrainConfig, Trainer
+from backend.mesh import Mesh
+
+NAMES = ["the whole method", "no dense correspondence"]
+
+
+@pytest.fixture
+def ablation(
+    cache: ScanCache, ict_file: Path, train_config: TrainConfig, tmp_path: Path
+) -> Ablation:
+    """Return ablations of two steps."""
+    config = replace(train_config, steps=2, passers_by=2, passer_by_points=8)
+    return Ablation(cache, ict_file, config, tmp_path / "ablations")
+
+
+def test_each_variant_lacks_what_its_name_says(
+    cache: ScanCache, ict_file: Path, train_config: TrainConfig, tmp_path: Path
+) -> None:
+    """Told by the network and the terms that come out of it, not by the settings."""
+    config = replace(train_config, passers_by=2, passer_by_points=8)
+    trainers = {
+        name: Trainer(cache, tmp_path / str(i), change(config), ict_file)
+        for i, (name, change) in enumerate(VARIANTS.items())
+    }
+    terms = {name: set(trainer.train_step()) for name, trainer in trainers.items()}
+    whole = "the whole method"
+    met = {term for term in terms[whole] if term.startswith("passers_by")}
+    assert met
+    assert terms["no passers-by"] == terms[whole] - met
+    assert terms["no dense correspondence"] == terms[whole] - met  # unweighted terms are logged
+    fields = {n: t.model.imface.identity_field for n, t in trainers.items()}
+    channels = {n: f.source.sizes[-1][0] for n, f in fields.items() if hasattr(f.source, "nets")}
+    assert channels[whole] == 5 * 7
+    assert channels["one mini-net, no blend-field"] == 7
+    assert channels["translation, no SE(3)"] == 5 * 4
+    assert "concatenated code, no hypernetworks" not in channels
+    assert trainers["no correction"].config.losses.correction > 100 * config.losses.correction
+    assert trainers["no dense correspondence"].config.losses.correspondence == 0
+
+
+def _off_by_1mm(model: FaceModel, scan: EvaluationScan) -> Fitted:
+    return Fitted(IN_PLACE, Mesh(scan.mesh.vertices * 1.0125 / 100, scan.mesh.polygons), None, 2.5)
+
+
+def test_variants_are_trained_once_and_measured_in_one_table(
+    ablation: Ablation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluation, "fit_ours", _off_by_1mm)
+    assert ablation.train(NAMES)
+    checkpoints = sorted(ablation.folder.glob("*/checkpoint.pt"))
+    assert len(checkpoints) == 2
+    weights = [torch.load(path, weights_only=True)["step"] for path in checkpoints]
+    assert weights == [2, 2]
+    assert ablation.train(NAMES)  # goes on with them: they are at their end
+    assert [torch.load(path, weights_only=True)["step"] for path in checkpoints] == weights
+    table = ablation.evaluate(NAMES, 1, lambda scan: None)
+    assert list(table) == NAMES
+    assert table[NAMES[1]]["scans"] == {"fitted": 3, "failed": 0}
+    assert table[NAMES[1]]["seconds"]["mean"] == 2.5
+    text = markdown({"sets": {"ablations": table}})
+    assert all(f"| {name} | " in text for name in NAMES)
+
+
+def test_a_variant_that_does_not_exist_is_one_sentence(
+    cache_folder: Path, ict_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "ablate" in commands.COMMANDS
+    words = ["ablate", "--data", ict_file, "--cache", cache_folder, "--out", tmp_path]
+    assert main([*map(str, words), "--variants", "no nose"]) == 2
+    assert "There is no variant 'no nose'. Choose: the whole method" in capsys.readouterr().err
