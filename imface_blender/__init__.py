@@ -9,6 +9,7 @@ CLASSES = (
     *properties.CLASSES,
     *preferences.CLASSES,
     *operators.CLASSES,
+    *operators.FILE_HANDLERS,
     *panels.CLASSES,
 )
 

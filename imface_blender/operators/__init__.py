@@ -1,11 +1,23 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The operators: each reads the scene, asks the worker, and puts the answer into the scene."""
 
-from . import animate, blend, codes, expressions, fit_error, fit_scan, generate, neutralize, worker
+from . import (
+    animate,
+    blend,
+    codes,
+    expressions,
+    fit_error,
+    fit_file,
+    fit_scan,
+    generate,
+    neutralize,
+    worker,
+)
 
 CLASSES = (
     generate.IMFACE_OT_generate,
     fit_scan.IMFACE_OT_fit_scan,
+    fit_file.IMFACE_OT_fit_file,
     fit_error.IMFACE_OT_show_fit_error,
     blend.IMFACE_OT_blend,
     neutralize.IMFACE_OT_neutralize,
@@ -17,3 +29,4 @@ CLASSES = (
     worker.IMFACE_OT_cancel_job,
     worker.IMFACE_OT_copy_details,
 )
+FILE_HANDLERS = (fit_file.IMFACE_FH_scan,)

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fit a scan that is still a file: chosen, or dropped into the viewport."""
+
+from pathlib import Path
+
+import bpy
+from bpy.props import StringProperty
+
+from ..errors import UserError
+from ..jobs import Outcome, PolledOperator
+from ..properties import MeshChoice
+
+EXTENSIONS = (".obj", ".ply", ".stl", ".glb")
+
+
+class IMFACE_OT_fit_file(MeshChoice, PolledOperator):
+    """Import a scan file and make a face that matches it; the scan is imported as it is"""
+
+    bl_idname = "imface.fit_file"
+    bl_label = "Fit Face to File"
+
+    filepath: StringProperty(
+        name="Scan",
+        description="An OBJ, PLY, STL or GLB file, in any unit and lying anyhow",
+        subtype="FILE_PATH",
+        options={"SKIP_SAVE"},
+    )
+    filter_glob: StringProperty(
+        default=";".join(f"*{extension}" for extension in EXTENSIONS),
+        options={"HIDDEN", "SKIP_SAVE"},
+    )
+    _how = "EXEC_DEFAULT"
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Outcome:
+        """Ask for the file, unless it was dropped; the fit then runs beside the user's work."""
+        self._how = "INVOKE_DEFAULT"
+        if self.filepath:
+            return self.execute(context)
+        context.window_manager.fileselect_add(self)
+        return {"RUNNING_MODAL"}
+
+    def execute(self, context: bpy.types.Context) -> Outcome:
+        """Import the scan, an undo step of its own, and start the fit."""
+        try:
+            scan = import_scan(context, Path(bpy.path.abspath(self.filepath)))
+        except UserError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        self.report({"INFO"}, f"Imported '{scan.name}'")
+        bpy.ops.ed.undo_push(message="Import Scan")
+        fit = bpy.ops.imface.fit_scan  # type: ignore[attr-defined]
+        fit(self._how, True, topology=self.topology, resolution=self.resolution)
+        return {"FINISHED"}
+
+
+def import_scan(context: bpy.types.Context, path: Path) -> bpy.types.Object:
+    """Import a file with Blender's importers and make its largest mesh the active object.
+
+    Raises
+    ------
+    UserError
+        If there is no such file, its kind is unknown, or no mesh came of it.
+    """
+    importers = dict(
+        zip(
+            EXTENSIONS,
+            (
+                bpy.ops.wm.obj_import,
+                bpy.ops.wm.ply_import,
+                bpy.ops.wm.stl_import,
+                bpy.ops.import_scene.gltf,
+            ),
+            strict=True,
+        )
+    )
+    importer = importers.get(path.suffix.lower())
+    if importer is None:
+        raise UserError(f"{path.name} is no scan file. Use OBJ, PLY, STL or GLB.")
+    if not path.is_file():
+        raise UserError(f"There is no file {path}. Check the path.")
+    before = set(bpy.data.objects)
+    try:
+        importer(filepath=str(path))
+    except (RuntimeError, AttributeError) as error:  # the importer says why
+        raise UserError(f"{path.name} cannot be imported: {error}. Export it again.") from error
+    made = [obj for obj in bpy.data.objects if obj not in before and obj.type == "MESH"]
+    if not made:
+        raise UserError(f"{path.name} has no mesh in it. Choose another file.")
+    scan = max(made, key=lambda obj: len(obj.data.vertices))
+    for obj in context.selected_objects:
+        obj.select_set(False)
+    scan.select_set(True)
+    context.view_layer.objects.active = scan
+    return scan
+
+
+class IMFACE_FH_scan(bpy.types.FileHandler):
+    """Offers a fit when a scan file is dropped into the viewport"""
+
+    bl_idname = "IMFACE_FH_scan"
+    bl_label = "Fit Face to Scan"
+    bl_import_operator = IMFACE_OT_fit_file.bl_idname
+    bl_file_extensions = ";".join(EXTENSIONS)
+
+    @classmethod
+    def poll_drop(cls, context: bpy.types.Context) -> bool:
+        """Tell whether files may be dropped here."""
+        return context.area is not None and context.area.type == "VIEW_3D"

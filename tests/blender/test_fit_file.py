@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A scan file becomes a scan in the scene and a face in its place."""
+
+import json
+
+import addon_utils
+import bpy
+import pytest
+
+from imface_blender.operators.fit_file import EXTENSIONS, IMFACE_FH_scan
+
+EXPORTERS = {
+    ".obj": lambda path: bpy.ops.wm.obj_export(filepath=path),
+    ".ply": lambda path: bpy.ops.wm.ply_export(filepath=path),
+    ".stl": lambda path: bpy.ops.wm.stl_export(filepath=path),
+    ".glb": lambda path: bpy.ops.export_scene.gltf(filepath=path),
+}
+
+
+@pytest.fixture
+def scan_file(request, make_mesh, tmp_path):
+    """Return the file of a triangle, with a smaller one beside it where a file can hold two."""
+    addon_utils.enable("io_scene_gltf2")
+    make_mesh("Crumb", vertices=((5, 0, 0), (5.1, 0, 0), (5, 0, 0.1)))
+    make_mesh(vertices=((0, 0, 0), (1, 0, 0), (0, 0, 1), (0, 1, 0)), faces=((0, 1, 2), (0, 1, 3)))
+    path = tmp_path / f"my scan{request.param}"
+    EXPORTERS[request.param](str(path))
+    for obj in list(bpy.data.objects):
+        bpy.data.objects.remove(obj)
+    return path
+
+
+@pytest.mark.parametrize("scan_file", EXTENSIONS, indirect=True)
+def test_a_file_is_imported_and_fitted(scan_file):
+    assert bpy.ops.imface.fit_file(filepath=str(scan_file), topology="FACE") == {"FINISHED"}
+    face = bpy.context.object
+    assert face.name.endswith(" Face")
+    assert face.imface.topology == "FACE"
+    scan = bpy.data.objects[face.name.removesuffix(" Face")]
+    assert len(scan.data.vertices) >= 4
+    received = json.loads(face.imface.codes)
+    assert len(received["triangles"]) == len(scan.data.polygons)
+
+
+@pytest.mark.parametrize("scan_file", [".ply"], indirect=True)
+def test_undo_takes_the_face_and_leaves_the_scan(scan_file):
+    bpy.ops.ed.undo_push(message="Before")
+    bpy.ops.imface.fit_file("EXEC_DEFAULT", True, filepath=str(scan_file))
+    assert len(bpy.data.objects) == 2
+    bpy.ops.ed.undo()
+    assert bpy.data.objects.keys() == ["my scan"]
+
+
+def test_what_is_no_scan(tmp_path, assert_refused):
+    (tmp_path / "a.txt").write_text("hello")
+    fit = bpy.ops.imface.fit_file
+    assert_refused(fit, "a.txt is no scan file. Use OBJ", filepath=str(tmp_path / "a.txt"))
+    assert_refused(fit, "There is no file .*b.ply", filepath=str(tmp_path / "b.ply"))
+    (tmp_path / "c.ply").write_text("hello")
+    assert_refused(fit, "c.ply", filepath=str(tmp_path / "c.ply"))
+
+
+def test_dropping_offers_it():
+    assert IMFACE_FH_scan.bl_import_operator == "imface.fit_file"
+    assert "fit_file" in dir(bpy.ops.imface)
+    assert IMFACE_FH_scan.bl_file_extensions == ".obj;.ply;.stl;.glb"
