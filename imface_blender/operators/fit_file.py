@@ -49,7 +49,11 @@ class IMFACE_OT_fit_file(MeshChoice, PolledOperator):
         self.report({"INFO"}, f"Imported '{scan.name}'")
         bpy.ops.ed.undo_push(message="Import Scan")
         fit = bpy.ops.imface.fit_scan  # type: ignore[attr-defined]
-        fit(self._how, True, topology=self.topology, resolution=self.resolution)
+        try:
+            fit(self._how, True, topology=self.topology, resolution=self.resolution)
+        except RuntimeError as error:  # what it reported; the scan stays
+            self.report({"ERROR"}, str(error).removeprefix("Error: ").strip())
+            return {"CANCELLED"}
         return {"FINISHED"}
 
 

@@ -7,6 +7,8 @@ import addon_utils
 import bpy
 import pytest
 
+from imface_blender import jobs
+from imface_blender.errors import UserError
 from imface_blender.operators.fit_file import EXTENSIONS, IMFACE_FH_scan
 
 EXPORTERS = {
@@ -58,6 +60,19 @@ def test_what_is_no_scan(tmp_path, assert_refused):
     assert_refused(fit, "There is no file .*b.ply", filepath=str(tmp_path / "b.ply"))
     (tmp_path / "c.ply").write_text("hello")
     assert_refused(fit, "c.ply", filepath=str(tmp_path / "c.ply"))
+
+
+@pytest.mark.parametrize("scan_file", [".ply"], indirect=True)
+def test_a_scan_without_a_face_is_one_sentence_and_stays(scan_file, monkeypatch):
+
+    def no_backend():
+        raise UserError("The add-on's backend folder is missing. Install the add-on again.")
+
+    jobs.close_worker()
+    monkeypatch.setattr(jobs, "backend_dir", no_backend)
+    with pytest.raises(RuntimeError, match="^Error: The add-on's backend folder is missing"):
+        bpy.ops.imface.fit_file(filepath=str(scan_file))
+    assert bpy.data.objects.keys() == ["my scan"]
 
 
 def test_dropping_offers_it():
