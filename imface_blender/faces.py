@@ -57,6 +57,11 @@ def why_not_face(obj: bpy.types.Object | None) -> str:
     return reason
 
 
+def others(context: bpy.types.Context) -> list[bpy.types.Object]:
+    """Return the selected objects but the active one."""
+    return [obj for obj in context.selected_objects if obj != context.object]
+
+
 def report_of(obj: bpy.types.Object) -> dict[str, Any] | None:
     """Return how well a fitted face matches its scan; None without a report that can be read."""
     try:

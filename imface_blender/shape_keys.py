@@ -14,8 +14,9 @@ import numpy as np
 
 from . import mesh_io
 from .errors import UserError
-from .properties import of_mesh
+from .properties import of_mesh, of_object
 
+SURFACE = "SURFACE"  # the mesh that shares no vertices with another
 SMALLEST_APPLIED_CHANGE = 0.1  # of a matrix element: 10% of size, or 6 degrees
 
 
@@ -60,9 +61,8 @@ def write(
             f"'{obj.name}' has {len(mesh.vertices)} vertices, but its codes give {len(basis_mm)}. "
             "Expressions need the mesh as it was made: undo the edit, or make the face again."
         )
-    if mesh.shape_keys is None:
-        obj.shape_key_add(name="Basis", from_mix=False)
-    current = mesh_io.read_points(mesh.shape_keys.reference_key.data)
+    _need_basis(obj)
+    current = _basis_points(obj)
     basis = mesh_io.metres_from_mm(basis_mm)
     change = _linear_change(basis, current)
     keys = own_keys(obj)
@@ -74,6 +74,40 @@ def write(
         mesh_io.write_points(keys[name].data, current + offsets @ change)
     of_mesh(mesh).shape_keys = json.dumps({name: key.name for name, key in keys.items()})
     mesh.update()
+
+
+def add_morph(obj: bpy.types.Object, other: bpy.types.Object) -> bpy.types.ShapeKey:
+    """Give a face a shape key, at 0, with the neutral shape of another; the rest stays as it is.
+
+    Raises
+    ------
+    UserError
+        When the two are different meshes.
+    """
+    target = _basis_points(other)
+    count = len(mesh_io.mesh_of(obj).vertices)
+    if len(target) != count or SURFACE in (of_object(obj).topology, of_object(other).topology):
+        raise UserError(
+            f"'{obj.name}' and '{other.name}' have different meshes. Make both with the mesh Head, "
+            "or both with Face."
+        )
+    _need_basis(obj)
+    key = obj.shape_key_add(name=f"Morph {other.name}", from_mix=False)
+    key.value = 0.0
+    mesh_io.write_points(key.data, target)
+    return key
+
+
+def _need_basis(obj: bpy.types.Object) -> None:
+    if mesh_io.mesh_of(obj).shape_keys is None:
+        obj.shape_key_add(name="Basis", from_mix=False)
+
+
+def _basis_points(obj: bpy.types.Object) -> np.ndarray:
+    """Return the mesh (V, 3) without any shape key."""
+    mesh = mesh_io.mesh_of(obj)
+    keys = mesh.shape_keys
+    return mesh_io.read_points(mesh.vertices if keys is None else keys.reference_key.data)
 
 
 def _linear_change(basis: np.ndarray, current: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from . import (
     fit_file,
     fit_scan,
     generate,
+    morph,
     neutralize,
     worker,
 )
@@ -20,6 +21,7 @@ CLASSES = (
     fit_file.IMFACE_OT_fit_file,
     fit_error.IMFACE_OT_show_fit_error,
     blend.IMFACE_OT_blend,
+    morph.IMFACE_OT_morph,
     neutralize.IMFACE_OT_neutralize,
     codes.IMFACE_OT_export_codes,
     codes.IMFACE_OT_import_codes,

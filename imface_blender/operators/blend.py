@@ -19,17 +19,11 @@ class IMFACE_OT_blend(BlendChoice, MeshChoice, JobOperator):
     @classmethod
     def why_not(cls, context: bpy.types.Context) -> str:
         """Return why there are no two faces to blend."""
-        reason = super().why_not(context) or faces.why_not_face(context.object)
-        if reason:
-            return reason
-        others = _others(context)
-        if len(others) != 1:
-            return "Select two faces: the active one and one other"
-        return faces.why_not_face(others[0])
+        return super().why_not(context) or why_not_two_faces(context)
 
     def prepare(self, context: bpy.types.Context) -> Request:
         """Send both faces' codes."""
-        face, other = context.object, _others(context)[0]
+        face, other = context.object, faces.others(context)[0]
         self._place = faces.beside(face, other)
         params = {
             "a": faces.codes_of(face),
@@ -46,5 +40,12 @@ class IMFACE_OT_blend(BlendChoice, MeshChoice, JobOperator):
         return f"Blended '{face.name}'"
 
 
-def _others(context: bpy.types.Context) -> list[bpy.types.Object]:
-    return [obj for obj in context.selected_objects if obj != context.object]
+def why_not_two_faces(context: bpy.types.Context) -> str:
+    """Return why the selection is not an active face and one other, or an empty string."""
+    reason = faces.why_not_face(context.object)
+    if reason:
+        return reason
+    others = faces.others(context)
+    if len(others) != 1:
+        return "Select two faces: the active one and one other"
+    return faces.why_not_face(others[0])

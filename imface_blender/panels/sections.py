@@ -68,6 +68,7 @@ class IMFACE_PT_blend(_Section):
         self.layout.column(align=True).prop(of_scene(context.scene), "regions")
         _draw_choices(self.layout, context, "topology", "resolution")
         _draw_button(self.layout, context, "imface.blend")
+        _draw_button(self.layout, context, "imface.morph")
 
 
 class IMFACE_PT_expressions(_Section):

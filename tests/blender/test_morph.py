@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Morph: one face becomes the other, and nothing else changes."""
+
+import bpy
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def two_faces(make_face, select_only, points):
+    """Return two faces, the other one wider by half; the first is the active one."""
+    first, second = make_face(seed=1), make_face(seed=2)
+    second.data.vertices.foreach_set("co", (points(second.data.vertices) * (1.5, 1, 1)).ravel())
+    select_only(first, second)
+    return first, second
+
+
+def test_at_one_the_face_is_the_other(two_faces, points):
+    face, other = two_faces
+    before = points(face.data.vertices)
+    assert bpy.ops.imface.morph() == {"FINISHED"}
+    key = face.data.shape_keys.key_blocks["Morph Face.001"]
+    assert key.value == 0
+    np.testing.assert_array_equal(points(key.data), points(other.data.vertices))
+    np.testing.assert_array_equal(points(face.data.shape_keys.reference_key.data), before)
+    key.value = 1
+    shown = face.evaluated_get(bpy.context.evaluated_depsgraph_get()).to_mesh()
+    np.testing.assert_allclose(points(shown.vertices), points(other.data.vertices), atol=1e-7)
+
+
+def test_expressions_of_either_are_left_alone(two_faces, select_only, points):
+    face, other = two_faces
+    for obj in (other, face):
+        select_only(obj)
+        bpy.ops.imface.add_expressions(names="jawOpen")
+    other.data.shape_keys.key_blocks["jawOpen"].value = 1
+    select_only(face, other)
+    bpy.ops.imface.morph()
+    keys = face.data.shape_keys.key_blocks
+    assert keys.keys() == ["Basis", "jawOpen", "Morph Face.001"]
+    wanted = points(other.data.shape_keys.reference_key.data)
+    np.testing.assert_array_equal(points(keys["Morph Face.001"].data), wanted)
+    select_only(face)
+    bpy.ops.imface.keyframe_expression(expressions="jawOpen=1", frame=1)
+    assert keys["Morph Face.001"].value == 0
+
+
+def test_one_undo_step(two_faces):
+    bpy.ops.ed.undo_push(message="Before")
+    bpy.ops.imface.morph("EXEC_DEFAULT", True)
+    bpy.ops.ed.undo()
+    assert bpy.data.objects["Face"].data.shape_keys is None
+
+
+def test_surfaces_share_no_vertices(make_face, select_only, assert_refused):
+    faces = make_face(topology="SURFACE"), make_face(topology="SURFACE")
+    select_only(*faces)
+    assert_refused(bpy.ops.imface.morph, "'Face.001' have different meshes. Make both with")
+    select_only(faces[0])
+    assert_refused(bpy.ops.imface.morph, "Select two faces: the active one and one other")
