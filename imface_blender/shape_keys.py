@@ -29,6 +29,13 @@ def own_keys(obj: bpy.types.Object) -> dict[str, bpy.types.ShapeKey]:
     return {name: blocks[key] for name, key in names.items() if key in blocks}
 
 
+def why_none(obj: bpy.types.Object) -> str:
+    """Return why a face has no expressions to keyframe, or an empty string."""
+    return (
+        "" if own_keys(obj) else f"'{obj.name}' has no expressions yet. Use Add Expressions first"
+    )
+
+
 def write(
     obj: bpy.types.Object, names: list[str], basis_mm: np.ndarray, vertices_mm: np.ndarray
 ) -> None:

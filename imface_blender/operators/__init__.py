@@ -1,7 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The operators: each reads the scene, asks the worker, and puts the answer into the scene."""
 
-from . import animate, blend, expressions, fit_error, fit_scan, generate, neutralize, worker
+from . import (
+    animate,
+    blend,
+    capture,
+    expressions,
+    fit_error,
+    fit_scan,
+    generate,
+    neutralize,
+    worker,
+)
 
 CLASSES = (
     generate.IMFACE_OT_generate,
@@ -11,6 +21,7 @@ CLASSES = (
     neutralize.IMFACE_OT_neutralize,
     expressions.IMFACE_OT_add_expressions,
     animate.IMFACE_OT_keyframe_expression,
+    capture.IMFACE_OT_import_capture,
     worker.IMFACE_OT_check_worker,
     worker.IMFACE_OT_cancel_job,
     worker.IMFACE_OT_copy_details,
