@@ -48,6 +48,14 @@ def write(owner: Owner, struct: Any, first: int, name: str, values: np.ndarray) 
     return kept
 
 
+def remove(owner: Owner, struct: Any, name: str) -> None:
+    """Remove a property's F-curve with all keyframes, if it has one."""
+    curves = _curves(owner)
+    curve = curves.find(struct.path_from_id(name)) if curves is not None else None
+    if curve is not None:
+        curves.remove(curve)
+
+
 def _curve(owner: Owner, struct: Any, name: str, index: int, frame: int) -> bpy.types.FCurve:
     """Find the property's F-curve, or make one without keyframes."""
     path = struct.path_from_id(name)

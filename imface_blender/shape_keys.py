@@ -62,24 +62,46 @@ def write(
             f"{len(names)} names, {basis_mm.shape} basis, {vertices_mm.shape} vertices"
         )
     mesh = mesh_io.mesh_of(obj)
-    if len(mesh.vertices) != len(basis_mm):
-        raise UserError(
-            f"'{obj.name}' has {len(mesh.vertices)} vertices, but its codes give {len(basis_mm)}. "
-            "Expressions need the mesh as it was made: undo the edit, or make the face again."
-        )
+    check_vertices(obj, len(basis_mm))
     if mesh.shape_keys is None:
         obj.shape_key_add(name="Basis", from_mix=False)
-    current = mesh_io.read_points(mesh.shape_keys.reference_key.data)
-    basis = mesh_io.metres_from_mm(basis_mm)
-    change = _linear_change(basis, current)
     keys = own_keys(obj)
-    for name, points_mm in zip(names, vertices_mm, strict=True):
+    for name in names:
         if name not in keys:
-            keys[name] = obj.shape_key_add(name=name, from_mix=False)
-            keys[name].value = 0.0  # Blender 5.0 starts at 1, and all at once is no face
-        offsets = mesh_io.metres_from_mm(points_mm) - basis
-        mesh_io.write_points(keys[name].data, current + offsets @ change)
+            keys[name] = add(obj, name)
+    write_offsets(obj, [keys[name] for name in names], basis_mm, vertices_mm - basis_mm)
     of_mesh(mesh).shape_keys = json.dumps({name: key.name for name, key in keys.items()})
+
+
+def check_vertices(obj: bpy.types.Object, count: int) -> None:
+    """Raise UserError when the mesh has another number of vertices than its codes give."""
+    vertices = len(mesh_io.mesh_of(obj).vertices)
+    if vertices != count:
+        raise UserError(
+            f"'{obj.name}' has {vertices} vertices, but its codes give {count}. "
+            "Expressions need the mesh as it was made: undo the edit, or make the face again."
+        )
+
+
+def add(obj: bpy.types.Object, name: str) -> bpy.types.ShapeKey:
+    """Add a shape key that does nothing yet."""
+    key = obj.shape_key_add(name=name, from_mix=False)
+    key.value = 0.0  # Blender 5.0 starts at 1, and all at once is no face
+    return key
+
+
+def write_offsets(
+    obj: bpy.types.Object,
+    keys: list[bpy.types.ShapeKey],
+    basis_mm: np.ndarray,
+    offsets_mm: np.ndarray,
+) -> None:
+    """Write shape keys as offsets (N, V, 3) in face space [mm] from the mesh as it now is."""
+    mesh = mesh_io.mesh_of(obj)
+    current = mesh_io.read_points(mesh.shape_keys.reference_key.data)
+    change = _linear_change(mesh_io.metres_from_mm(basis_mm), current)
+    for key, offset_mm in zip(keys, offsets_mm, strict=True):
+        mesh_io.write_points(key.data, current + mesh_io.metres_from_mm(offset_mm) @ change)
     mesh.update()
 
 
