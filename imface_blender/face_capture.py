@@ -9,6 +9,7 @@ write a header of expression names and at most a column of seconds or frame numb
 from __future__ import annotations
 
 import csv
+import re
 from array import array
 from collections import Counter
 from collections.abc import Container, Iterator, Sequence
@@ -38,6 +39,7 @@ _OTHERS = {
     for name in ("Timecode", "BlendShapeCount", *HEAD_ANGLES, *_EYE_ANGLES, *_SECONDS, *_FRAMES)
 }
 _CLOCKS = ("timecode", *_SECONDS, *_FRAMES)  # the first that a file has tells its time
+_TIMECODE = re.compile(r"(\d+):(\d+):(\d+)[:;](\d+(?:\.\d+)?)")
 _SECONDS_PER_DAY, _HALF_A_DAY = 86_400, 43_200
 
 
@@ -120,8 +122,8 @@ def read(path: Path, wanted: Sequence[str], fps: float = 0.0) -> Capture:
     seconds, rate, assumed = _clock(table, fps)
     if not seconds[-1] <= MAX_SECONDS:
         raise UserError(
-            f"'{path.name}' lasts {seconds[-1] / 3600:.3g} hours by its column '{table.clock}'. "
-            "Delete that column and set the capture rate."
+            f"'{path.name}' would last {seconds[-1] / 3600:.3g} hours. "
+            "Delete its column of times, and set the capture rate."
         )
     known = {"", *_OTHERS, *spelling}
     unknown = [name for name in header if name.lower() not in known]
@@ -178,7 +180,7 @@ def _header(file: str, rows: Iterator[tuple[int, list[str]]], wanted: Container[
     if not any(name.lower() in wanted for name in header):
         raise UserError(
             f"The first line of '{file}' names no expression that the face has. "
-            "Export the capture as CSV with a header such as EyeBlinkLeft,JawOpen."
+            "Export the capture as CSV, with commas and a header such as EyeBlinkLeft,JawOpen."
         )
     repeated = [name for name, n in Counter(map(str.lower, header)).items() if name and n > 1]
     if repeated:
@@ -293,18 +295,18 @@ def _timecode_frames(table: _Table, fps: float) -> tuple[np.ndarray, float, bool
 
 def _timecode(line: str, text: str) -> list[float]:
     """Read HH:MM:SS:FF.sss, also with the semicolon of drop-frame timecodes."""
-    try:
-        hours, minutes, seconds, frames = map(float, text.replace(";", ":").split(":"))
-    except ValueError:
+    parts = _TIMECODE.fullmatch(text.strip())
+    if parts is None:
         raise UserError(
             f"{line} has the timecode '{text}', which is not HH:MM:SS:FF. "
             "Correct it, or delete that column and set the capture rate."
-        ) from None
-    return [hours, minutes, seconds, frames]
+        )
+    return [float(part) for part in parts.groups()]
 
 
 def _rising(table: _Table, stamps: np.ndarray, jitter: float = 1.0) -> np.ndarray:
-    """Return time stamps (T,) from the first on; those that step back by jitter are held."""
+    """Return time stamps (T,) from the first on; one that steps back, by less than the jitter,
+    stands still instead."""
     start = stamps[0]
     latest = np.maximum.accumulate(stamps)
     behind = np.flatnonzero(~(latest - stamps < jitter))

@@ -72,6 +72,7 @@ def write(
         From the mix of the expressions, at the knots.
     """
     shape_keys.check_vertices(obj, len(basis_mm))
+    keyframes.check_editable(mesh_of(obj).shape_keys)
     remove(obj)
     around = [knots[0] - 1, *knots, knots[-1] + 1]
     needed = [i for i, offset in enumerate(offsets_mm) if np.abs(offset).max() > SMALLEST_MM]

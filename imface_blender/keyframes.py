@@ -13,10 +13,22 @@ from typing import Any, cast
 import bpy
 import numpy as np
 
+from .errors import UserError
+
 Owner = bpy.types.Object | bpy.types.Key
 _PAIRS = ("co", "handle_left", "handle_right")
 _DTYPES = {"ENUM": np.int32, "BOOLEAN": np.bool_, "FLOAT": np.float32}
 _SAME_FRAME = 0.01  # Blender's own: nearer than this two keyframes are one
+
+
+def check_editable(*owners: Owner) -> None:
+    """Raise UserError when a datablock's action cannot take keyframes."""
+    for owner in owners:
+        action = owner.animation_data.action if owner.animation_data is not None else None
+        if action is not None and not action.is_editable:
+            raise UserError(
+                f"The action '{action.name}' is linked from another file. Make it local first."
+            )
 
 
 def write(owner: Owner, struct: Any, first: int, name: str, values: np.ndarray) -> int:

@@ -13,7 +13,7 @@ from ..face.blend import blend
 from ..face.expressions import absent_names
 from ..face.fit import fit_scan, report_fit
 from ..face.generate import express, generate
-from ..face.inbetweens import in_betweens
+from ..face.in_betweens import in_betweens
 from ..face.shapes import build_mesh, materials, shape_keys
 from ..mesh import Mesh
 from ..model.imface import UNIT_MM

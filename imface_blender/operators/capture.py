@@ -85,6 +85,7 @@ class IMFACE_OT_import_capture(PolledOperator):
 
     def _import(self, context: bpy.types.Context) -> str:
         face, scene = context.object, context.scene
+        keyframes.check_editable(face, mesh_of(face).shape_keys)
         keys = shape_keys.own_keys(face)
         wanted = [*keys, *(HEAD_ANGLES if self.head else ())]
         path = Path(bpy.path.abspath(self.filepath))

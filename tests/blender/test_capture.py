@@ -284,6 +284,21 @@ def test_after_save_and_reload_the_same_are_replaced(face, take, tmp_path):
     assert values(face, "jawOpen") == near({1 + i: i / 120 for i in range(61)} | {90: 0})
 
 
+def test_a_linked_action_is_refused(face, take, tmp_path, assert_refused):
+    keys(face).key_blocks["jawOpen"].keyframe_insert("value", frame=90)
+    action = keys(face).animation_data.action
+    library = str(tmp_path / "actions.blend")
+    bpy.data.libraries.write(library, {action})
+    with bpy.data.libraries.load(library, link=True) as (_, wanted):
+        wanted.actions = [action.name]
+    keys(face).animation_data.action = wanted.actions[0]
+    assert_refused(
+        bpy.ops.imface.import_capture,
+        "is linked from another file. Make it local first.",
+        filepath=take({"JawOpen": SECOND}),
+    )
+
+
 def test_a_bad_file_changes_nothing(face, tmp_path, assert_refused):
     path = tmp_path / "take.csv"
     path.write_text("JawOpen\n0\nwide\n")

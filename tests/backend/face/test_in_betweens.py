@@ -7,7 +7,7 @@ import pytest
 from backend.checkpoint import FaceModel
 from backend.codes import Codes
 from backend.face.generate import generate
-from backend.face.inbetweens import in_betweens, place_knots
+from backend.face.in_betweens import in_betweens, place_knots
 from backend.face.shapes import expressed_mm, shape_keys
 
 RAMP = np.linspace(0, 1, 65)[:, None]
