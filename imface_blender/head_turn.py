@@ -11,7 +11,7 @@ from typing import Any
 
 import bpy
 import numpy as np
-from mathutils import Matrix
+from mathutils import Euler, Matrix
 
 from .errors import UserError
 
@@ -36,18 +36,31 @@ def delta_rotation(obj: bpy.types.Object, angles: np.ndarray) -> tuple[str, np.n
             f"'{obj.name}' has the rotation mode Axis Angle, which cannot take a head's rotation. "
             "Set the mode to XYZ Euler, or leave Head Rotation off."
         )
-    in_quaternions = mode == "QUATERNION"
-    own = (obj.rotation_quaternion if in_quaternions else obj.rotation_euler).to_matrix()
-    turns = [own @ _turn(*row) @ own.transposed() for row in angles.tolist()]
-    values: list[Any] = []
+    if mode == "QUATERNION":
+        own = obj.rotation_quaternion.to_matrix()
+        return "delta_rotation_quaternion", _quaternions(_turns(own, angles))
+    return "delta_rotation_euler", _eulers(_turns(obj.rotation_euler.to_matrix(), angles), mode)
+
+
+def _turns(own: Matrix, angles: np.ndarray) -> list[Matrix]:
+    """Return what turns the object about its own axes when applied after its own rotation."""
+    return [own @ _turn(*row) @ own.transposed() for row in angles.tolist()]
+
+
+def _quaternions(turns: list[Matrix]) -> np.ndarray:
+    """Return (F, 4), of the two signs of each the one nearer to its neighbour's."""
+    values = np.array([turn.to_quaternion() for turn in turns])
+    flips = (values[1:] * values[:-1]).sum(axis=1) < 0
+    values[1:][np.cumsum(flips) % 2 == 1] *= -1
+    return values
+
+
+def _eulers(turns: list[Matrix], order: Any) -> np.ndarray:
+    """Return (F, 3) that do not jump where an angle passes half a turn."""
+    values: list[Euler] = []
     for turn in turns:
-        if in_quaternions:
-            values.append(turn.to_quaternion())
-            values[-1].make_compatible(values[-2] if values[1:] else values[-1])
-        else:
-            values.append(turn.to_euler(mode, *values[-1:]))
-    name = "delta_rotation_quaternion" if in_quaternions else "delta_rotation_euler"
-    return name, np.array(values)
+        values.append(turn.to_euler(order, *values[-1:]))
+    return np.array(values)
 
 
 def _turn(yaw: float, pitch: float, roll: float) -> Matrix:

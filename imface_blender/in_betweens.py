@@ -45,12 +45,12 @@ def remove(obj: bpy.types.Object) -> int:
 def sample(scene: bpy.types.Scene, obj: bpy.types.Object, start: int, end: int) -> np.ndarray:
     """Return the values (F, E) of a face's expressions at each frame, as they are evaluated."""
     keys = shape_keys.own_keys(obj).values()
-    frame, subframe = scene.frame_current, scene.frame_subframe
+    now = scene.frame_current, scene.frame_subframe
     values = np.empty((end - start + 1, len(keys)), np.float32)
     for row, at in enumerate(range(start, end + 1)):
         scene.frame_set(at)
         values[row] = [0.0 if key.mute else key.value for key in keys]
-    scene.frame_set(frame, subframe=subframe)
+    scene.frame_set(now[0], subframe=now[1])
     return values
 
 

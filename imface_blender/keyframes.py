@@ -68,6 +68,11 @@ def remove(owner: Owner, struct: Any, name: str) -> None:
         curves.remove(curve)
 
 
+def show(scene: bpy.types.Scene) -> None:
+    """Let the current frame be evaluated with keyframes that are new."""
+    scene.frame_set(scene.frame_current, subframe=scene.frame_subframe)
+
+
 def _curve(owner: Owner, struct: Any, name: str, index: int, frame: int) -> bpy.types.FCurve:
     """Find the property's F-curve, or make one without keyframes."""
     path = struct.path_from_id(name)

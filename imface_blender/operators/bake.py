@@ -4,7 +4,7 @@
 import bpy
 from bpy.props import FloatProperty, IntProperty
 
-from .. import faces, in_betweens, shape_keys
+from .. import faces, in_betweens, keyframes, shape_keys
 from ..errors import UserError
 from ..jobs import JobOperator, Outcome, PolledOperator, Request
 from ..properties import of_object
@@ -65,7 +65,7 @@ class IMFACE_OT_bake_animation(JobOperator):
         knots = [self.start + row for row in job.values["knots"]]
         arrays = job.arrays
         count = in_betweens.write(face, arrays["basis_mm"], knots, arrays["offsets_mm"])
-        context.scene.frame_set(context.scene.frame_current)  # to see it
+        keyframes.show(context.scene)
         return (
             f"{count} in-between shapes on '{face.name}', frames {self.start} to {self.end}: "
             f"at most {job.values['before_mm']:.2f} mm off before, {job.values['after_mm']:.2f} "

@@ -100,7 +100,7 @@ class IMFACE_OT_import_capture(PolledOperator):
         for key, values in expressions.items():
             within = np.clip(self.strength * values, key.slider_min, key.slider_max)
             kept += keyframes.write(mesh_of(face).shape_keys, key, self.start, "value", within)
-        scene.frame_set(scene.frame_current, subframe=scene.frame_subframe)  # to see it
+        keyframes.show(scene)
         last = self.start + len(next(iter(columns.values()))) - 1
         return (
             f"Keyframed {len(expressions)} expressions of '{face.name}', frames {self.start} to "
@@ -123,5 +123,5 @@ def _remarks(capture: Capture, wanted: list[str], kept: int) -> str:
     if capture.lost:
         sentences.append(f"In {capture.lost} rows no face was seen: bridged")
     if kept:
-        sentences.append(f"{kept} keyframes of your own among them stay")
+        sentences.append(f"Your own keyframes among them stay: {kept}")
     return "".join(f". {sentence}" for sentence in sentences)

@@ -257,7 +257,7 @@ def test_the_report_tells_of_keyframes_that_stay(face, take, capfd):
     keys(face).key_blocks["jawOpen"].keyframe_insert("value", frame=3)
     bpy.ops.imface.import_capture(filepath=take({"JawOpen": SECOND}))
     assert "61 rows at 60 per second" in (text := reported(capfd))
-    assert "1 keyframes of your own among them stay" in text
+    assert "Your own keyframes among them stay: 1" in text
 
 
 def test_one_undo_step(face, take):
