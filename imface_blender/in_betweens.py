@@ -77,10 +77,12 @@ def write(
     around = [knots[0] - 1, *knots, knots[-1] + 1]
     needed = [i for i, offset in enumerate(offsets_mm) if np.abs(offset).max() > SMALLEST_MM]
     made = [shape_keys.add(obj, f"{NAME} {knots[i]}") for i in needed]
+    owner = mesh_of(obj).shape_keys
     for i, key in zip(needed, made, strict=True):
         before, knot, after = around[i : i + 3]
         hat = np.interp(np.arange(before, after + 1), [before, knot, after], [0.0, 1.0, 0.0])
-        keyframes.write(mesh_of(obj).shape_keys, key, before, "value", hat)
+        keyframes.remove(owner, key, "value")  # Blender leaves the curve of a key that was deleted
+        keyframes.write(owner, key, before, "value", hat)
     shape_keys.write_offsets(obj, made, basis_mm, offsets_mm[needed])
     of_mesh(mesh_of(obj)).in_betweens = json.dumps([key.name for key in made])
     return len(made)

@@ -90,6 +90,14 @@ def test_baking_again_replaces_the_bake(face, points, census):
     assert height_mm(face, 8, points) == pytest.approx(0.875 + (0.75**2 + 1) / 2, abs=1e-4)
 
 
+def test_a_deleted_in_between_leaves_no_trace_in_the_next_bake(face, points):
+    bpy.ops.imface.bake_animation(start=1, end=9)
+    face.shape_key_remove(face.data.shape_keys.key_blocks["In-Between 5"])  # its curve stays
+    bpy.ops.imface.bake_animation(start=4, end=6)
+    assert height_mm(face, 5, points) == pytest.approx(0.5 + 0.25, abs=1e-4)
+    assert height_mm(face, 2, points) == pytest.approx(0.125, abs=1e-4)
+
+
 def curve_count(face):
     animation = face.data.shape_keys.animation_data
     if bpy.app.version < (5, 0, 0):
