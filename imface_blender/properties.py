@@ -119,6 +119,7 @@ class MeshSettings(bpy.types.PropertyGroup):
     """Which shape keys of a mesh are ImFace's."""
 
     shape_keys: StringProperty(name="Shape Keys", description="Expression to key name, as JSON")
+    in_betweens: StringProperty(name="In-Betweens", description="Names of their keys, as JSON")
 
 
 GROUP = "imface"

@@ -30,6 +30,13 @@ def own_keys(obj: bpy.types.Object) -> dict[str, bpy.types.ShapeKey]:
     return {name: blocks[key] for name, key in names.items() if key in blocks}
 
 
+def why_none(obj: bpy.types.Object) -> str:
+    """Return why a face has no expressions to keyframe, or an empty string."""
+    return (
+        "" if own_keys(obj) else f"'{obj.name}' has no expressions yet. Use Add Expressions first"
+    )
+
+
 def write(
     obj: bpy.types.Object, names: list[str], basis_mm: np.ndarray, vertices_mm: np.ndarray
 ) -> None:
@@ -56,24 +63,45 @@ def write(
             f"{len(names)} names, {basis_mm.shape} basis, {vertices_mm.shape} vertices"
         )
     mesh = mesh_io.mesh_of(obj)
-    if len(mesh.vertices) != len(basis_mm):
+    check_vertices(obj, len(basis_mm))
+    _need_basis(obj)
+    keys = own_keys(obj)
+    for name in names:
+        if name not in keys:
+            keys[name] = add(obj, name)
+    write_offsets(obj, [keys[name] for name in names], basis_mm, vertices_mm - basis_mm)
+    of_mesh(mesh).shape_keys = json.dumps({name: key.name for name, key in keys.items()})
+
+
+def check_vertices(obj: bpy.types.Object, count: int) -> None:
+    """Raise UserError when the mesh has another number of vertices than its codes give."""
+    vertices = len(mesh_io.mesh_of(obj).vertices)
+    if vertices != count:
         raise UserError(
-            f"'{obj.name}' has {len(mesh.vertices)} vertices, but its codes give {len(basis_mm)}. "
+            f"'{obj.name}' has {vertices} vertices, but its codes give {count}. "
             "Expressions need the mesh as it was made: undo the edit, or make the face again."
         )
-    _need_basis(obj)
+
+
+def add(obj: bpy.types.Object, name: str) -> bpy.types.ShapeKey:
+    """Add a shape key that does nothing yet."""
+    key = obj.shape_key_add(name=name, from_mix=False)
+    key.value = 0.0  # Blender 5.0 starts at 1, and all at once is no face
+    return key
+
+
+def write_offsets(
+    obj: bpy.types.Object,
+    keys: list[bpy.types.ShapeKey],
+    basis_mm: np.ndarray,
+    offsets_mm: np.ndarray,
+) -> None:
+    """Write shape keys as offsets (N, V, 3) in face space [mm] from the mesh as it now is."""
     current = _basis_points(obj)
-    basis = mesh_io.metres_from_mm(basis_mm)
-    change = _linear_change(basis, current)
-    keys = own_keys(obj)
-    for name, points_mm in zip(names, vertices_mm, strict=True):
-        if name not in keys:
-            keys[name] = obj.shape_key_add(name=name, from_mix=False)
-            keys[name].value = 0.0  # Blender 5.0 starts at 1, and all at once is no face
-        offsets = mesh_io.metres_from_mm(points_mm) - basis
-        mesh_io.write_points(keys[name].data, current + offsets @ change)
-    of_mesh(mesh).shape_keys = json.dumps({name: key.name for name, key in keys.items()})
-    mesh.update()
+    change = _linear_change(mesh_io.metres_from_mm(basis_mm), current)
+    for key, offset_mm in zip(keys, offsets_mm, strict=True):
+        mesh_io.write_points(key.data, current + mesh_io.metres_from_mm(offset_mm) @ change)
+    mesh_io.mesh_of(obj).update()
 
 
 def add_morph(obj: bpy.types.Object, other: bpy.types.Object) -> bpy.types.ShapeKey:
@@ -92,8 +120,7 @@ def add_morph(obj: bpy.types.Object, other: bpy.types.Object) -> bpy.types.Shape
             "or both with Face."
         )
     _need_basis(obj)
-    key = obj.shape_key_add(name=f"Morph {other.name}", from_mix=False)
-    key.value = 0.0
+    key = add(obj, f"Morph {other.name}")
     mesh_io.write_points(key.data, target)
     return key
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Meshes of a face in any topology, and its expressions as shape keys."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,8 +19,9 @@ from .correspondence import (
     require_head,
     template_mesh,
 )
-from .expressions import check_names, expression_code
+from .expressions import arkit_mix, check_names, expression_code
 from .extract import ExtractConfig, extract_mesh, face_sdf
+from .gaze import turn_eyeballs
 from .generate import face_of
 
 Report = Callable[[float, str], None]
@@ -120,6 +121,18 @@ def shape_keys(
     keys = np.empty((len(names), *basis.shape), np.float32)
     for i, name in enumerate(names):
         report(i / len(names), f"Expression {name}")
-        expressed = Codes(codes.identity, expression_code(model, {name: 1.0}), codes.weights)
-        keys[i] = build_mesh(model, expressed, level, 0).vertices * UNIT_MM
+        keys[i] = expressed_mm(model, codes, {name: 1.0}, level)
     return ShapeKeys(basis, keys, mesh.polygons, check_against_warp(model, neutral))
+
+
+def expressed_mm(
+    model: FaceModel, codes: Codes, weights: Mapping[str, float], level: str
+) -> np.ndarray:
+    """Return a person's vertices (V, 3) [mm] in a mix of named expressions, eyes turned.
+
+    The codes' own expression is left out.
+    """
+    expressed = Codes(codes.identity, expression_code(model, weights), codes.weights)
+    vertices = build_mesh(model, expressed, level, 0).vertices
+    turned = turn_eyeballs(require_head(model).template, vertices, arkit_mix(weights))
+    return (turned * UNIT_MM).astype(np.float32)

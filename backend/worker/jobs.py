@@ -14,6 +14,7 @@ from ..face.expressions import absent_names
 from ..face.fit import fit_scan, report_fit
 from ..face.generate import express, generate
 from ..face.groups import vertex_groups
+from ..face.in_betweens import in_betweens
 from ..face.regions import blend_regions
 from ..face.shapes import build_mesh, materials, shape_keys
 from ..mesh import Mesh
@@ -163,6 +164,26 @@ def shape_keys_job(params: Params, arrays: Arrays, report: Report) -> Answer:
     return values, {"basis_mm": keys.basis_mm, "vertices_mm": keys.vertices_mm}
 
 
+def in_betweens_job(params: Params, arrays: Arrays, report: Report) -> Answer:
+    """Find the in-between shapes of an animation given as `weights` (F, E) of the names."""
+    found = in_betweens(
+        face_model(),
+        Codes.from_json(params.get("codes")),
+        list(params["names"]),
+        arrays["weights"].astype(np.float64),
+        params.get("topology", "head"),
+        float(params.get("tolerance_mm", 0.1)),
+        report,
+    )
+    values = {
+        "knots": found.knots,
+        "before_mm": found.before_mm,
+        "after_mm": found.after_mm,
+        "measured": found.measured,
+    }
+    return values, {"basis_mm": found.basis_mm, "offsets_mm": found.offsets_mm}
+
+
 def info_job(params: Params, arrays: Arrays, report: Report) -> Answer:
     """Tell what the model can do."""
     model = face_model()
@@ -180,5 +201,6 @@ JOBS: dict[str, JobFunction] = {
     "fit": fit_job,
     "blend": blend_job,
     "shape_keys": shape_keys_job,
+    "in_betweens": in_betweens_job,
     "info": info_job,
 }

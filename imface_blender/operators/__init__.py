@@ -3,7 +3,9 @@
 
 from . import (
     animate,
+    bake,
     blend,
+    capture,
     codes,
     expressions,
     fit_error,
@@ -27,6 +29,9 @@ CLASSES = (
     codes.IMFACE_OT_import_codes,
     expressions.IMFACE_OT_add_expressions,
     animate.IMFACE_OT_keyframe_expression,
+    capture.IMFACE_OT_import_capture,
+    bake.IMFACE_OT_bake_animation,
+    bake.IMFACE_OT_remove_bake,
     worker.IMFACE_OT_check_worker,
     worker.IMFACE_OT_cancel_job,
     worker.IMFACE_OT_copy_details,

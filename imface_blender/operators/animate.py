@@ -28,9 +28,7 @@ class IMFACE_OT_keyframe_expression(ExpressionValues, PolledOperator):
         """Return why the active object has no expressions to keyframe."""
         face = context.object
         reason = super().why_not(context) or faces.why_not_face(face)
-        if not reason and not shape_keys.own_keys(face):
-            return f"'{face.name}' has no expressions yet. Use Add Expressions first"
-        return reason
+        return reason or shape_keys.why_none(face)
 
     def execute(self, context: bpy.types.Context) -> Outcome:
         """Set the values and keyframe them."""

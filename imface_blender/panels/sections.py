@@ -89,13 +89,18 @@ class IMFACE_PT_animate(_Section):
     bl_label = "Animate"
 
     def draw(self, context: bpy.types.Context) -> None:
-        """Draw a button for each pose, then one for the values of the user's own."""
+        """Draw a button for each pose, one for the user's own values, then the rest."""
         row = self.layout.row(align=True)
         for name, expressions in POSES.items():
             button = row.operator("imface.keyframe_expression", text=name)
             button.expressions = expressions
         _draw_choices(self.layout, context, "expressions")
         _draw_button(self.layout, context, "imface.keyframe_expression")
+        self.layout.operator("imface.import_capture")  # its choices stand in the file browser
+        row = self.layout.row(align=True)
+        bake = row.operator("imface.bake_animation")
+        bake.start, bake.end = context.scene.frame_start, context.scene.frame_end
+        row.operator("imface.remove_bake")
 
 
 def _draw_choices(layout: bpy.types.UILayout, context: bpy.types.Context, *names: str) -> None:

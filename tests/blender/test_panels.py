@@ -105,6 +105,7 @@ def test_poses_to_keyframe():
     assert buttons["Neutral"].expressions == ""
     assert buttons["Smile"].expressions == "mouthSmileLeft=1, mouthSmileRight=1"
     assert buttons["imface.keyframe_expression"].expressions == "jawOpen=0.2"
+    assert not hasattr(buttons["imface.import_capture"], "strength")  # not that of Generate
 
 
 def test_a_fit_s_report_is_shown(make_mesh):

@@ -61,6 +61,11 @@ def test_generate_fit_blend_express_and_keyframe(points, select_only):
     bpy.context.scene.frame_set(10)
     assert keys["jawOpen"].value == 1
 
+    assert bpy.ops.imface.bake_animation(start=5, end=6, tolerance_mm=0.01) == {"FINISHED"}
+    half_open = keys["In-Between 5"]  # a mix is never exactly what the network makes of it
+    moved = np.abs(points(half_open.data) - points(keys["Basis"].data)).max()
+    assert 1e-6 < moved < 0.02
+
 
 def test_a_scan_of_five_triangles_is_refused(make_mesh, census):
     vertices = np.random.default_rng(0).normal(size=(7, 3)).tolist()

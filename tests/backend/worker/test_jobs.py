@@ -82,6 +82,17 @@ def test_shape_keys_answer_names_and_basis() -> None:
     assert arrays["vertices_mm"].shape == (1, 9409, 3)
 
 
+def test_in_betweens_of_an_animation() -> None:
+    values, _ = _run("generate", {"seed": 1, "topology": "surface", "resolution": 16})
+    params = {"codes": values["codes"], "topology": "face", "names": ["jawOpen"]}
+    values, arrays = _run("in_betweens", params, weights=np.array([[0], [1], [0]], np.float32))
+    assert values["knots"] == [0, 2]
+    assert values["measured"] == 2  # neutral counts once
+    assert values["before_mm"] < 1e-3  # a key at full strength is the surface itself
+    assert arrays["basis_mm"].shape == (9409, 3)
+    assert arrays["offsets_mm"].shape == (2, 9409, 3)
+
+
 def test_a_fit_says_how_well_it_went_where(lee_perry_smith: Path) -> None:
     scan = load_scan(lee_perry_smith)
     corners = scan.vertices[scan.polygons]

@@ -107,6 +107,17 @@ def shape_keys(params, arrays):
     return values, {"basis_mm": VERTICES_MM, "vertices_mm": vertices}
 
 
+def in_betweens(params, arrays):
+    """Knots are the first, the middle and the last frame; there the last vertex moves along +Y by
+    the square of jawOpen in mm."""
+    jaw = arrays["weights"][:, params["names"].index("jawOpen")]
+    knots = sorted({0, len(jaw) // 2, len(jaw) - 1})
+    offsets = np.zeros((len(knots), *VERTICES_MM.shape), np.float32)
+    offsets[:, 4, 1] = jaw[knots] ** 2
+    values = {"knots": knots, "before_mm": 1.234, "after_mm": 0.056, "measured": 7}
+    return values, {"basis_mm": VERTICES_MM, "offsets_mm": offsets}
+
+
 def info(params, arrays):
     return {"expressions": EXPRESSIONS, "absent": ["tongueOut"], "model": {}}, {}
 
@@ -116,7 +127,7 @@ def of_codes(params, arrays):
     return values | {"codes": params["codes"]}, answer
 
 
-JOBS = {f.__name__: f for f in (generate, fit, express, blend, shape_keys, info)}
+JOBS = {f.__name__: f for f in (generate, fit, express, blend, shape_keys, in_betweens, info)}
 JOBS["mesh"] = of_codes
 
 

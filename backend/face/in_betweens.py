@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""In-between shapes of an animation: a mix of expression codes is no mix of vertices.
+
+Shape keys add up vertices. What the network's own surface of a mix has beyond that is an offset,
+known at some frames, the knots, and run straight between them: as few as a tolerance allows.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..checkpoint import FaceModel
+from ..codes import Codes
+from .shapes import Report, expressed_mm, shape_keys
+
+Offsets = Callable[[int], np.ndarray]
+
+#: Share of the work that the expressions themselves take.
+_KEYS_SHARE = 0.3
+#: Weights that add up to no more than this beside a straight line are on it.
+_STRAIGHT = 1e-6
+
+
+@dataclass(frozen=True)
+class InBetweens:
+    """Offsets of one person's animation on one topology.
+
+    Attributes
+    ----------
+    basis_mm : ndarray (V, 3) float32
+        The neutral face.
+    knots : list of int
+        K rows of the animation.
+    offsets_mm : ndarray (K, V, 3) float32
+        From the mix of shape keys to the surface of the mixed codes.
+    before_mm, after_mm : float
+        Largest distance, at the measured frames, without and with the offsets.
+    measured : int
+        How many surfaces were computed; frames of the same weights share one.
+    """
+
+    basis_mm: np.ndarray
+    knots: list[int]
+    offsets_mm: np.ndarray
+    before_mm: float
+    after_mm: float
+    measured: int
+
+
+def in_betweens(
+    model: FaceModel,
+    codes: Codes,
+    names: list[str],
+    weights: np.ndarray,
+    level: str,
+    tolerance_mm: float,
+    report: Report,
+) -> InBetweens:
+    """Find the in-between shapes of a person's animation; the codes' own expression is left out.
+
+    Parameters
+    ----------
+    names : list of str
+        E expressions.
+    weights : ndarray (F, E)
+        Their strengths at each frame.
+    tolerance_mm : float
+        How far the animated mesh may be from the surface.
+    """
+    used = np.flatnonzero(weights.any(axis=0))
+    names, weights = [names[i] for i in used], weights[:, used]
+    keys = shape_keys(model, codes, names, level, lambda at, text: report(_KEYS_SHARE * at, text))
+    moves = keys.vertices_mm - keys.basis_mm
+    known: dict[bytes, np.ndarray] = {}
+
+    def offsets(frame: int) -> np.ndarray:
+        row = weights[frame]
+        if row.tobytes() not in known:
+            mixed = keys.basis_mm + np.tensordot(row.astype(np.float32), moves, 1)
+            mix = dict(zip(names, row.tolist(), strict=True))
+            known[row.tobytes()] = expressed_mm(model, codes, mix, level) - mixed
+        return known[row.tobytes()]
+
+    knots, after = place_knots(
+        offsets,
+        weights,
+        tolerance_mm,
+        lambda at, text: report(_KEYS_SHARE + (1 - _KEYS_SHARE) * at, text),
+    )
+    at_knots = np.stack([offsets(knot) for knot in knots])
+    before = max(map(_largest, known.values()))
+    return InBetweens(keys.basis_mm, knots, at_knots, before, after, len(known))
+
+
+def place_knots(
+    offsets: Offsets, weights: np.ndarray, tolerance_mm: float, report: Report
+) -> tuple[list[int], float]:
+    """Halve an animation until straight lines between knots are near the true offsets.
+
+    Parameters
+    ----------
+    offsets : callable
+        Frame -> true offsets (V, 3) [mm].
+    weights : ndarray (F, E)
+        Tell where an interval is likely to be farthest off.
+
+    Returns
+    -------
+    knots : list of int
+        Rising, from the first frame to the last.
+    deviation_mm : float
+        The largest at the frames that were tried between the knots.
+    """
+    last = len(weights) - 1
+    knots, worst = {0, last}, 0.0
+    pending = [(0, last)]
+    while pending:
+        start, end = pending.pop()
+        report(start / max(last, 1), f"In-betweens, frame {start + 1} of {last + 1}")
+        for frame in _doubtful(weights, start, end):
+            share = (frame - start) / (end - start)
+            straight = (1 - share) * offsets(start) + share * offsets(end)
+            deviation = _largest(offsets(frame) - straight)
+            if deviation > tolerance_mm:
+                knots.add(frame)
+                pending += [(frame, end), (start, frame)]
+                break
+            worst = max(worst, deviation)
+    return sorted(knots), worst
+
+
+def _doubtful(weights: np.ndarray, start: int, end: int) -> list[int]:
+    """Return the frames within an interval to look at: where the weights run least straight, and
+    the middle; none where nothing moves."""
+    inner = weights[start + 1 : end]
+    if len(inner) == 0 or (weights[start : end + 1] == weights[start]).all():
+        return []
+    share = np.arange(1, len(inner) + 1)[:, None] / (end - start)
+    straight = (1 - share) * weights[start] + share * weights[end]
+    bends = np.abs(inner - straight).sum(axis=1)
+    middle = (start + end) // 2
+    bend = start + 1 + int(bends.argmax()) if bends.max() > _STRAIGHT else middle
+    return [middle] if bend == middle else [bend, middle]
+
+
+def _largest(offsets: np.ndarray) -> float:
+    """Return the longest of offsets (V, 3)."""
+    return float(np.sqrt((offsets.astype(np.float64) ** 2).sum(axis=1).max()))

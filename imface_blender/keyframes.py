@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Dense keyframes, one per frame, many at once.
+
+Ours are marked with Blender's own keyframe type Generated, so that they are told from an
+artist's in any file and after any undo: they are replaced, the artist's never are.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, cast
+
+import bpy
+import numpy as np
+
+from .errors import UserError
+
+Owner = bpy.types.Object | bpy.types.Key
+_PAIRS = ("co", "handle_left", "handle_right")
+_DTYPES = {"ENUM": np.int32, "BOOLEAN": np.bool_, "FLOAT": np.float32}
+_SAME_FRAME = 0.01  # Blender's own: nearer than this two keyframes are one
+
+
+def check_editable(*owners: Owner) -> None:
+    """Raise UserError when a datablock's action cannot take keyframes."""
+    for owner in owners:
+        action = owner.animation_data.action if owner.animation_data is not None else None
+        if action is not None and not action.is_editable:
+            raise UserError(
+                f"The action '{action.name}' is linked from another file. Make it local first."
+            )
+
+
+def write(owner: Owner, struct: Any, first: int, name: str, values: np.ndarray) -> int:
+    """Keyframe a property at each frame, replacing our earlier keyframes in that range.
+
+    Parameters
+    ----------
+    owner : Object or Key
+        The datablock whose action gets the keyframes.
+    struct : bpy_struct
+        What has the property; the owner itself or a part of it.
+    first : int
+        Frame of the first value.
+    name : str
+        Of the property.
+    values : ndarray
+        (F,), or (F, C) of a property with C components.
+
+    Returns
+    -------
+    int
+        How many keyframes of the artist's lie in the range; they stay, and ours give way.
+    """
+    columns = values[:, None] if values.ndim == 1 else values
+    kept = 0
+    for index, column in enumerate(columns.T):
+        curve = _curve(owner, struct, name, index if values.ndim == 2 else -1, first)
+        kept += _replace(curve, first, column)
+    return kept
+
+
+def remove(owner: Owner, struct: Any, name: str) -> None:
+    """Remove a property's F-curve with all keyframes, if it has one."""
+    curves = _curves(owner)
+    curve = curves.find(struct.path_from_id(name)) if curves is not None else None
+    if curve is not None:
+        curves.remove(curve)
+
+
+def show(scene: bpy.types.Scene) -> None:
+    """Let the current frame be evaluated with keyframes that are new."""
+    scene.frame_set(scene.frame_current, subframe=scene.frame_subframe)
+
+
+def _curve(owner: Owner, struct: Any, name: str, index: int, frame: int) -> bpy.types.FCurve:
+    """Find the property's F-curve, or make one without keyframes."""
+    path = struct.path_from_id(name)
+    curves = _curves(owner)
+    curve = curves.find(path, index=max(index, 0)) if curves is not None else None
+    if curve is None:
+        # In every Blender this makes action, slot, layer, strip and curve, as far as they lack.
+        struct.keyframe_insert(name, index=index, frame=frame)
+        curve = _curves(owner).find(path, index=max(index, 0))
+        curve.keyframe_points.clear()
+    return curve
+
+
+def _curves(owner: Owner) -> Any:
+    """Return the F-curves of a datablock's action, those of its own slot; None without any."""
+    animation: Any = owner.animation_data  # the stubs know a single Blender's actions
+    if animation is None or animation.action is None:
+        return None
+    if not hasattr(animation, "action_slot"):  # before Blender 4.4
+        return animation.action.fcurves
+    if animation.action_slot is None:
+        return None
+    strips = (strip for layer in animation.action.layers for strip in layer.strips)
+    bags = (strip.channelbag(animation.action_slot) for strip in strips)
+    return next((bag.fcurves for bag in bags if bag is not None), None)
+
+
+def _replace(curve: bpy.types.FCurve, first: int, values: np.ndarray) -> int:
+    """Put values (F,) on a curve; return how many keyframes of the artist's stay among them."""
+    points = curve.keyframe_points
+    before = {name: _read(points, name) for name in _attributes()}
+    at = before["co"][:, 0]
+    inside = (at > first - _SAME_FRAME) & (at < first + len(values) - 1 + _SAME_FRAME)
+    kept = ~(inside & (before["type"] == _enum("type", "GENERATED")))
+    frames = _free_frames(first, len(values), at[kept])
+    new = {
+        "co": np.column_stack([frames, values[frames - first]]),
+        "type": _enum("type", "GENERATED"),
+        "interpolation": _enum("interpolation", "LINEAR"),
+    }
+    order = np.argsort(np.concatenate([at[kept], frames]))
+    place = np.argsort(order)  # of the kept ones, then of the new ones
+    points.clear()
+    points.add(len(order))
+    for name, old in before.items():
+        column = _read(points, name)
+        column[place[: kept.sum()]] = old[kept]
+        if name in new:
+            column[place[kept.sum() :]] = new[name]
+        points.foreach_set(name, column.ravel())
+    curve.update()
+    return int((inside & kept).sum())
+
+
+def _free_frames(first: int, count: int, taken: np.ndarray) -> np.ndarray:
+    """Return the frames, of `count` from the first, that no keyframe (N,) stands on."""
+    frames = np.arange(first, first + count)
+    nearest = np.rint(taken)
+    return np.setdiff1d(frames, nearest[np.abs(taken - nearest) < _SAME_FRAME]).astype(np.int64)
+
+
+@cache
+def _attributes() -> tuple[str, ...]:
+    """Return all that makes a keyframe; `co_ui` is `co` once more."""
+    properties = bpy.types.Keyframe.bl_rna.properties
+    return tuple(p.identifier for p in properties if not p.is_readonly and p.identifier != "co_ui")
+
+
+def _enum(attribute: str, item: str) -> int:
+    """Return the number by which `foreach_set` knows an item."""
+    known = cast(bpy.types.EnumProperty, bpy.types.Keyframe.bl_rna.properties[attribute])
+    return known.enum_items[item].value
+
+
+def _read(points: Any, name: str) -> np.ndarray:
+    """Return an attribute of all keyframes, (N,) or for coordinates (N, 2)."""
+    dtype = _DTYPES[bpy.types.Keyframe.bl_rna.properties[name].type]
+    width = 2 if name in _PAIRS else 1
+    values: np.ndarray = np.empty(len(points) * width, dtype)
+    points.foreach_get(name, values)
+    return values.reshape(-1, 2) if width == 2 else values

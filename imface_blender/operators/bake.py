@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bring an animation's mesh onto the network's own surface."""
+
+import bpy
+from bpy.props import FloatProperty, IntProperty
+
+from .. import faces, in_betweens, keyframes, shape_keys
+from ..errors import UserError
+from ..jobs import JobOperator, Outcome, PolledOperator, Request
+from ..properties import of_object
+from ..worker_client import Job
+
+MAX_FRAMES = 1000  # a head takes a second and 300 kB for each in the worst case
+
+
+class IMFACE_OT_bake_animation(JobOperator):
+    """Add in-between shapes to the active face's animation."""
+
+    bl_idname = "imface.bake_animation"
+    bl_label = "Bake Animation"
+    bl_description = (
+        "Compute the network's own surface along the active face's animation, and add in-between "
+        "shape keys where the mix of its expressions is off. Baking again replaces them"
+    )
+    label = "Baking the animation"
+
+    start: IntProperty(name="Start", description="First frame", default=1)
+    end: IntProperty(name="End", description="Last frame", default=250)
+    tolerance_mm: FloatProperty(
+        name="Tolerance",
+        description="How far, in millimetres, the animated mesh may be off",
+        default=0.1,
+        min=0.01,
+        max=10.0,
+    )
+
+    @classmethod
+    def why_not(cls, context: bpy.types.Context) -> str:
+        """Return why the active object has no expressions that could be animated."""
+        reason = super().why_not(context) or faces.why_not_face(context.object)
+        return reason or shape_keys.why_none(context.object)
+
+    def prepare(self, context: bpy.types.Context) -> Request:
+        """Send the expressions' values at each frame."""
+        frames = self.end - self.start + 1
+        if not 1 <= frames <= MAX_FRAMES:
+            raise UserError(
+                f"Frames {self.start} to {self.end} are {max(frames, 0)}. "
+                f"Bake 1 to {MAX_FRAMES} frames at once."
+            )
+        face = context.object
+        self._session_uid = face.session_uid
+        weights = in_betweens.sample(context.scene, face, self.start, self.end)
+        params = {
+            "codes": faces.codes_of(face),
+            "topology": of_object(face).topology.lower(),
+            "names": list(shape_keys.own_keys(face)),
+            "tolerance_mm": self.tolerance_mm,
+        }
+        return Request("in_betweens", params, {"weights": weights})
+
+    def finish(self, context: bpy.types.Context, job: Job) -> str:
+        """Write the in-between shapes."""
+        face = faces.find(self._session_uid)
+        knots = [self.start + row for row in job.values["knots"]]
+        arrays = job.arrays
+        count = in_betweens.write(face, arrays["basis_mm"], knots, arrays["offsets_mm"])
+        keyframes.show(context.scene)
+        return (
+            f"{count} in-between shapes on '{face.name}', frames {self.start} to {self.end}: "
+            f"at most {job.values['before_mm']:.2f} mm off before, {job.values['after_mm']:.2f} "
+            f"mm now, over {job.values['measured']} different mixes"
+        )
+
+
+class IMFACE_OT_remove_bake(PolledOperator):
+    """Remove the in-between shapes of Bake Animation from the active face"""
+
+    bl_idname = "imface.remove_bake"
+    bl_label = "Remove Bake"
+    bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012 - Blender only reads it
+
+    @classmethod
+    def why_not(cls, context: bpy.types.Context) -> str:
+        """Return why there is nothing to remove."""
+        reason = super().why_not(context) or faces.why_not_face(context.object)
+        if not reason and not in_betweens.own_keys(context.object):
+            return f"'{context.object.name}' has no baked animation"
+        return reason
+
+    def execute(self, context: bpy.types.Context) -> Outcome:
+        """Remove them."""
+        count = in_betweens.remove(context.object)
+        self.report({"INFO"}, f"Removed {count} in-between shapes")
+        return {"FINISHED"}

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bring a recorded performance onto a face."""
+
+from pathlib import Path
+
+import bpy
+import numpy as np
+from bpy.props import BoolProperty, FloatProperty, IntProperty, StringProperty
+
+from .. import face_capture, faces, head_turn, keyframes, shape_keys
+from ..errors import UserError
+from ..face_capture import HEAD_ANGLES, Capture
+from ..jobs import Outcome, PolledOperator
+from ..mesh_io import mesh_of
+
+
+class IMFACE_OT_import_capture(PolledOperator):
+    """Keyframe the active face's expressions from a face capture."""
+
+    bl_idname = "imface.import_capture"
+    bl_label = "Import Face Capture"
+    bl_description = (
+        "Keyframe the active face's expressions from a CSV file: Live Link Face, or a header of "
+        "ARKit names. Importing again replaces what was imported; your own keyframes stay"
+    )
+    bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012 - Blender only reads it
+
+    filepath: StringProperty(name="File", description="The CSV file", subtype="FILE_PATH")
+    filter_glob: StringProperty(default="*.csv", options={"HIDDEN"})
+    start: IntProperty(name="Start Frame", description="Frame of the file's first row", default=1)
+    capture_fps: FloatProperty(
+        name="Capture Rate",
+        description=(
+            "Rows per second in the file, or frames per second of its timecodes; "
+            "0 takes what the file says, or 60"
+        ),
+        default=0.0,
+        min=0.0,
+        max=1000.0,
+    )
+    strength: FloatProperty(
+        name="Strength",
+        description="Factor on all expressions; values stay within the shape keys' ranges",
+        default=1.0,
+        min=0.0,
+        soft_max=2.0,
+    )
+    smoothing: FloatProperty(
+        name="Smoothing",
+        description="Standard deviation, in frames, of a Gaussian average over time; 0 is none",
+        default=0.0,
+        min=0.0,
+        max=100.0,
+        soft_max=5.0,
+    )
+    head: BoolProperty(
+        name="Head Rotation",
+        description=(
+            "Also keyframe the object's delta rotation from HeadYaw, HeadPitch and HeadRoll; "
+            "its own rotation stays as it is"
+        ),
+        default=False,
+    )
+
+    @classmethod
+    def why_not(cls, context: bpy.types.Context) -> str:
+        """Return why the active object has no expressions to keyframe."""
+        reason = super().why_not(context) or faces.why_not_face(context.object)
+        return reason or shape_keys.why_none(context.object)
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Outcome:
+        """Let the user choose the file."""
+        context.window_manager.fileselect_add(self)
+        return {"RUNNING_MODAL"}
+
+    def execute(self, context: bpy.types.Context) -> Outcome:
+        """Read the file and keyframe what it holds."""
+        try:
+            report = self._import(context)
+        except UserError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        self.report({"INFO"}, report)
+        return {"FINISHED"}
+
+    def _import(self, context: bpy.types.Context) -> str:
+        face, scene = context.object, context.scene
+        keyframes.check_editable(face, mesh_of(face).shape_keys)
+        keys = shape_keys.own_keys(face)
+        wanted = [*keys, *(HEAD_ANGLES if self.head else ())]
+        path = Path(bpy.path.abspath(self.filepath))
+        capture = face_capture.read(path, wanted, self.capture_fps)
+        fps = scene.render.fps / scene.render.fps_base
+        columns = face_capture.resample(capture, fps, self.smoothing)
+        kept = 0
+        if set(HEAD_ANGLES) <= set(columns):  # first, because it may be refused
+            angles = np.stack([columns[name] for name in HEAD_ANGLES], axis=1)
+            kept += keyframes.write(face, face, self.start, *head_turn.delta_rotation(face, angles))
+        expressions = {keys[name]: columns[name] for name in keys if name in columns}
+        for key, values in expressions.items():
+            within = np.clip(self.strength * values, key.slider_min, key.slider_max)
+            kept += keyframes.write(mesh_of(face).shape_keys, key, self.start, "value", within)
+        keyframes.show(scene)
+        last = self.start + len(next(iter(columns.values()))) - 1
+        return (
+            f"Keyframed {len(expressions)} expressions of '{face.name}', frames {self.start} to "
+            f"{last}, from {_source(capture)}{_remarks(capture, wanted, kept)}"
+        )
+
+
+def _source(capture: Capture) -> str:
+    rows = f"{len(capture.seconds)} rows"
+    if not capture.fps:
+        return rows
+    return f"{rows} at {capture.fps:g} per second" + " (assumed)" * capture.assumed
+
+
+def _remarks(capture: Capture, wanted: list[str], kept: int) -> str:
+    """Return what an artist should know besides, as sentences."""
+    missing = [name for name in wanted if name not in capture.columns]
+    remarks = {"The file has no": missing, "The face has no": capture.unknown}
+    sentences = [f"{start} {', '.join(names)}" for start, names in remarks.items() if names]
+    if capture.lost:
+        sentences.append(f"In {capture.lost} rows no face was seen: bridged")
+    if kept:
+        sentences.append(f"Your own keyframes among them stay: {kept}")
+    return "".join(f". {sentence}" for sentence in sentences)

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Baked animations: in-between shapes, where they are, when they act, and how they go away."""
+
+import bpy
+import numpy as np
+import pytest
+
+from imface_blender import in_betweens, jobs
+
+MOVED = 4  # the fake moves this vertex up, by 1 mm for jawOpen and by its square for a bake
+
+
+@pytest.fixture
+def face(make_face):
+    """Return a face whose jaw opens from frame 1 to 9 and shuts again until 11."""
+    face = make_face()
+    bpy.ops.imface.add_expressions()
+    for frame, value in ((1, 0), (9, 1), (11, 0)):
+        bpy.ops.imface.keyframe_expression(expressions=f"jawOpen={value}", frame=frame)
+    curve_is_straight(face)
+    return face
+
+
+def curve_is_straight(face):
+    """Let the keyframes be joined by straight lines, so that values are known."""
+    animation = face.data.shape_keys.animation_data
+    if bpy.app.version < (5, 0, 0):
+        curves = animation.action.fcurves
+    else:
+        curves = animation.action.layers[0].strips[0].channelbag(animation.action_slot).fcurves
+    for curve in curves:
+        for point in curve.keyframe_points:
+            point.interpolation = "LINEAR"
+
+
+def names(face):
+    return [key.name for key in face.data.shape_keys.key_blocks]
+
+
+def height_mm(face, frame, points):
+    """Return how high the moved vertex stands above the neutral face at a frame."""
+    bpy.context.scene.frame_set(frame)
+    evaluated = face.evaluated_get(bpy.context.evaluated_depsgraph_get())
+    return 1000 * points(evaluated.data.vertices)[MOVED, 2] - 150
+
+
+EXPRESSIONS = ["Basis", "jawOpen", "mouthSmileLeft", "mouthSmileRight"]
+
+
+def test_knots_become_keys_that_act_when_they_should(face, points):
+    assert bpy.ops.imface.bake_animation(start=1, end=9) == {"FINISHED"}
+    assert names(face) == [*EXPRESSIONS, "In-Between 5", "In-Between 9"]  # none at neutral
+    # The jaw is 0, 1/8, ... 1; the bake adds the square at the knots 1, 5 and 9.
+    jaw = np.arange(9) / 8
+    expected = jaw + np.interp(np.arange(9), [0, 4, 8], [0, 0.25, 1])
+    heights = [height_mm(face, frame, points) for frame in range(1, 10)]
+    assert heights == pytest.approx(expected, abs=1e-4)
+    assert height_mm(face, 10, points) == pytest.approx(0.5, abs=1e-4)  # outside the range
+    assert height_mm(face, 30, points) == pytest.approx(0, abs=1e-4)
+
+
+def test_the_report_has_the_figures(face, capfd):
+    bpy.ops.imface.bake_animation(start=1, end=9)
+    expected = (
+        "2 in-between shapes on 'Face', frames 1 to 9: at most 1.23 mm off before, 0.06 mm now, "
+        "over 7 different mixes"
+    )
+    assert expected in capfd.readouterr().out
+
+
+def test_sampling_reads_evaluated_values_and_restores_the_frame(face):
+    scene = bpy.context.scene
+    scene.frame_set(3, subframe=0.25)
+    face.data.shape_keys.key_blocks["mouthSmileRight"].mute = True
+    driver = face.data.shape_keys.key_blocks["mouthSmileLeft"].driver_add("value").driver
+    driver.expression = "0.25"
+    values = in_betweens.sample(scene, face, 1, 11)
+    jaw = [*(np.arange(9) / 8), 0.5, 0]
+    np.testing.assert_allclose(values, np.column_stack([jaw, [0.25] * 11, [0] * 11]), atol=1e-6)
+    assert (scene.frame_current, scene.frame_subframe) == (3, 0.25)
+
+
+def test_baking_again_replaces_the_bake(face, points, census):
+    bpy.ops.imface.bake_animation(start=1, end=9)
+    before = census()
+    bpy.ops.imface.bake_animation(start=5, end=9)
+    assert names(face) == [*EXPRESSIONS, *(f"In-Between {knot}" for knot in (5, 7, 9))]
+    assert census() == before
+    assert height_mm(face, 3, points) == pytest.approx(0.25, abs=1e-4)
+    assert height_mm(face, 8, points) == pytest.approx(0.875 + (0.75**2 + 1) / 2, abs=1e-4)
+
+
+def test_a_deleted_in_between_leaves_no_trace_in_the_next_bake(face, points):
+    bpy.ops.imface.bake_animation(start=1, end=9)
+    face.shape_key_remove(face.data.shape_keys.key_blocks["In-Between 5"])  # its curve stays
+    bpy.ops.imface.bake_animation(start=4, end=6)
+    assert height_mm(face, 5, points) == pytest.approx(0.5 + 0.25, abs=1e-4)
+    assert height_mm(face, 2, points) == pytest.approx(0.125, abs=1e-4)
+
+
+def curve_count(face):
+    animation = face.data.shape_keys.animation_data
+    if bpy.app.version < (5, 0, 0):
+        return len(animation.action.fcurves)
+    return len(animation.action.layers[0].strips[0].channelbag(animation.action_slot).fcurves)
+
+
+def test_removing_leaves_what_was_there_before(face, points):
+    own = face.shape_key_add(name="In-Between 5")  # an artist's, by chance of that name
+    own.value = 0
+    curves = curve_count(face)
+    bpy.ops.imface.bake_animation(start=1, end=9)
+    assert curve_count(face) == curves + 2
+    assert bpy.ops.imface.remove_bake() == {"FINISHED"}
+    assert names(face) == [*EXPRESSIONS, "In-Between 5"]
+    assert curve_count(face) == curves
+    assert height_mm(face, 9, points) == pytest.approx(1, abs=1e-4)
+    with pytest.raises(RuntimeError, match="'Face' has no baked animation"):
+        bpy.ops.imface.remove_bake()
+
+
+def test_a_sculpted_and_scaled_face_keeps_its_shape(face, points):
+    basis = face.data.shape_keys.reference_key.data
+    coordinates = 10 * points(basis)
+    for key in face.data.shape_keys.key_blocks:
+        key.data.foreach_set("co", (10 * points(key.data)).ravel())
+    bpy.ops.imface.bake_animation(start=1, end=9)
+    moved = points(face.data.shape_keys.key_blocks["In-Between 9"].data) - coordinates
+    np.testing.assert_allclose(moved[MOVED], [0, 0, 0.01], atol=1e-6)
+
+
+def test_one_undo_step(face):
+    bpy.ops.ed.undo_push(message="Before")
+    bpy.ops.imface.bake_animation("EXEC_DEFAULT", True, start=1, end=9)
+    bpy.ops.ed.undo()
+    assert names(bpy.data.objects["Face"]) == EXPRESSIONS
+    bpy.ops.ed.redo()
+    assert len(names(bpy.data.objects["Face"])) == 6
+
+
+def test_after_save_and_reload_it_is_replaced(face, tmp_path):
+    bpy.ops.imface.bake_animation(start=1, end=9)
+    path = str(tmp_path / "face.blend")
+    bpy.ops.wm.save_as_mainfile(filepath=path)
+    bpy.ops.wm.open_mainfile(filepath=path)
+    face = bpy.data.objects["Face"]
+    bpy.context.view_layer.objects.active = face
+    bpy.ops.imface.bake_animation(start=1, end=9)
+    assert len(names(face)) == 6
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "sentence"),
+    [
+        (9, 1, "Frames 9 to 1 are 0. Bake 1 to 1000 frames at once."),
+        (1, 1001, "Frames 1 to 1001 are 1001. Bake 1 to 1000 frames at once."),
+    ],
+)
+def test_ranges_that_are_refused(face, assert_refused, start, end, sentence):
+    assert_refused(bpy.ops.imface.bake_animation, sentence, start=start, end=end)
+
+
+def test_a_face_without_expressions_is_refused(make_face, assert_refused):
+    make_face()
+    sentence = "'Face' has no expressions yet. Use Add Expressions first"
+    assert_refused(bpy.ops.imface.bake_animation, sentence)
+
+
+def test_a_changed_mesh_is_refused_with_the_old_bake_untouched(face, monkeypatch):
+    bpy.ops.imface.bake_animation(start=1, end=9)
+    answer = jobs.Job.wait
+
+    def wait(job, on_progress):
+        answer(job, on_progress=on_progress)
+        job.arrays["basis_mm"] = job.arrays["basis_mm"][:4]
+
+    monkeypatch.setattr(jobs.Job, "wait", wait)
+    with pytest.raises(RuntimeError, match="'Face' has 5 vertices, but its codes give 4"):
+        bpy.ops.imface.bake_animation(start=1, end=9)
+    assert len(names(face)) == 6
