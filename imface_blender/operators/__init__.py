@@ -1,11 +1,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The operators: each reads the scene, asks the worker, and puts the answer into the scene."""
 
-from . import animate, blend, expressions, fit_error, fit_scan, generate, neutralize, worker
+from . import (
+    animate,
+    blend,
+    expressions,
+    fit_error,
+    fit_scan,
+    generate,
+    mark_landmarks,
+    neutralize,
+    worker,
+)
 
 CLASSES = (
     generate.IMFACE_OT_generate,
     fit_scan.IMFACE_OT_fit_scan,
+    mark_landmarks.IMFACE_OT_mark_landmarks,
     fit_error.IMFACE_OT_show_fit_error,
     blend.IMFACE_OT_blend,
     neutralize.IMFACE_OT_neutralize,
