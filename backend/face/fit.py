@@ -110,8 +110,8 @@ def _place(
             return pose, None
         raise NoFaceError(
             f"No face was found in the scan (the best match has an error of {error:.2f}, a face "
-            f"less than {NO_FACE}). Select one that shows eyes, nose and mouth, and cut away the "
-            "rest of the body."
+            f"less than {NO_FACE}). Select one that shows eyes, nose and mouth, cut away the rest "
+            "of the body, or show the face by landmarks."
         )
     mean = model.imface.template_landmarks.cpu().double().numpy()
     pose, error, used = find_pose_by_landmarks(scan, mean_face(model), landmarks, mean)

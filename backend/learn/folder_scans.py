@@ -234,8 +234,8 @@ class FolderScans:
             landmarks = _indexed_landmarks(self.root / name, self._indices)
         else:
             raise DataError(
-                f"{name} has no landmarks. Put a .bnd, .txt, .json or .pts file of its name "
-                f"beside it, or {INDICES_NAME} into the root."
+                f"{name} has no landmarks. Put a .bnd, .txt, .json, .pts, .ljson or .csv file of "
+                f"its name beside it, or {INDICES_NAME} into the root."
             )
         if np.ptp(landmarks[_POSE], axis=0).max() <= 0:
             raise DataError(f"The landmarks of {name} lie in one point. Find them anew.")
