@@ -47,7 +47,7 @@ from .scan.landmark_files import read_scan_landmarks
 Options = argparse.Namespace
 Answer = dict[str, Any]
 
-_LANDMARKS_IGNORED = "The landmarks were left out: without them the face matches plainly better."
+_LANDMARKS_LEFT_OUT = "The landmarks were left out: without them the face matches plainly better."
 
 
 def _model(options: Options) -> FaceModel:
@@ -187,7 +187,7 @@ def _fit_one(model: FaceModel, path: Path, options: Options) -> Answer:
     _write_report(folder, report)
     _say(f"{path.name}: {report['scan_to_fit_mean_mm']:.2f} mm mean distance to the fit")
     if report["landmarks_used"] is False:
-        print(f"{path.name}: {_LANDMARKS_IGNORED}", file=sys.stderr)
+        print(f"{path.name}: {_LANDMARKS_LEFT_OUT}", file=sys.stderr)
     return report
 
 

@@ -56,7 +56,7 @@ def landmark_pose(landmarks: np.ndarray, mean: np.ndarray, scan: Mesh) -> tuple[
     LandmarkError
         If nobody can tell which ones they are, or they are no places, or none on this scan.
     """
-    check_landmarks(landmarks)
+    _check(landmarks)
     readings = mean[np.array(LAYOUTS[len(landmarks)])]
     mirrored = readings * [-1, 1, 1]
     found = [(_agreed(landmarks, reading), 1) for reading in readings]
@@ -70,7 +70,7 @@ def landmark_pose(landmarks: np.ndarray, mean: np.ndarray, scan: Mesh) -> tuple[
     return pose, bool((off <= _WRONG).mean() >= _RIGHT_SHARE)
 
 
-def check_landmarks(landmarks: np.ndarray) -> None:
+def _check(landmarks: np.ndarray) -> None:
     """Raise LandmarkError if landmarks (K, 3) cannot show a pose."""
     if landmarks.ndim != 2 or landmarks.shape[1] != 3:
         raise LandmarkError(

@@ -69,11 +69,14 @@ def test_landmarks_start_on_a_scan_that_stands_elsewhere(make_box):
     assert tuple(nose) == pytest.approx((100, 40, 20), abs=1e-4)
 
 
-def test_landmarks_start_where_the_view_sees_them(make_box, monkeypatch):
+def test_landmarks_start_where_the_view_sees_them(make_box):
     scan = make_box()
-    from_the_left = Euler((pi / 2, 0, pi / 2)).to_matrix()  # the viewer stands at +X
-    monkeypatch.setattr(landmarks, "_view", lambda context: from_the_left)
-    bpy.ops.imface.mark_landmarks()
+    screen = bpy.data.screens["Layout"]
+    area = next(area for area in screen.areas if area.type == "VIEW_3D")
+    # The viewer stands at +X.
+    area.spaces.active.region_3d.view_rotation = Euler((pi / 2, 0, pi / 2)).to_quaternion()
+    with bpy.context.temp_override(screen=screen, area=area):
+        bpy.ops.imface.mark_landmarks()
     assert tuple(mark_of(scan, "nose").location) == pytest.approx((1, 0, 0), abs=1e-5)
     assert tuple(mark_of(scan, "left_eye").location) == pytest.approx((1, 0.45, 0.3), abs=1e-5)
 
