@@ -87,10 +87,16 @@ def _face_commands(commands: argparse._SubParsersAction, common: argparse.Argume
             "--expression", nargs="+", default=[], metavar="NAME=VALUE", help="such as jawOpen=0.7"
         )
 
-    fit = command("fit", "fit scans, lying anyhow, in any unit; no landmarks")
+    fit = command("fit", "fit scans, lying anyhow, in any unit; landmarks may help")
     fit.add_argument("scans", type=Path, nargs="+", metavar="SCAN")
     fit.add_argument("--out", type=Path, required=True, metavar="DIR")
     fit.add_argument("--resume", action="store_true", help="keep what an earlier call has fitted")
+    fit.add_argument(
+        "--landmarks",
+        type=Path,
+        metavar="FILE",
+        help="of one scan, where its face is hard to find: 5 or 68 points (docs/training.md)",
+    )
 
     blend = command("blend", "blend two faces")
     blend.add_argument("a", type=Path, metavar="A.json")

@@ -43,9 +43,12 @@ from .learn.train import Trainer, load_config
 from .mesh import FORMATS, Mesh, load_scan, save_mesh
 from .model.imface import UNIT_MM, FieldValues, query_gradient
 from .model.released import load_released_checkpoint
+from .scan.landmark_files import read_scan_landmarks
 
 Options = argparse.Namespace
 Answer = dict[str, Any]
+
+_LANDMARKS_LEFT_OUT = "The landmarks were left out: without them the face matches plainly better."
 
 
 def _model(options: Options) -> FaceModel:
@@ -118,6 +121,8 @@ def _fit(options: Options) -> Answer:
     twice = next((stem for stem in stems if stems.count(stem) > 1), None)
     if twice is not None:
         raise BackendError(f"Two scans are called '{twice}'. Rename one, or fit it to another DIR.")
+    if options.landmarks is not None and len(options.scans) > 1:
+        raise BackendError("Landmarks are of one scan. Fit each scan in a call of its own.")
     model = _model(options)
     reports: dict[str, Any] = {}
     failed: dict[str, str] = {}
@@ -148,7 +153,8 @@ def _earlier_report(model: FaceModel, path: Path, options: Options) -> Answer | 
     """
     try:
         report: Answer = json.loads((options.out / path.stem / "report.json").read_text())
-        if {name: report[name] for name in ("scan", "weights")} != _made_from(model, path):
+        made_from = _made_from(model, path, options)
+        if {name: report[name] for name in made_from} != made_from:
             return None
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -160,16 +166,18 @@ def _earlier_report(model: FaceModel, path: Path, options: Options) -> Answer | 
 def _fit_one(model: FaceModel, path: Path, options: Options) -> Answer:
     started = time.perf_counter()
     scan = load_scan(path)
+    landmarks = options.landmarks and read_scan_landmarks(options.landmarks, scan)
+    made_from = _made_from(model, path, options)
     folder = options.out / path.stem
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        result = fit_scan(model, scan)
+        result = fit_scan(model, scan, landmarks=landmarks)
     except NoFaceError as error:
         missed = {"face_found": False, "reason": str(error)}
-        _write_report(folder, _made_from(model, path) | missed)
+        _write_report(folder, made_from | missed)
         raise
     surface = build_mesh(model, result.codes, "surface", options.resolution)
-    report = _made_from(model, path) | report_fit(result, surface)
+    report = made_from | report_fit(result, surface)
     mesh = surface
     if options.topology != "surface":
         mesh = build_mesh(model, result.codes, LEVEL_OF_TOPOLOGY[options.topology], 0)
@@ -180,11 +188,14 @@ def _fit_one(model: FaceModel, path: Path, options: Options) -> Answer:
     report["seconds"]["total"] = round(time.perf_counter() - started, 3)
     _write_report(folder, report)
     _say(f"{path.name}: {report['scan_to_fit_mean_mm']:.2f} mm mean distance to the fit")
+    if report["landmarks_used"] is False:
+        print(f"{path.name}: {_LANDMARKS_LEFT_OUT}", file=sys.stderr)
     return report
 
 
-def _made_from(model: FaceModel, path: Path) -> Answer:
-    return {"scan": str(path), "weights": model.hash_prefix}
+def _made_from(model: FaceModel, path: Path, options: Options) -> Answer:
+    landmarks = options.landmarks and str(options.landmarks)
+    return {"scan": str(path), "landmarks": landmarks, "weights": model.hash_prefix}
 
 
 def _write_report(folder: Path, report: Answer) -> None:

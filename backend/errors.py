@@ -14,6 +14,10 @@ class NoFaceError(ScanError):
     """The scan shows no face."""
 
 
+class LandmarkError(BackendError):
+    """Landmarks, or a file of them, cannot be used."""
+
+
 class WeightsError(BackendError):
     """A weights file is missing, damaged or made for another program version."""
 

@@ -18,6 +18,7 @@ from .worker_client import Job
 
 POOR_ABOVE_MM = 1.5  # mean distance from the scan to the fit
 POOR_BELOW_COVERAGE = 0.6  # share of the fit that is near the scan
+LANDMARKS_LEFT_OUT = "the landmarks were left out, as without them the face matches plainly better"
 POOR_FIT = "poor fit: check that nothing hides eyes, nose and mouth"
 
 
@@ -84,6 +85,8 @@ def report_line(report: Mapping[str, Any]) -> str:
         f"{report['scan_to_fit_mean_mm']:.2f} mm mean, {100 * report['within_2mm']:.0f} % within "
         f"2 mm, {100 - 100 * report['coverage']:.0f} % of the face not seen"
     )
+    if report.get("landmarks_used") is False:  # no report of an older version has it
+        line = f"{line}; {LANDMARKS_LEFT_OUT}"
     return f"{line}; {POOR_FIT}" if is_poor_fit(report) else line
 
 
@@ -129,15 +132,21 @@ def add_face(
     of_object(obj).codes = codes
     of_object(obj).topology = topology
     of_object(obj).report = json.dumps(job.values["report"]) if "report" in job.values else ""
-    _link(context, obj)
-    for selected in context.selected_objects:
-        selected.select_set(False)
-    obj.select_set(True)
-    context.view_layer.objects.active = obj
+    link(context, obj)
+    select_only(context, [obj])
     return obj
 
 
-def _link(context: bpy.types.Context, obj: bpy.types.Object) -> None:
+def select_only(context: bpy.types.Context, objects: list[bpy.types.Object]) -> None:
+    """Select these objects and no others; the first becomes the active one."""
+    for selected in context.selected_objects:
+        selected.select_set(False)
+    for obj in objects:
+        obj.select_set(True)
+    context.view_layer.objects.active = objects[0]
+
+
+def link(context: bpy.types.Context, obj: bpy.types.Object) -> None:
     """Link to the active collection, or to the scene's where that one is linked or hidden."""
     collection = context.collection
     if collection.is_editable:

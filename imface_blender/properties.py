@@ -7,7 +7,14 @@ Blender collects properties from plain base classes too, so every choice is desc
 from typing import Any
 
 import bpy
-from bpy.props import EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
+from bpy.props import (
+    EnumProperty,
+    FloatProperty,
+    FloatVectorProperty,
+    IntProperty,
+    PointerProperty,
+    StringProperty,
+)
 
 TOPOLOGIES = (
     ("HEAD", "Head", "The whole head with eyes and mouth: quads and UVs, ready for expressions"),
@@ -26,6 +33,14 @@ REGIONS = (
     ("MOUTH", "Mouth", "The lips and what surrounds them"),
     ("JAW", "Jaw", "Chin, jaw and the outer cheeks"),
 )
+#: In the worker's order; right is the person's own.
+LANDMARKS = {
+    "right_eye": "Right Outer Eye Corner",
+    "left_eye": "Left Outer Eye Corner",
+    "nose": "Nose Tip",
+    "right_mouth": "Right Mouth Corner",
+    "left_mouth": "Left Mouth Corner",
+}
 
 
 class MeshChoice:
@@ -78,6 +93,25 @@ class BlendChoice:
     )
 
 
+def _place(name: str) -> Any:
+    return FloatVectorProperty(
+        name=LANDMARKS[name],
+        description="In the world; if it is not given, a guess",
+        subtype="TRANSLATION",
+        options={"HIDDEN", "SKIP_SAVE"},
+    )
+
+
+class LandmarkPlaces:
+    """Where landmarks are."""
+
+    right_eye: _place("right_eye")
+    left_eye: _place("left_eye")
+    nose: _place("nose")
+    right_mouth: _place("right_mouth")
+    left_mouth: _place("left_mouth")
+
+
 class ExpressionNames:
     """Which expressions become shape keys."""
 
@@ -108,11 +142,15 @@ class SceneSettings(
 
 
 class ObjectSettings(bpy.types.PropertyGroup):
-    """What makes an object a face."""
+    """What makes an object a face, or a landmark."""
 
     codes: StringProperty(name="Codes", description="The face's codes, as JSON")
     report: StringProperty(name="Report", description="How well a fit matches its scan, as JSON")
     topology: StringProperty(name="Mesh", description="Head, face or surface")
+    landmark: StringProperty(name="Landmark", description="Which landmark of its parent this marks")
+    guess: FloatVectorProperty(
+        name="Guess", description="Where Mark Landmarks has put it, in the parent's space"
+    )
 
 
 class MeshSettings(bpy.types.PropertyGroup):

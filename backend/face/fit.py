@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from ..checkpoint import FaceModel
 from ..codes import Codes
 from ..errors import NoFaceError
@@ -13,7 +15,7 @@ from ..mesh import Mesh, check_scan
 from ..scan.align import Similarity
 from ..scan.cloud import squares_of_points
 from ..scan.compare import FrontSurface, compare_strict, front_surface
-from ..scan.pose import NO_FACE, find_pose
+from ..scan.pose import NO_FACE, find_pose, find_pose_by_landmarks
 from ..scan.sampling import sample_sdf
 from ..scan.watertight import make_watertight
 from .extract import ExtractConfig, extract_mesh, face_sdf
@@ -37,12 +39,15 @@ class FitResult:
         What was fitted, scan space: the scan, or of points without faces their visible sheet.
     seconds : dict
         Time per stage.
+    landmarks_used : bool or None
+        Whether the face is where landmarks show it; None if there were none.
     """
 
     codes: Codes
     pose: Similarity
     surface: Mesh
     seconds: dict[str, float]
+    landmarks_used: bool | None = None
 
     @cached_property
     def visible(self) -> FrontSurface:
@@ -55,13 +60,22 @@ def fit_scan(
     scan: Mesh,
     config: FitConfig = FitConfig(),
     report: Report = lambda fraction, message: None,
+    landmarks: np.ndarray | None = None,
 ) -> FitResult:
-    """Fit a scan of any orientation and unit, or points without faces; no landmarks.
+    """Fit a scan of any orientation and unit, or points without faces.
+
+    Parameters
+    ----------
+    landmarks : ndarray (K, 3), optional
+        Where the face is, scan space, see ``scan.landmarks``; none are needed. Those that are
+        plainly wrong are left out.
 
     Raises
     ------
     ScanError
         If the mesh cannot be a scan.
+    LandmarkError
+        If the landmarks cannot be this scan's.
     NoFaceError
         If no face is found in it.
     """
@@ -71,13 +85,7 @@ def fit_scan(
     is_cloud = len(scan.polygons) == 0
     if is_cloud:
         scan = squares_of_points(scan.vertices)
-    pose, error = find_pose(scan, mean_face(model))
-    if error > NO_FACE:
-        raise NoFaceError(
-            f"No face was found in the scan (the best match has an error of {error:.2f}, a face "
-            f"less than {NO_FACE}). Select one that shows eyes, nose and mouth, and cut away the "
-            "rest of the body."
-        )
+    pose, landmarks_used = _place(model, scan, landmarks)
     clock.lap("pose")
     report(0.1, "Closing the visible surface")
     sheet = make_watertight(scan, pose)
@@ -89,7 +97,30 @@ def fit_scan(
     clock.lap("codes")
     if is_cloud:
         scan = replace(sheet, vertices=pose.inverse().apply(sheet.vertices))
-    return FitResult(codes, change.after(pose), scan, clock.seconds)
+    return FitResult(codes, change.after(pose), scan, clock.seconds, landmarks_used)
+
+
+def _place(
+    model: FaceModel, scan: Mesh, landmarks: np.ndarray | None
+) -> tuple[Similarity, bool | None]:
+    """Return where the face is, and whether landmarks, if there are any, show it there."""
+    if landmarks is None:
+        pose, error = find_pose(scan, mean_face(model))
+        if error <= NO_FACE:
+            return pose, None
+        raise NoFaceError(
+            f"No face was found in the scan (the best match has an error of {error:.2f}, a face "
+            f"less than {NO_FACE}). Select one that shows eyes, nose and mouth, cut away the rest "
+            "of the body, or show the face by landmarks."
+        )
+    mean = model.imface.template_landmarks.cpu().double().numpy()
+    pose, error, used = find_pose_by_landmarks(scan, mean_face(model), landmarks, mean)
+    if error > NO_FACE and not used:
+        raise NoFaceError(
+            "The landmarks do not lie as those of a face, and without them none was found. Check "
+            "their order and places."
+        )
+    return pose, used
 
 
 def mean_face(model: FaceModel) -> Mesh:
@@ -110,12 +141,14 @@ def report_fit(result: FitResult, fitted: Mesh) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``face_found``, ``pose`` (4, 4) from scan to model space, ``scale``, ``seconds`` per stage
-        and the figures of ``scan.compare.SurfaceFigures`` over the visible face.
+        ``face_found``, ``landmarks_used``, ``pose`` (4, 4) from scan to model space, ``scale``,
+        ``seconds`` per stage and the figures of ``scan.compare.SurfaceFigures`` over the visible
+        face.
     """
     figures = compare_strict(result.visible, fitted, samples=_MEASURED)
     return {
         "face_found": True,
+        "landmarks_used": result.landmarks_used,
         "pose": result.pose.matrix().tolist(),
         "scale": result.pose.scale,
         "seconds": dict(result.seconds),

@@ -15,11 +15,11 @@ from scipy.spatial import cKDTree
 from ..errors import BackendError, DataError
 from ..mesh import FORMATS, Mesh, load_scan
 from ..scan.align import NOSE_TIP_POSITION, Similarity, best_similarity
+from ..scan.landmark_files import landmark_file, read_landmark_indices, read_landmarks
 from ..scan.sampling import sample_sdf
 from ..scan.watertight import make_watertight
 from .cache import DatasetConfig, ScanSamples, ScanTable
 from .ict import NOSE_TIP, obj_rows
-from .landmark_files import landmark_file, read_landmark_indices, read_landmarks
 
 #: Beside the people's folders: vertex indices of the landmarks, for meshes of one topology.
 INDICES_NAME = "landmark_indices.txt"
@@ -151,7 +151,7 @@ class FolderScans:
         what the others are compared with.
     Landmarks
         68 in Multi-PIE order, in the mesh's own coordinates: in a file beside the mesh (see
-        ``learn.landmark_files``), else the vertices that ``landmark_indices.txt`` in the root
+        ``scan.landmark_files``), else the vertices that ``landmark_indices.txt`` in the root
         lists, for OBJ files of one topology.
     Pose
         Found from landmarks. One scale is for the whole folder (the median over the people's
@@ -234,8 +234,8 @@ class FolderScans:
             landmarks = _indexed_landmarks(self.root / name, self._indices)
         else:
             raise DataError(
-                f"{name} has no landmarks. Put a .bnd, .txt, .json or .pts file of its name "
-                f"beside it, or {INDICES_NAME} into the root."
+                f"{name} has no landmarks. Put a .bnd, .txt, .json, .pts, .ljson or .csv file of "
+                f"its name beside it, or {INDICES_NAME} into the root."
             )
         if np.ptp(landmarks[_POSE], axis=0).max() <= 0:
             raise DataError(f"The landmarks of {name} lie in one point. Find them anew.")

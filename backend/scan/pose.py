@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The pose of the face in a scan of any orientation, unit and winding; no landmarks."""
+"""The pose of the face in a scan of any orientation, unit and winding; landmarks may help."""
 
 from dataclasses import dataclass
 
@@ -10,12 +10,17 @@ from scipy.spatial.transform import Rotation
 from ..mesh import Mesh, sample_surface, triangle_normals, vertex_normals
 from .align import IDENTITY, Similarity
 from .clean import without_spikes
+from .landmarks import landmark_pose
 from .placement import FLOATING, NEAR, SPACING, Poses, likely_placements, turned_signatures
 from .relief import WORST, face_relief, relief_error
 from .watertight import depth_map, thin, visible_from_front
 
 #: A scan whose best pose has a larger error holds no face.
 NO_FACE = 0.072
+#: A pose with a smaller error is right: no other one needs to be looked for.
+_RIGHT = 0.6 * NO_FACE
+#: Landmarks are left out if a pose without them has an error so much smaller.
+_PLAINLY_BETTER = 0.75
 #: Points drawn on a scan and again around its face, and the triangles they are drawn from at most.
 _POINTS = 30_000
 _FACE_POINTS = 15_000
@@ -85,6 +90,58 @@ def find_pose(scan: Mesh, reference: Mesh, seed: int = 0) -> tuple[Similarity, f
     return poses.similarity(best).after(unit), float(errors[best])
 
 
+def find_pose_by_landmarks(
+    scan: Mesh, reference: Mesh, landmarks: np.ndarray, mean: np.ndarray
+) -> tuple[Similarity, float, bool]:
+    """Find the face where landmarks show it, or without them if they are plainly wrong.
+
+    Parameters
+    ----------
+    scan : Mesh
+        Scan space.
+    reference : Mesh
+        The mean face, model space.
+    landmarks : ndarray (K, 3)
+        Scan space, see ``scan.landmarks``.
+    mean : ndarray (68, 3)
+        The mean face's landmarks, model space.
+
+    Returns
+    -------
+    pose, error
+        As of ``find_pose``, but that the error of what shows half a face, or less, says nothing.
+    is_by_landmarks : bool
+        Whether this is where the landmarks show a face.
+
+    Raises
+    ------
+    LandmarkError
+        If the landmarks cannot be used.
+    """
+    start, is_face = landmark_pose(landmarks, mean, scan)
+    pose, error = _matched(scan, reference, start)
+    if error < _RIGHT:
+        return pose, error, True
+    found, without = find_pose(scan, reference)
+    if without <= NO_FACE and without < _PLAINLY_BETTER * error:
+        return found, without, False
+    return pose, error, is_face or error <= NO_FACE
+
+
+def _matched(scan: Mesh, reference: Mesh, start: Similarity) -> tuple[Similarity, float]:
+    """Refine a pose that is nearly right if that makes its error smaller."""
+    triangles = without_spikes(scan.vertices, scan.triangles)
+    rng = np.random.default_rng(0)
+    cloud = _draw_face(start.apply(scan.vertices), triangles, IDENTITY, rng)
+    if len(cloud) == 0:
+        return start, WORST
+    face, given = _measure(reference), Poses(np.eye(3)[None], np.zeros((1, 3)))
+    both = (given, _refined(given, cloud, face.points, face.normals, _ROUNDS[2]))
+    errors = [_errors(poses, cloud, face)[0] for poses in both]
+    best = int(np.argmin(errors))
+    return both[best].similarity(0).after(start), float(errors[best])
+
+
 def _candidates(cloud: np.ndarray, face: _Face) -> Poses:
     """Return the few poses that match best, the best first; none if nothing stands out."""
     poses = likely_placements(cloud, face.turned, _STARTS)
@@ -115,6 +172,8 @@ def _draw_face(
     near = np.linalg.norm(pose.apply(vertices), axis=1) < _FACE_RADIUS
     touching = triangles[near[triangles].any(axis=1)]
     points = _draw(vertices, touching if len(touching) else triangles, _FACE_POINTS, rng)
+    if len(points) == 0:
+        return points
     posed = pose.apply(points)
     tree = cKDTree(thin(posed, SPACING))
     neighbors = tree.query_ball_point(posed, NEAR, return_length=True)

@@ -102,13 +102,19 @@ def blend_job(params: Params, arrays: Arrays, report: Report) -> Answer:
 def fit_job(params: Params, arrays: Arrays, report: Report) -> Answer:
     """Fit a scan given as `vertices` (V, 3) in scan space and `triangles` (T, 3), or none.
 
+    `landmarks` (5, 3) or (68, 3) in scan space may show where its face is (`scan.landmarks`).
     Its colours are carried over if they are given: `corner_colors` (T, 3, 3) uint8 of the
     triangles' corners, or `image` (H, W, 3) uint8 and `corner_uv` (T, 3, 2).
     """
     started = time.perf_counter()
     model = face_model()
     scan = Mesh(arrays["vertices"].astype(np.float64), arrays["triangles"].astype(np.int64))
-    result = fit_scan(model, scan, report=lambda share, text: report(0.85 * share, text))
+    result = fit_scan(
+        model,
+        scan,
+        report=lambda share, text: report(0.85 * share, text),
+        landmarks=arrays.get("landmarks"),
+    )
     report(0.86, "Measuring the fit")
     figures = report_fit(result, build_mesh(model, result.codes, "surface", 128))
     values, out = _face_answer(result.codes, params, lambda _, text: report(0.95, text))

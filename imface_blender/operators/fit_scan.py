@@ -3,7 +3,7 @@
 
 import bpy
 
-from .. import faces, mesh_io
+from .. import faces, landmarks, mesh_io
 from ..jobs import JobOperator, Request
 from ..properties import MeshChoice, mesh_params
 from ..worker_client import Job
@@ -16,20 +16,21 @@ class IMFACE_OT_fit_scan(MeshChoice, JobOperator):
     bl_label = "Fit Face to Scan"
     bl_description = (
         "Make a face that matches the active scan, in the scan's place; the scan stays as it is. "
-        "It may lie anyhow and be in any unit, and needs no landmarks"
+        "It may lie anyhow and be in any unit, and needs no landmarks; it uses those that it has"
     )
     label = "Fitting a scan"
 
     @classmethod
     def why_not(cls, context: bpy.types.Context) -> str:
         """Return why there is no scan to fit."""
-        return super().why_not(context) or faces.why_not_mesh(context.object)
+        return super().why_not(context) or faces.why_not_mesh(landmarks.scan_of(context.object))
 
     def prepare(self, context: bpy.types.Context) -> Request:
-        """Send the scan as it is seen."""
-        scan = context.object
+        """Send the scan as it is seen, and its landmarks."""
+        scan = landmarks.scan_of(context.object)
         self._name = f"{scan.name} Face"
         arrays = mesh_io.scan_arrays(scan, context.evaluated_depsgraph_get())
+        arrays |= landmarks.arrays(context, scan)
         return Request("fit", mesh_params(self), arrays)
 
     def finish(self, context: bpy.types.Context, job: Job) -> str:

@@ -49,6 +49,7 @@ class IMFACE_PT_fit_scan(_Section):
         _draw_choices(self.layout, context, "topology", "resolution")
         _draw_button(self.layout, context, "imface.fit_scan")
         _draw_button(self.layout, context, "imface.fit_file")
+        _draw_button(self.layout, context, "imface.mark_landmarks")
         if faces.is_face(context.object) and (report := faces.report_of(context.object)):
             sign: Icon = "ERROR" if faces.is_poor_fit(report) else "NONE"
             draw_text(self.layout, faces.report_line(report), sign)

@@ -51,6 +51,12 @@ def lee_perry_smith() -> Path:
     return DATA / "scans" / "lee_perry_smith.obj"
 
 
+@pytest.fixture(scope="session")
+def lee_perry_smith_landmarks() -> Path:
+    """Return the file of that scan's landmarks."""
+    return DATA / "scans" / "lee_perry_smith.landmarks.json"
+
+
 TINY = ModelConfig(
     identity_dim=8,
     expression_dim=6,

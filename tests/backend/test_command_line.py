@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from backend.__main__ import main
 from backend.checkpoint import BUNDLED
 from backend.codes import Codes
 from backend.errors import ScanError
+from backend.face.fit import fit_scan
+from backend.face.fit_codes import FitConfig
 from backend.learn.cache import ScanSamples
 from backend.learn.ict_scans import IctScans
 from backend.mesh import load_scan
@@ -163,6 +166,55 @@ def test_fit_puts_the_face_where_the_scan_is(tmp_path: Path, lee_perry_smith: Pa
     assert made.expression is not None
 
 
+@pytest.fixture
+def quick_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Search the pose alone with care."""
+    quick = FitConfig(rounds=1, points=500)
+    monkeypatch.setattr(commands, "fit_scan", partial(fit_scan, config=quick))
+
+
+@pytest.mark.usefixtures("quick_fits")
+def test_fit_takes_landmarks(
+    tmp_path: Path,
+    lee_perry_smith: Path,
+    lee_perry_smith_landmarks: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = [str(word) for word in ("fit", lee_perry_smith, "--resolution", 64, "--out", tmp_path)]
+    helped = [*words, "--landmarks", str(lee_perry_smith_landmarks)]
+    assert main([*helped, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)["reports"][str(lee_perry_smith)]
+    assert report["landmarks"] == str(lee_perry_smith_landmarks)
+    assert report["landmarks_used"] is True
+    assert report["scan_to_fit_mean_mm"] < 3
+
+    def unlike(*_: object, landmarks: object) -> None:
+        raise ScanError(f"Landmarks: {landmarks}.")
+
+    monkeypatch.setattr(commands, "fit_scan", unlike)
+    assert main([*helped, "--resume"]) == 0
+    assert main([*words, "--resume"]) == 2
+    assert capsys.readouterr().err == "Landmarks: None.\n"
+
+
+@pytest.mark.usefixtures("quick_fits")
+def test_fit_says_that_landmarks_were_left_out(
+    tmp_path: Path, lee_perry_smith: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scan = load_scan(lee_perry_smith)
+    wrong = tmp_path / "wrong.txt"
+    np.savetxt(wrong, scan.vertices[:: len(scan.vertices) // 4][:5])
+    words = ["fit", lee_perry_smith, "--landmarks", wrong, "--resolution", 32, "--out", tmp_path]
+    assert main([*map(str, words), "--json"]) == 0
+    said = capsys.readouterr()
+    assert said.err == (
+        "lee_perry_smith.obj: The landmarks were left out: without them the face matches plainly "
+        "better.\n"
+    )
+    assert json.loads(said.out)["reports"][str(lee_perry_smith)]["landmarks_used"] is False
+
+
 def test_fit_goes_on_after_failures_and_keeps_what_is_done(
     tmp_path: Path,
     lee_perry_smith: Path,
@@ -181,7 +233,7 @@ def test_fit_goes_on_after_failures_and_keeps_what_is_done(
     assert report["face_found"] is False
     assert report["reason"] == first["failed"][str(ball)]
 
-    def unwanted(*_: object) -> None:
+    def unwanted(*_: object, **__: object) -> None:
         raise AssertionError("fitted again")
 
     stale = tmp_path / "out" / "lee_perry_smith" / "report.json"
@@ -313,6 +365,12 @@ def _strip(path: Path, triangles: int, bad: str = "") -> Path:
     return path
 
 
+def _fit_with(folder: Path, landmarks: str) -> list[object]:
+    (folder / "a.csv").write_text(landmarks)
+    scan = _strip(folder / "a.obj", 600)
+    return ["fit", scan, "--landmarks", folder / "a.csv", "--out", folder]
+
+
 def _truncated(folder: Path) -> Path:
     path = folder / "half.safetensors"
     path.write_bytes(BUNDLED.read_bytes()[:1_000_000])
@@ -331,6 +389,22 @@ BAD: dict[str, tuple[Words, str]] = {
         "1 vertices of the scan have no valid position",
     ),
     "no scan": (lambda d: ["fit", d / "a.obj", "--out", d], "There is no file"),
+    "landmarks of two": (
+        lambda d: ["fit", d / "a.obj", d / "b.obj", "--landmarks", d / "a.txt", "--out", d],
+        "Landmarks are of one scan. Fit each scan in a call of its own.",
+    ),
+    "no landmarks": (
+        lambda d: ["fit", _strip(d / "a.obj", 600), "--landmarks", d / "a.txt", "--out", d],
+        "There is no file",
+    ),
+    "four landmarks": (
+        lambda d: _fit_with(d, "0 0 0\n1 0 0\n2 1 0\n3 1 0\n"),
+        "There are 4 landmarks. Give five",
+    ),
+    "landmarks elsewhere": (
+        lambda d: _fit_with(d, "0 0 9000\n2 0 9000\n1 1 9001\n0 2 9000\n2 2 9000\n"),
+        "The landmarks do not lie on the scan.",
+    ),
     "missing weights": (
         lambda d: ["generate", "--weights", d / "none.safetensors", "--out", d / "a.ply"],
         "is missing. Install",

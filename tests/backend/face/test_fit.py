@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from backend.checkpoint import FaceModel
 from backend.codes import Codes
-from backend.errors import ScanError
+from backend.errors import NoFaceError, ScanError
 from backend.face.correspondence import propose, require_head
 from backend.face.fit import FitResult, fit_scan, mean_face, report_fit
 from backend.face.fit_codes import FitConfig, fit_samples
@@ -21,6 +21,7 @@ from backend.face.shapes import build_mesh
 from backend.mesh import Mesh, load_scan, sample_surface, triangle_normals, triangulate
 from backend.model.imface import UNIT_MM
 from backend.scan.align import IDENTITY, Similarity
+from backend.scan.landmark_files import read_scan_landmarks
 from backend.scan.sampling import NearestTriangle, SdfSamples, sample_sdf
 from backend.scan.watertight import make_watertight
 
@@ -120,6 +121,34 @@ def test_points_without_faces_are_fitted(bundled: FaceModel, lee_perry_smith: Pa
     assert true["scan_to_fit_mean_mm"] == pytest.approx(report["scan_to_fit_mean_mm"], rel=0.2)
 
 
+def test_a_part_of_a_face_is_fitted_where_landmarks_show_it(
+    bundled: FaceModel, lee_perry_smith: Path, lee_perry_smith_landmarks: Path
+) -> None:
+    """Of three eighths of a face alone nobody could tell where it is."""
+    scan = load_scan(lee_perry_smith)
+    landmarks = read_scan_landmarks(lee_perry_smith_landmarks, scan)
+    nose, corner = landmarks[4, 0], landmarks[3, 0]
+    beside = scan.vertices[scan.polygons].mean(axis=1)[:, 0] > nose + 0.2 * (corner - nose)
+    part = Mesh(scan.vertices, scan.polygons[beside])
+    with pytest.raises(NoFaceError):
+        fit_scan(bundled, part)
+    result = fit_scan(bundled, part, FitConfig(rounds=10), landmarks=landmarks)
+    report = report_fit(result, build_mesh(bundled, result.codes, "surface", 64))
+    assert report["landmarks_used"] is True
+    assert report["scan_to_fit_mean_mm"] < 1.5
+    away = np.linalg.norm(result.pose.apply(landmarks[4:5]) - [0, 0, 0.4])
+    assert away < 0.15  # the tip of the nose
+
+
+def test_landmarks_that_are_none_do_not_help(bundled: FaceModel, lee_perry_smith: Path) -> None:
+    scan = load_scan(lee_perry_smith)
+    top = scan.vertices[:, 1] > np.quantile(scan.vertices[:, 1], 0.9)
+    skull = Mesh(scan.vertices, scan.polygons[top[scan.polygons].all(axis=1)])
+    wrong = scan.vertices[top][:: top.sum() // 4][:5]
+    with pytest.raises(NoFaceError, match="The landmarks do not lie as those of a face"):
+        fit_scan(bundled, skull, landmarks=wrong)
+
+
 def _plane(z: float) -> Mesh:
     side = np.linspace(-0.7, 0.7, 41)
     x, y = np.meshgrid(side, side)
@@ -145,6 +174,7 @@ def test_a_report_measures_both_ways_in_millimetres() -> None:
         assert report["f_score_1mm"] == pytest.approx(100 * (distance < 1))
         assert report["coverage"] == pytest.approx(float(distance < 5), abs=0.02)
     assert report["face_found"] is True
+    assert report["landmarks_used"] is None
     np.testing.assert_array_equal(report["pose"], pose.matrix())
     assert report["seconds"] == {"pose": 1.0}
     json.dumps(report)

@@ -19,12 +19,12 @@ from backend.errors import BackendError, DataError
 from backend.learn.cache import DatasetConfig, ScanCache, ScanSamples, prepare
 from backend.learn.folder_scans import FolderScans, list_scans
 from backend.learn.ict import SKIN_PARTS, IctFaceKit
-from backend.learn.landmark_files import landmark_file, read_landmarks
 from backend.learn.publish import publish
 from backend.learn.train import TrainConfig, Trainer
 from backend.mesh import Mesh, load_scan, save_mesh, triangulate
+from backend.scan.landmark_files import landmark_file, read_landmarks
 from backend.scan.sampling import NearestTriangle
-from tests.backend.learn.landmark_writer import write_landmarks
+from tests.backend.scan.landmark_writer import write_landmarks
 
 STATES = {"1_neutral": {}, "2_smile": {"mouthSmile_L": 1, "mouthSmile_R": 1}} | {
     "3_mouth_stretch": {"jawOpen": 1}

@@ -14,7 +14,8 @@ from backend.face.fit import mean_face
 from backend.learn.ict import SKIN_PARTS, IctFaceKit
 from backend.mesh import Mesh, load_scan, triangulate
 from backend.scan.align import Similarity
-from backend.scan.pose import NO_FACE, find_pose
+from backend.scan.landmark_files import read_scan_landmarks
+from backend.scan.pose import NO_FACE, find_pose, find_pose_by_landmarks
 
 #: Where a scan may lie: unit, axes turned or any rotation, shift.
 PLACES = [
@@ -159,7 +160,85 @@ def test_a_head_without_its_face_is_none(scan: Mesh, reference: Mesh, found: Sim
     assert find_pose(Mesh(scan.vertices, scan.polygons[~face]), reference)[1] > 1.2 * NO_FACE
 
 
-def test_a_mesh_without_area_holds_none(reference: Mesh) -> None:
+def _line() -> Mesh:
     line = np.arange(30.0)[:, None] * [1, 0, 0]
-    thin = np.stack([np.arange(28), np.arange(28) + 1, np.arange(28) + 2], axis=1)
-    assert find_pose(Mesh(line, thin), reference)[1] > NO_FACE
+    return Mesh(line, np.stack([np.arange(28), np.arange(28) + 1, np.arange(28) + 2], axis=1))
+
+
+def test_a_mesh_without_area_holds_none(reference: Mesh) -> None:
+    assert find_pose(_line(), reference)[1] > NO_FACE
+
+
+@pytest.fixture(scope="module")
+def landmarks(scan: Mesh, lee_perry_smith_landmarks: Path) -> np.ndarray:
+    """Return the scan's landmarks (7, 3)."""
+    return read_scan_landmarks(lee_perry_smith_landmarks, scan)
+
+
+@pytest.fixture(scope="module")
+def mean_landmarks(bundled: FaceModel) -> np.ndarray:
+    """Return the bundled model's mean landmarks (68, 3)."""
+    landmarks: np.ndarray = bundled.imface.template_landmarks.double().numpy()
+    return landmarks
+
+
+@pytest.mark.parametrize("inwards", [False, True], ids=["outwards", "inwards"])
+def test_landmarks_lead_to_the_same_pose(
+    scan: Mesh,
+    reference: Mesh,
+    found: Similarity,
+    landmarks: np.ndarray,
+    mean_landmarks: np.ndarray,
+    inwards: bool,
+) -> None:
+    place = PLACES[3]
+    moved, shown = _moved(scan, place, inwards), place.apply(landmarks)
+    pose, error, used = find_pose_by_landmarks(moved, reference, shown, mean_landmarks)
+    assert used
+    assert error < 0.6 * NO_FACE
+    assert _off(pose, found.after(place.inverse()), reference.vertices) < 0.01
+
+
+@pytest.mark.parametrize("rows", [slice(None), [0, 3, 4, 5, 6]], ids=["seven", "five"])
+def test_landmarks_show_a_face_that_cannot_be_found(
+    scan: Mesh,
+    reference: Mesh,
+    found: Similarity,
+    landmarks: np.ndarray,
+    mean_landmarks: np.ndarray,
+    rows: slice | list[int],
+) -> None:
+    """Of four tenths of a face, from beside the nose, even the right pose tells nothing."""
+    at = found.apply(scan.vertices[scan.polygons].mean(axis=1))
+    part = _moved(Mesh(scan.vertices, scan.polygons[at[:, 0] > 0.1]), PLACES[3])
+    assert find_pose(part, reference)[1] > NO_FACE
+    shown = PLACES[3].apply(landmarks[rows])
+    pose, _, used = find_pose_by_landmarks(part, reference, shown, mean_landmarks)
+    assert used
+    assert _off(pose, found.after(PLACES[3].inverse()), reference.vertices) < 0.06
+
+
+def test_a_pose_without_landmarks_wins_over_plainly_wrong_ones(
+    scan: Mesh,
+    reference: Mesh,
+    found: Similarity,
+    landmarks: np.ndarray,
+    mean_landmarks: np.ndarray,
+) -> None:
+    """Eyes and mouth in each other's place, and a face's landmarks on the back of the head."""
+    back = scan.vertices[found.apply(scan.vertices)[:, 2] < -0.8]
+    behind = found.inverse().apply(found.apply(landmarks) * [-1, 1, -1])
+    behind = back[np.linalg.norm(back[:, None] - behind, axis=2).argmin(0)]
+    for wrong in (landmarks[[5, 6, 4, 0, 3]], behind):
+        pose, _, used = find_pose_by_landmarks(scan, reference, wrong, mean_landmarks)
+        assert not used
+        assert _off(pose, found, reference.vertices) < 0.01
+
+
+def test_landmarks_on_a_mesh_without_area_show_nothing(
+    reference: Mesh, mean_landmarks: np.ndarray
+) -> None:
+    wrong = np.array([[0, 0, 0], [9, 0, 0], [4, 1, 0], [2, 0, 0], [7, 0, 0.0]])
+    _, error, used = find_pose_by_landmarks(_line(), reference, wrong, mean_landmarks)
+    assert error > NO_FACE
+    assert not used

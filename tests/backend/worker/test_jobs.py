@@ -2,6 +2,7 @@
 """The worker's jobs, called as the server calls them, with the bundled model."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,13 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from backend.checkpoint import FaceModel
-from backend.errors import BackendError, ScanError
+from backend.errors import BackendError, LandmarkError, ScanError
+from backend.face.fit import fit_scan
+from backend.face.fit_codes import FitConfig
 from backend.mesh import load_scan, sample_surface
+from backend.scan import pose
 from backend.scan.align import Similarity
+from backend.scan.landmark_files import read_scan_landmarks
 from backend.worker import jobs
 from backend.worker.protocol import Arrays
 
@@ -133,6 +138,25 @@ def test_coloured_points_are_fitted_without_their_colours(lee_perry_smith: Path)
     )
     assert values["report"]["face_found"]
     assert "texture" not in out
+
+
+def test_landmarks_come_as_an_array(
+    lee_perry_smith: Path, lee_perry_smith_landmarks: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan = load_scan(lee_perry_smith)
+    seven = read_scan_landmarks(lee_perry_smith_landmarks, scan)
+    arrays = {"vertices": scan.vertices, "triangles": scan.polygons, "landmarks": seven}
+    with pytest.raises(LandmarkError, match="There are 4 landmarks"):
+        _run("fit", {}, **arrays | {"landmarks": seven[:4]})
+
+    def without(*_: object) -> None:
+        raise AssertionError("searched")
+
+    monkeypatch.setattr(pose, "find_pose", without)
+    monkeypatch.setattr(jobs, "fit_scan", partial(fit_scan, config=FitConfig(rounds=1)))
+    five = {"landmarks": seven[[0, 3, 4, 5, 6]]}
+    values, _ = _run("fit", {"topology": "surface", "resolution": 16}, **arrays | five)
+    assert values["report"]["landmarks_used"] is True
 
 
 def test_the_pose_leads_from_millimetres_to_the_scan() -> None:

@@ -12,7 +12,11 @@ def write_landmarks(points: np.ndarray, path: Path) -> None:
     if path.suffix == ".json":
         path.write_text(json.dumps({"landmarks": points.tolist()}))
         return
-    separator = ", " if path.suffix == ".txt" else " "
+    if path.suffix == ".ljson":
+        group = {"landmarks": {"points": points.tolist()}}
+        path.write_text(json.dumps({"version": 3, "groups": {"LJSON": group}}))
+        return
+    separator = ", " if path.suffix in (".txt", ".csv") else " "
     rows = [separator.join(map(repr, row)) for row in points.tolist()]
     if path.suffix == ".bnd":
         rows = [f"{i}  {row}" for i, row in enumerate(rows)]
