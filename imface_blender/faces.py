@@ -68,16 +68,19 @@ def report_of(obj: bpy.types.Object) -> dict[str, Any] | None:
 
 
 def is_poor_fit(report: Mapping[str, Any]) -> bool:
-    """Tell whether a fitted face is so far from its scan that the scan must stand wrongly."""
+    """Tell whether a fitted face, without detail, is so far from its scan that the scan must stand
+    wrongly: detail would hide it."""
     mean_mm, coverage = report["scan_to_fit_mean_mm"], report["coverage"]
     return not (mean_mm <= POOR_ABOVE_MM and coverage >= POOR_BELOW_COVERAGE)  # nor is NaN good
 
 
 def report_line(report: Mapping[str, Any]) -> str:
-    """Return in one line how well a fitted face matches its scan, and what to do if it does not."""
+    """Return in one line how well a fitted face, with its detail if that was captured, matches its
+    scan, and what to do if it does not."""
+    figures = report["refined"] if "refined" in report else report
     line = (
-        f"{report['scan_to_fit_mean_mm']:.2f} mm mean, {100 * report['within_2mm']:.0f} % within "
-        f"2 mm, {100 - 100 * report['coverage']:.0f} % of the face not seen"
+        f"{figures['scan_to_fit_mean_mm']:.2f} mm mean, {100 * figures['within_2mm']:.0f} % within "
+        f"2 mm, {100 - 100 * figures['coverage']:.0f} % of the face not seen"
     )
     return f"{line}; {POOR_FIT}" if is_poor_fit(report) else line
 

@@ -7,7 +7,14 @@ Blender collects properties from plain base classes too, so every choice is desc
 from typing import Any
 
 import bpy
-from bpy.props import EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
+from bpy.props import (
+    BoolProperty,
+    EnumProperty,
+    FloatProperty,
+    IntProperty,
+    PointerProperty,
+    StringProperty,
+)
 
 TOPOLOGIES = (
     ("HEAD", "Head", "The whole head with eyes and mouth: quads and UVs, ready for expressions"),
@@ -51,6 +58,17 @@ class GenerateChoice:
     )
 
 
+class FitChoice:
+    """How a scan is fitted."""
+
+    refine: BoolProperty(
+        name="Capture Detail",
+        description="Also carry over what the face model cannot express, such as wrinkles: moves "
+        "the skin by up to 5 mm, in all expressions, and takes some seconds longer",
+        default=False,
+    )
+
+
 class BlendChoice:
     """How two faces are mixed."""
 
@@ -86,6 +104,7 @@ class ExpressionValues:
 class SceneSettings(
     GenerateChoice,
     BlendChoice,
+    FitChoice,
     MeshChoice,
     ExpressionNames,
     ExpressionValues,

@@ -2,7 +2,7 @@
 """Meshes of a face in any topology, and its expressions as shape keys."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -114,12 +114,12 @@ def shape_keys(
         If a name is unknown, or the model has no fixed topology.
     """
     check_names(model, names)
-    neutral = Codes(codes.identity, None, codes.weights)
+    neutral = replace(codes, expression=None)
     mesh = build_mesh(model, neutral, level, 0)
     basis = (mesh.vertices * UNIT_MM).astype(np.float32)
     keys = np.empty((len(names), *basis.shape), np.float32)
     for i, name in enumerate(names):
         report(i / len(names), f"Expression {name}")
-        expressed = Codes(codes.identity, expression_code(model, {name: 1.0}), codes.weights)
+        expressed = replace(codes, expression=expression_code(model, {name: 1.0}))
         keys[i] = build_mesh(model, expressed, level, 0).vertices * UNIT_MM
     return ShapeKeys(basis, keys, mesh.polygons, check_against_warp(model, neutral))

@@ -43,7 +43,7 @@ class IMFACE_PT_fit_scan(_Section):
 
     def draw(self, context: bpy.types.Context) -> None:
         """Draw the mesh, the button, and how well the active face matches its scan."""
-        _draw_choices(self.layout, context, "topology", "resolution")
+        _draw_choices(self.layout, context, "topology", "resolution", "refine")
         _draw_button(self.layout, context, "imface.fit_scan")
         if faces.is_face(context.object) and (report := faces.report_of(context.object)):
             sign: Icon = "ERROR" if faces.is_poor_fit(report) else "NONE"
