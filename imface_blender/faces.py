@@ -62,7 +62,7 @@ def report_of(obj: bpy.types.Object) -> dict[str, Any] | None:
     try:
         report: dict[str, Any] = json.loads(of_object(obj).report)
         report_line(report)
-    except (ValueError, KeyError, TypeError):  # no fit, or a file of another version
+    except (ValueError, KeyError, TypeError, AttributeError):  # no fit, or of another version
         return None
     return report
 
@@ -77,7 +77,7 @@ def is_poor_fit(report: Mapping[str, Any]) -> bool:
 def report_line(report: Mapping[str, Any]) -> str:
     """Return in one line how well a fitted face, with its detail if that was captured, matches its
     scan, and what to do if it does not."""
-    figures = report["refined"] if "refined" in report else report
+    figures = report.get("refined", report)
     line = (
         f"{figures['scan_to_fit_mean_mm']:.2f} mm mean, {100 * figures['within_2mm']:.0f} % within "
         f"2 mm, {100 - 100 * figures['coverage']:.0f} % of the face not seen"

@@ -19,7 +19,7 @@ from ..scan.watertight import make_watertight
 from .extract import ExtractConfig, extract_mesh, face_sdf
 from .fit_codes import FitConfig, Report, fit_samples
 from .generate import face_of
-from .refine import fit_detail
+from .refine import RefineConfig, fit_detail
 
 #: Points that a fit is measured at.
 _MEASURED = 30_000
@@ -125,11 +125,14 @@ def report_fit(result: FitResult, fitted: Mesh) -> dict[str, Any]:
 
 
 def refine_fit(
-    model: FaceModel, result: FitResult, report: Report = lambda fraction, message: None
+    model: FaceModel,
+    result: FitResult,
+    config: RefineConfig = RefineConfig(),
+    report: Report = lambda fraction, message: None,
 ) -> FitResult:
     """Return a fit whose codes carry the detail of its scan too; see ``fit_detail``."""
     clock = _Clock()
-    detail = fit_detail(model, result.codes, result.visible, report=report)
+    detail = fit_detail(model, result.codes, result.visible, config, report)
     clock.lap("refinement")
     codes = replace(result.codes, detail=detail)
     return replace(result, codes=codes, seconds=result.seconds | clock.seconds)

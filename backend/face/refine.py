@@ -20,15 +20,15 @@ from torch import Tensor
 from ..checkpoint import FaceModel
 from ..codes import DETAIL_SIDE, DETAIL_STEPS, Codes
 from ..mesh import Mesh, triangle_normals, vertex_normals
-from ..model.imface import UNIT_MM, pieces
+from ..model.imface import UNIT_MM, pieces, query_gradient
 from ..model.refinement import MAX_HEIGHT, spline, wanted_height
 from ..scan.compare import FrontSurface, inside, welded
 from ..scan.watertight import visible_from_front
 from .fit_codes import Report
 from .generate import face_of
 
-#: Signed distances (N,) and template points (N, 3) at points (N, 3).
-_Look = Callable[[np.ndarray], tuple[Tensor, Tensor]]
+#: Signed distances (N,), their gradients and template points (N, 3) at points (N, 3).
+_Look = Callable[[np.ndarray], tuple[Tensor, Tensor, Tensor]]
 
 #: Spacing of the control heights [model units].
 _SPACING = 2 / (DETAIL_SIDE - 1)
@@ -38,6 +38,9 @@ _REACH = 0.06
 #: and where the surface turns away from the front (between these n_z): what is seen there is torn.
 _RIM = 0.15
 _TURNED = (0.15, 0.4)
+#: Cosines of the normals of scan and face between which a point comes to be trusted: the walls of
+#: hair and collars stand on the face, detail leans by 30 degrees at most.
+_ALIKE = (0.4, 0.8)
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class RefineConfig:
     points: int = 30_000  #: drawn on the scan
     finest_mm: float = 0.4  #: smoothing length of the finest scan
     smoothing: tuple[float, ...] = (1.0, 1.5, 2.2, 3.3)  #: tried against noise, times the finest
-    margin: float = 1.03  #: a smoother one is taken if it predicts nearly as well
+    margin: float = 1.02  #: a smoother one is taken if it predicts nearly as well
     left_out: float = 0.1  #: share of the scan's vertices that are predicted
     robust_mm: float = 1.2  #: points farther off the detail count nothing
     steepest: float = 0.5  #: slope from which the detail is stiffened: steep detail would fold
@@ -132,8 +135,9 @@ def _smoothing(look: _Look, visible: FrontSurface, config: RefineConfig, report:
         tell = partial(_tell, report, i * part, part)
         off = np.abs(truth.pick @ _smoothest(drawn, smoothing, config, tell) - truth.wanted)
         errors.append((truth.trust * np.minimum(off, config.robust_mm / UNIT_MM)).sum())
-    good = np.flatnonzero(np.array(errors) <= config.margin * min(errors))
-    return config.smoothing[good[-1]]
+        if errors[-1] > config.margin * min(errors):
+            return config.smoothing[i - 1]
+    return config.smoothing[-1]
 
 
 def _draw(look: _Look, visible: FrontSurface, config: RefineConfig) -> _Drawn:
@@ -160,30 +164,32 @@ def _at_vertices(look: _Look, visible: FrontSurface, rows: np.ndarray) -> _Evide
 
 
 def _look_up(model: FaceModel, codes: Codes) -> _Look:
-    """Return a face's signed distances (N,) and template points (N, 3) as a function of points."""
+    """Return what a face tells of points."""
     face = face_of(model, codes)
 
     @torch.no_grad()
-    def look(points: np.ndarray) -> tuple[Tensor, Tensor]:
+    def look(points: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
         on_device = torch.from_numpy(points).float().to(model.device)
-        values = [face.query(piece) for piece in pieces(on_device)]
-        sdf, places = ([getattr(v, n)[0] for v in values] for n in ("sdf", "template_points"))
-        return torch.cat(sdf).cpu().double(), torch.cat(places).cpu().double()
+        sdf, gradient = query_gradient(face, on_device)
+        places = torch.cat([face.query(piece).template_points[0] for piece in pieces(on_device)])
+        return sdf.cpu().double(), gradient.cpu().double(), places.cpu().double()
 
     return look
 
 
 def _evidence(look: _Look, points: np.ndarray, normals: np.ndarray) -> _Evidence:
     """Tell how high the detail should be at points (N, 3) of a scan."""
-    sdf, places = look(points)
+    sdf, gradient, places = look(points)
     nodes, weights = spline(places, DETAIL_SIDE)
     starts = np.arange(len(points) + 1) * nodes.shape[1]
     shape = (len(points), DETAIL_SIDE**2)
     pick = csr_matrix((weights.numpy().ravel(), nodes.numpy().ravel(), starts), shape)
     shown = np.clip((1 - np.linalg.norm(points, axis=1)) / _RIM, 0, 1)
     shown *= np.clip((normals[:, 2] - _TURNED[0]) / (_TURNED[1] - _TURNED[0]), 0, 1)
-    near = np.maximum(1 - (sdf.numpy() / MAX_HEIGHT) ** 2, 0)
-    return _Evidence(pick, shown * wanted_height(sdf).numpy(), near)
+    trust = np.maximum(1 - (sdf.numpy() / MAX_HEIGHT) ** 2, 0)
+    alike = (torch.nn.functional.normalize(gradient, dim=-1).numpy() * normals).sum(1)
+    trust *= np.clip((alike - _ALIKE[0]) / (_ALIKE[1] - _ALIKE[0]), 0, 1)
+    return _Evidence(pick, shown * wanted_height(sdf).numpy(), trust)
 
 
 def _tell(report: Report, begin: float, part: float, share: float) -> None:

@@ -44,7 +44,7 @@ def spline(places: Tensor, side: int) -> tuple[Tensor, Tensor]:
     weights : Tensor (..., 9)
         None is negative, and they sum to one.
     """
-    steps = (places[..., :2].clamp(-1, 1) + 1) * ((side - 1) / 2)
+    steps = ((places[..., :2] + 1) * ((side - 1) / 2)).clamp(0.5, side - 1.5)
     middle = steps.detach().round().clamp(1, side - 2)
     off = steps - middle
     along = torch.stack([(0.5 - off).square() / 2, 0.75 - off.square(), (0.5 + off).square() / 2])

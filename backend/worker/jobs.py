@@ -104,7 +104,9 @@ def fit_job(params: Params, arrays: Arrays, report: Report) -> Answer:
     report(most + 0.01, "Measuring the fit")
     figures = report_fit(result, build_mesh(model, result.codes, "surface", 128))
     if params.get("refine"):
-        result = refine_fit(model, result, lambda share, text: report(0.55 + 0.3 * share, text))
+        result = refine_fit(
+            model, result, report=lambda share, text: report(0.55 + 0.3 * share, text)
+        )
         report(0.86, "Measuring the detail")
         figures |= report_refined(result, build_mesh(model, result.codes, "surface", 128))
     values, out = _face_answer(result.codes, params, lambda _, text: report(0.95, text))
