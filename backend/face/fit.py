@@ -139,18 +139,8 @@ def refine_fit(
 
 
 def report_refined(result: FitResult, fitted: Mesh) -> dict[str, Any]:
-    """Tell how well a refined fit went.
-
-    Parameters
-    ----------
-    fitted : Mesh
-        The refined face as triangles, model space.
-
-    Returns
-    -------
-    dict
-        ``refined``: the figures of ``scan.compare.SurfaceFigures``; ``seconds`` per stage.
-    """
+    """Return what a refined fit adds to ``report_fit``: ``refined``, the same figures of the
+    refined face (triangles, model space), and ``seconds`` anew."""
     figures = compare_strict(result.visible, fitted, samples=_MEASURED)
     return {"refined": asdict(figures), "seconds": dict(result.seconds)}
 

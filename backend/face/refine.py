@@ -3,7 +3,8 @@
 
 Where a point of the scan lies off the codes' surface, the detail shall be as high as that: a linear
 condition on the control heights. The smoothest heights that meet it are sought, thin plates that
-stiffen where the scan itself knows no finer shape.
+stiffen where the scan itself knows no finer shape. Measured beside a sine net fitted by Adam: that
+came as near within 5 to 10 s, but copied facets and noise along.
 """
 
 from collections.abc import Callable
@@ -78,12 +79,20 @@ class _Evidence:
 
 @dataclass(frozen=True)
 class _Drawn:
-    """Evidence of a scan's surface, and the shortest smoothing length (S * S,) [model units] that
-    its triangles ask for."""
+    """Evidence drawn on a scan.
+
+    Attributes
+    ----------
+    evidence : _Evidence
+    finest : ndarray (S * S,)
+        Smoothing lengths [model units] that the scan's triangles ask for at least.
+    area : float
+        Of the surface that a point stands for [model units^2].
+    """
 
     evidence: _Evidence
     finest: np.ndarray
-    area: float  #: of the surface that each point stands for [model units^2]
+    area: float
 
 
 def fit_detail(
@@ -179,6 +188,7 @@ def _look_up(model: FaceModel, codes: Codes) -> _Look:
 
 def _evidence(look: _Look, points: np.ndarray, normals: np.ndarray) -> _Evidence:
     """Tell how high the detail should be at points (N, 3) of a scan."""
+    normals = normals * np.sign(normals[:, 2:])  # some scans' faces are inside out
     sdf, gradient, places = look(points)
     nodes, weights = spline(places, DETAIL_SIDE)
     starts = np.arange(len(points) + 1) * nodes.shape[1]
@@ -193,6 +203,7 @@ def _evidence(look: _Look, points: np.ndarray, normals: np.ndarray) -> _Evidence
 
 
 def _tell(report: Report, begin: float, part: float, share: float) -> None:
+    """Report a share of a part of the work."""
     report(begin + part * share, "Capturing detail")
 
 

@@ -13,7 +13,7 @@ from backend.face.correspondence import template_mesh
 from backend.face.extract import ExtractConfig, extract_mesh, face_sdf
 from backend.face.generate import express, face_of, generate
 from backend.face.refine import RefineConfig, fit_detail
-from backend.face.shapes import build_mesh
+from backend.face.shapes import build_mesh, shape_keys
 from backend.mesh import Mesh, vertex_normals
 from backend.model.imface import UNIT_MM
 from backend.scan.compare import front_surface
@@ -97,6 +97,16 @@ def test_detail_in_the_codes_is_left_aside(
     hasty = replace(QUICK, points=3000, rounds=1)
     again = _fitted(bundled, codes, bumpy_mesh, hasty)
     np.testing.assert_array_equal(again, _fitted(bundled, smooth, bumpy_mesh, hasty))
+
+
+def test_a_scan_inside_out_has_the_same_detail(
+    bundled: FaceModel, smooth: Codes, bumpy_mesh: Mesh
+) -> None:
+    hasty = replace(QUICK, points=3000, rounds=1)
+    inside_out = Mesh(bumpy_mesh.vertices, bumpy_mesh.polygons[:, ::-1])
+    found, other = (_fitted(bundled, smooth, m, hasty) for m in (bumpy_mesh, inside_out))
+    assert np.abs(found).max() > 1.5
+    assert np.abs(found - other).mean() < 0.02  # other points are drawn in each triangle
 
 
 def test_outliers_are_not_copied(bundled: FaceModel, smooth: Codes, smooth_mesh: Mesh) -> None:
@@ -213,3 +223,19 @@ def test_eyes_and_teeth_keep_their_shape(bundled: FaceModel, codes: Codes) -> No
         moved = (refined - plain)[first:end]
         np.testing.assert_allclose(moved, np.tile(moved[0], (len(moved), 1)), atol=1e-9)
         assert np.linalg.norm(moved[0]) * UNIT_MM < 0.5
+
+
+def test_shape_keys_carry_the_detail(bundled: FaceModel, codes: Codes, smooth: Codes) -> None:
+    assert bundled.head is not None
+    refined, plain = (
+        shape_keys(bundled, face, ["jawOpen"], "face", lambda *_: None) for face in (codes, smooth)
+    )
+    x, y, height = BUMPS[0]  # on the forehead
+    places = bundled.head.template.vertices.numpy()[: len(plain.basis_mm)]
+    middle = np.hypot(places[:, 0] - x, places[:, 1] - y) < 0.04
+    for moved in (
+        refined.basis_mm - plain.basis_mm,
+        refined.vertices_mm[0] - plain.vertices_mm[0],
+    ):
+        lengths = np.linalg.norm(moved[middle], axis=1)
+        assert lengths.mean() == pytest.approx(0.9 * height, rel=0.15)
