@@ -90,6 +90,9 @@ def _face_commands(commands: argparse._SubParsersAction, common: argparse.Argume
     fit = command("fit", "fit scans, lying anyhow, in any unit; landmarks may help")
     fit.add_argument("scans", type=Path, nargs="+", metavar="SCAN")
     fit.add_argument("--out", type=Path, required=True, metavar="DIR")
+    fit.add_argument(
+        "--refine", action="store_true", help="capture detail that codes cannot express, up to 5 mm"
+    )
     fit.add_argument("--resume", action="store_true", help="keep what an earlier call has fitted")
     fit.add_argument(
         "--landmarks",

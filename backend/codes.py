@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A face as numbers: one identity code, one expression code or none for neutral."""
+"""A face as numbers: one identity code, one expression code or none for neutral, and a scan's
+detail if it was captured."""
 
+import base64
 import json
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,10 @@ import numpy as np
 from .errors import BackendError
 
 FORMAT = 1
+#: The detail counts in steps; so many are the most that it moves the surface by, 5 mm.
+DETAIL_STEPS = 32767
+#: Control heights along each axis: one every 1.25 mm.
+DETAIL_SIDE = 161
 
 
 @dataclass(frozen=True)
@@ -24,19 +31,24 @@ class Codes:
         None is the neutral face.
     weights : str
         The first 16 hex digits of the weights' sha256: codes mean nothing to other weights.
+    detail : ndarray (S, S) int16 or None
+        Control heights of ``model.refinement.Detail``, in steps; None where no detail was captured.
     """
 
     identity: np.ndarray
     expression: np.ndarray | None
     weights: str
+    detail: np.ndarray | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-ready object; ``from_json`` gives the codes back."""
+        detail = {} if self.detail is None else {"detail": _packed(self.detail)}
         return {
             "format": FORMAT,
             "weights": self.weights,
             "identity": [float(x) for x in self.identity],
             "expression": None if self.expression is None else [float(x) for x in self.expression],
+            **detail,
         }
 
     @staticmethod
@@ -59,8 +71,9 @@ class Codes:
                 identity=np.asarray(data["identity"], np.float32),
                 expression=None if expression is None else np.asarray(expression, np.float32),
                 weights=str(data["weights"]),
+                detail=_unpacked(data["detail"]) if "detail" in data else None,
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, zlib.error) as error:
             raise BackendError(
                 "This is not a set of ImFace codes. Choose a .codes.json file written by ImFace."
             ) from error
@@ -87,3 +100,17 @@ class Codes:
                 f"{path.name} is not a JSON file. Choose a .codes.json file written by ImFace."
             ) from error
         return Codes.from_json(data)
+
+
+def _packed(detail: np.ndarray) -> str:
+    """Return control heights (S, S) int16 as text: compressed, in base64."""
+    return base64.b64encode(zlib.compress(detail.astype("<i2").tobytes(), 9)).decode("ascii")
+
+
+def _unpacked(text: str) -> np.ndarray:
+    """Read what ``_packed`` wrote; ValueError or zlib.error if it is something else."""
+    unpacker = zlib.decompressobj()
+    size = 2 * DETAIL_SIDE**2
+    content = unpacker.decompress(base64.b64decode(text, validate=True), size + 1)
+    steps = np.frombuffer(content, "<i2").astype(np.int16).reshape(DETAIL_SIDE, DETAIL_SIDE)
+    return np.maximum(steps, -DETAIL_STEPS)

@@ -26,7 +26,7 @@ from .checkpoint import (
 )
 from .codes import Codes
 from .errors import BackendError, NoFaceError
-from .face.fit import fit_scan, report_fit
+from .face.fit import fit_scan, refine_fit, report_fit, report_refined
 from .face.generate import express, generate
 from .face.regions import blend_regions
 from .face.shapes import LEVEL_OF_TOPOLOGY, build_mesh, shape_keys
@@ -144,7 +144,7 @@ def _share(scans: list[Path]) -> list[Path]:
 
 
 def _earlier_report(model: FaceModel, path: Path, options: Options) -> Answer | None:
-    """Return the report of this scan's fit with these weights that an earlier call has finished.
+    """Return the report of such a fit of this scan that an earlier call has finished.
 
     Raises
     ------
@@ -160,7 +160,7 @@ def _earlier_report(model: FaceModel, path: Path, options: Options) -> Answer | 
         return None
     if not report["face_found"]:
         raise NoFaceError(report["reason"])
-    return report
+    return report if ("refined" in report) == options.refine else None
 
 
 def _fit_one(model: FaceModel, path: Path, options: Options) -> Answer:
@@ -178,6 +178,10 @@ def _fit_one(model: FaceModel, path: Path, options: Options) -> Answer:
         raise
     surface = build_mesh(model, result.codes, "surface", options.resolution)
     report = made_from | report_fit(result, surface)
+    if options.refine:
+        result = refine_fit(model, result)
+        surface = build_mesh(model, result.codes, "surface", options.resolution)
+        report |= report_refined(result, surface)
     mesh = surface
     if options.topology != "surface":
         mesh = build_mesh(model, result.codes, LEVEL_OF_TOPOLOGY[options.topology], 0)
@@ -187,7 +191,8 @@ def _fit_one(model: FaceModel, path: Path, options: Options) -> Answer:
     result.codes.save(folder / "codes.json")
     report["seconds"]["total"] = round(time.perf_counter() - started, 3)
     _write_report(folder, report)
-    _say(f"{path.name}: {report['scan_to_fit_mean_mm']:.2f} mm mean distance to the fit")
+    mean_mm = report.get("refined", report)["scan_to_fit_mean_mm"]
+    _say(f"{path.name}: {mean_mm:.2f} mm mean distance to the fit")
     if report["landmarks_used"] is False:
         print(f"{path.name}: {_LANDMARKS_LEFT_OUT}", file=sys.stderr)
     return report

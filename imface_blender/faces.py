@@ -68,22 +68,25 @@ def report_of(obj: bpy.types.Object) -> dict[str, Any] | None:
     try:
         report: dict[str, Any] = json.loads(of_object(obj).report)
         report_line(report)
-    except (ValueError, KeyError, TypeError):  # no fit, or a file of another version
+    except (ValueError, KeyError, TypeError, AttributeError):  # no fit, or of another version
         return None
     return report
 
 
 def is_poor_fit(report: Mapping[str, Any]) -> bool:
-    """Tell whether a fitted face is so far from its scan that the scan must stand wrongly."""
+    """Tell whether a fitted face, without detail, is so far from its scan that the scan must stand
+    wrongly: detail would hide it."""
     mean_mm, coverage = report["scan_to_fit_mean_mm"], report["coverage"]
     return not (mean_mm <= POOR_ABOVE_MM and coverage >= POOR_BELOW_COVERAGE)  # nor is NaN good
 
 
 def report_line(report: Mapping[str, Any]) -> str:
-    """Return in one line how well a fitted face matches its scan, and what to do if it does not."""
+    """Return in one line how well a fitted face, with its detail if that was captured, matches its
+    scan, and what to do if it does not."""
+    figures = report.get("refined", report)
     line = (
-        f"{report['scan_to_fit_mean_mm']:.2f} mm mean, {100 * report['within_2mm']:.0f} % within "
-        f"2 mm, {100 - 100 * report['coverage']:.0f} % of the face not seen"
+        f"{figures['scan_to_fit_mean_mm']:.2f} mm mean, {100 * figures['within_2mm']:.0f} % within "
+        f"2 mm, {100 - 100 * figures['coverage']:.0f} % of the face not seen"
     )
     if report.get("landmarks_used") is False:  # no report of an older version has it
         line = f"{line}; {LANDMARKS_LEFT_OUT}"

@@ -8,6 +8,7 @@ from typing import Any
 
 import bpy
 from bpy.props import (
+    BoolProperty,
     EnumProperty,
     FloatProperty,
     FloatVectorProperty,
@@ -73,6 +74,17 @@ class GenerateChoice:
     )
 
 
+class FitChoice:
+    """How a scan is fitted."""
+
+    refine: BoolProperty(
+        name="Capture Detail",
+        description="Also carry over what the face model cannot express, such as wrinkles: moves "
+        "the skin by up to 5 mm, in all expressions, and takes some seconds longer",
+        default=False,
+    )
+
+
 class BlendChoice:
     """How two faces are mixed."""
 
@@ -133,6 +145,7 @@ class ExpressionValues:
 class SceneSettings(
     GenerateChoice,
     BlendChoice,
+    FitChoice,
     MeshChoice,
     ExpressionNames,
     ExpressionValues,

@@ -16,6 +16,9 @@ What = Literal["identity", "expression", "both"]
 def blend(model: FaceModel, a: Codes, b: Codes, weight: float, what: What = "both") -> Codes:
     """Mix face ``a`` with face ``b``; what is not blended stays a's.
 
+    The detail of a scan belongs to who it is: it is mixed with the identity, and a face that has
+    none is smooth.
+
     Parameters
     ----------
     weight : float
@@ -28,12 +31,22 @@ def blend(model: FaceModel, a: Codes, b: Codes, weight: float, what: What = "bot
         If the weight or ``what`` is out of range, or codes belong to other weights.
     """
     check_blend(model, a, b, weight, what)
-    identity, expression = a.identity, a.expression
+    identity, expression, detail = a.identity, a.expression, a.detail
     if what != "expression":
         identity = (1 - weight) * a.identity + weight * b.identity
+        detail = _blend_detail(a.detail, b.detail, weight)
     if what != "identity":
         expression = _blend_expression(model, a, b, weight)
-    return Codes(np.asarray(identity, np.float32), expression, model.hash_prefix)
+    return Codes(np.asarray(identity, np.float32), expression, model.hash_prefix, detail)
+
+
+def _blend_detail(a: np.ndarray | None, b: np.ndarray | None, weight: float) -> np.ndarray | None:
+    if weight == 0 or weight == 1:  # an end is that face's very detail, none included
+        return a if weight == 0 else b
+    if a is None and b is None:
+        return None
+    mixed = (1 - weight) * (0 if a is None else a) + weight * (0 if b is None else b)
+    return np.round(mixed).astype(np.int16)
 
 
 def check_blend(model: FaceModel, a: Codes, b: Codes, weight: float, what: str) -> None:

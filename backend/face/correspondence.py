@@ -4,7 +4,8 @@
 The skin that the front sees is carried from template space by the inverse warps and put onto the
 zero level set. A backward warp cannot part lips that touch in template space nor close lids, and
 the field ends at the ball: there the forward map, which knows vertices and not places, gives the
-shape, moved smoothly so that it meets the skin.
+shape, moved smoothly so that it meets the skin. A scan's detail is part of the field: it moves the
+skin along, and fades out over lips and lids.
 """
 
 from dataclasses import dataclass

@@ -21,6 +21,7 @@ from ..scan.watertight import make_watertight
 from .extract import ExtractConfig, extract_mesh, face_sdf
 from .fit_codes import FitConfig, Report, fit_samples
 from .generate import face_of
+from .refine import RefineConfig, fit_detail
 
 #: Points that a fit is measured at.
 _MEASURED = 30_000
@@ -154,6 +155,27 @@ def report_fit(result: FitResult, fitted: Mesh) -> dict[str, Any]:
         "seconds": dict(result.seconds),
         **asdict(figures),
     }
+
+
+def refine_fit(
+    model: FaceModel,
+    result: FitResult,
+    config: RefineConfig = RefineConfig(),
+    report: Report = lambda fraction, message: None,
+) -> FitResult:
+    """Return a fit whose codes carry the detail of its scan too; see ``fit_detail``."""
+    clock = _Clock()
+    detail = fit_detail(model, result.codes, result.visible, config, report)
+    clock.lap("refinement")
+    codes = replace(result.codes, detail=detail)
+    return replace(result, codes=codes, seconds=result.seconds | clock.seconds)
+
+
+def report_refined(result: FitResult, fitted: Mesh) -> dict[str, Any]:
+    """Return what a refined fit adds to ``report_fit``: ``refined``, the same figures of the
+    refined face (triangles, model space), and ``seconds`` anew."""
+    figures = compare_strict(result.visible, fitted, samples=_MEASURED)
+    return {"refined": asdict(figures), "seconds": dict(result.seconds)}
 
 
 class _Clock:

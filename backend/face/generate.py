@@ -2,14 +2,16 @@
 """New faces from the Gaussian of the training codes, and faces from codes."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
 
 from ..checkpoint import FaceModel
-from ..codes import Codes
+from ..codes import DETAIL_STEPS, Codes
 from ..errors import BackendError
 from ..model.imface import Face
+from ..model.refinement import MAX_HEIGHT, Detail
 from .expressions import expression_code
 
 
@@ -43,7 +45,7 @@ def generate(
 def express(
     model: FaceModel, codes: Codes, expressions: Mapping[str, float] | None = None
 ) -> Codes:
-    """Return the same person with another expression; a scan's own is taken off.
+    """Return the same person with another expression, detail included; a scan's own is taken off.
 
     Parameters
     ----------
@@ -51,7 +53,7 @@ def express(
         Name -> weight in [0, 1]; none is the neutral face.
     """
     check_codes(model, codes)
-    return Codes(codes.identity, expression_code(model, expressions or {}), codes.weights)
+    return replace(codes, expression=expression_code(model, expressions or {}))
 
 
 def face_of(model: FaceModel, codes: Codes) -> Face:
@@ -65,7 +67,15 @@ def face_of(model: FaceModel, codes: Codes) -> Face:
     check_codes(model, codes)
     identity, expression = code_tensors(model, codes)
     with torch.no_grad():
-        return model.imface.face(identity[None], None if expression is None else expression[None])
+        face = model.imface.face(identity[None], None if expression is None else expression[None])
+    return replace(face, detail=_detail(model, codes))
+
+
+def _detail(model: FaceModel, codes: Codes) -> Detail | None:
+    if codes.detail is None:
+        return None
+    heights = codes.detail.astype(np.float32) * np.float32(MAX_HEIGHT / DETAIL_STEPS)
+    return Detail(torch.from_numpy(heights).to(model.device))
 
 
 def check_codes(model: FaceModel, codes: Codes) -> None:

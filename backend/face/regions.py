@@ -48,7 +48,8 @@ def blend_regions(
     what: What = "both",
     regions: Collection[str] = (),
 ) -> Codes:
-    """Mix face ``b`` into regions of face ``a``; elsewhere, and what is not blended, stays a's.
+    """Mix face ``b`` into regions of face ``a``; elsewhere, and what is not blended, stays a's,
+    and so does a's detail.
 
     Parameters
     ----------
@@ -86,6 +87,7 @@ def blend_regions(
         identity.cpu().numpy(),
         None if expression is None else expression.cpu().numpy(),
         model.hash_prefix,
+        a.detail,
     )
 
 

@@ -2,7 +2,7 @@
 """Meshes of a face in any topology, and its expressions as shape keys."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -115,7 +115,7 @@ def shape_keys(
         If a name is unknown, or the model has no fixed topology.
     """
     check_names(model, names)
-    neutral = Codes(codes.identity, None, codes.weights)
+    neutral = replace(codes, expression=None)
     mesh = build_mesh(model, neutral, level, 0)
     basis = (mesh.vertices * UNIT_MM).astype(np.float32)
     keys = np.empty((len(names), *basis.shape), np.float32)
@@ -132,7 +132,7 @@ def expressed_mm(
 
     The codes' own expression is left out.
     """
-    expressed = Codes(codes.identity, expression_code(model, weights), codes.weights)
+    expressed = replace(codes, expression=expression_code(model, weights))
     vertices = build_mesh(model, expressed, level, 0).vertices
     turned = turn_eyeballs(require_head(model).template, vertices, arkit_mix(weights))
     return (turned * UNIT_MM).astype(np.float32)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from .blend_field import BlendField, Field
+from .refinement import Detail, refine
 from .warp import WARP_CHANNELS, warp
 
 #: Multi-PIE 68 indices of the anchors: outer eye corners, nose tip, mouth corners.
@@ -52,11 +53,13 @@ class FieldValues:
 
 @dataclass
 class Face:
-    """One pair of codes (or a batch of B pairs) with every field's weights written."""
+    """One pair of codes (or a batch of B pairs) with every field's weights written, and a scan's
+    detail if there is one."""
 
     expression: Field | None
     identity: Field
     template: Field
+    detail: Detail | None = None
 
     def to_neutral(self, points: Tensor) -> tuple[Tensor, Tensor | None]:
         """Observation -> neutral space; a neutral face skips the field (the neutral rule)."""
@@ -75,8 +78,11 @@ class Face:
         neutral_points, deformation = self.to_neutral(points)
         template_points, correction = self.to_template(neutral_points)
         template_sdf = self.template(template_points)[..., 0]
+        sdf = template_sdf + correction
+        if self.detail is not None:
+            sdf = refine(sdf, self.detail(template_points))
         return FieldValues(
-            sdf=template_sdf + correction,
+            sdf=sdf,
             template_sdf=template_sdf,
             correction=correction,
             neutral_points=neutral_points,

@@ -88,13 +88,20 @@ class FrontSurface:
         ScanError
             If none is left.
         """
+        points, normals, _ = self.draw(count, radius, seed)
+        return points, normals
+
+    def draw(
+        self, count: int, radius: float, seed: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Draw points and normals (N, 3) as ``sample`` does, and tell the triangle (N,) of each."""
         vertices, triangles = self.mesh.vertices, self.mesh.polygons
         points, face, _ = sample_surface(vertices, triangles, count, np.random.default_rng(seed))
         normals = triangle_normals(vertices, triangles)[0][face]
         kept = visible_from_front(points, normals, self.depth) & inside(points, radius)
         if not kept.any():
             raise ScanError(NO_SURFACE)
-        return points[kept], normals[kept]
+        return points[kept], normals[kept], face[kept]
 
     def on_border(self, points: np.ndarray) -> np.ndarray:
         """Tell which points (N, 3) of the surface lie on edges of one triangle only."""
@@ -109,9 +116,7 @@ class FrontSurface:
         """Points along the open edges."""
         triangles = self.mesh.polygons
         edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
-        # Files repeat a vertex at every seam of their UV map: what is in one place is one vertex.
-        _, welded = trimesh.grouping.unique_rows(self.mesh.vertices, digits=6)
-        ends = np.sort(welded[edges], axis=1)
+        ends = np.sort(welded(self.mesh.vertices)[edges], axis=1)
         open_edges = edges[trimesh.grouping.group_rows(ends, require_count=1)]
         return cKDTree(_along(self.mesh.vertices[open_edges])) if len(open_edges) else None
 
@@ -194,6 +199,13 @@ def compare_strict(
         raise ScanError(NO_SURFACE)
     cosines_back = cosines(normals, scan_triangles.normals[face])
     return surface_figures(there, back, cosines_there, cosines_back, known)
+
+
+def welded(vertices: np.ndarray) -> np.ndarray:
+    """Return a number (V,) for each vertex (V, 3) that all vertices in its place share: files
+    repeat a vertex at every seam of their UV map."""
+    numbers: np.ndarray = trimesh.grouping.unique_rows(vertices, digits=6)[1]
+    return numbers
 
 
 def vertex_errors(truth: FrontSurface, vertices: np.ndarray) -> np.ndarray:

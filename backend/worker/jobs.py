@@ -11,7 +11,7 @@ from ..checkpoint import FaceModel, load_face_model
 from ..codes import Codes
 from ..face.correspondence import require_head
 from ..face.expressions import absent_names
-from ..face.fit import fit_scan, report_fit
+from ..face.fit import fit_scan, refine_fit, report_fit, report_refined
 from ..face.generate import express, generate
 from ..face.groups import vertex_groups
 from ..face.in_betweens import in_betweens
@@ -100,7 +100,8 @@ def blend_job(params: Params, arrays: Arrays, report: Report) -> Answer:
 
 
 def fit_job(params: Params, arrays: Arrays, report: Report) -> Answer:
-    """Fit a scan given as `vertices` (V, 3) in scan space and `triangles` (T, 3), or none.
+    """Fit a scan given as `vertices` (V, 3) in scan space and `triangles` (T, 3), or none; with
+    `refine` its detail too.
 
     `landmarks` (5, 3) or (68, 3) in scan space may show where its face is (`scan.landmarks`).
     Its colours are carried over if they are given: `corner_colors` (T, 3, 3) uint8 of the
@@ -109,14 +110,21 @@ def fit_job(params: Params, arrays: Arrays, report: Report) -> Answer:
     started = time.perf_counter()
     model = face_model()
     scan = Mesh(arrays["vertices"].astype(np.float64), arrays["triangles"].astype(np.int64))
+    most = 0.5 if params.get("refine") else 0.85
     result = fit_scan(
         model,
         scan,
-        report=lambda share, text: report(0.85 * share, text),
+        report=lambda share, text: report(most * share, text),
         landmarks=arrays.get("landmarks"),
     )
-    report(0.86, "Measuring the fit")
+    report(most + 0.01, "Measuring the fit")
     figures = report_fit(result, build_mesh(model, result.codes, "surface", 128))
+    if params.get("refine"):
+        result = refine_fit(
+            model, result, report=lambda share, text: report(0.55 + 0.3 * share, text)
+        )
+        report(0.86, "Measuring the detail")
+        figures |= report_refined(result, build_mesh(model, result.codes, "surface", 128))
     values, out = _face_answer(result.codes, params, lambda _, text: report(0.95, text))
     values["pose"] = millimetres_to_scan(result.pose).tolist()
     values["report"] = figures

@@ -5,11 +5,11 @@ import bpy
 
 from .. import faces, landmarks, mesh_io
 from ..jobs import JobOperator, Request
-from ..properties import MeshChoice, mesh_params
+from ..properties import FitChoice, MeshChoice, mesh_params
 from ..worker_client import Job
 
 
-class IMFACE_OT_fit_scan(MeshChoice, JobOperator):
+class IMFACE_OT_fit_scan(FitChoice, MeshChoice, JobOperator):
     """Add a face object that matches the active scan."""
 
     bl_idname = "imface.fit_scan"
@@ -31,7 +31,7 @@ class IMFACE_OT_fit_scan(MeshChoice, JobOperator):
         self._name = f"{scan.name} Face"
         arrays = mesh_io.scan_arrays(scan, context.evaluated_depsgraph_get())
         arrays |= landmarks.arrays(context, scan)
-        return Request("fit", mesh_params(self), arrays)
+        return Request("fit", mesh_params(self) | {"refine": self.refine}, arrays)
 
     def finish(self, context: bpy.types.Context, job: Job) -> str:
         """Add the face where the scan was."""

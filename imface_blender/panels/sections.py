@@ -46,7 +46,7 @@ class IMFACE_PT_fit_scan(_Section):
 
     def draw(self, context: bpy.types.Context) -> None:
         """Draw the mesh, the button, and how well the active face matches its scan."""
-        _draw_choices(self.layout, context, "topology", "resolution")
+        _draw_choices(self.layout, context, "topology", "resolution", "refine")
         _draw_button(self.layout, context, "imface.fit_scan")
         _draw_button(self.layout, context, "imface.fit_file")
         _draw_button(self.layout, context, "imface.mark_landmarks")

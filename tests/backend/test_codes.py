@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Codes survive JSON to the bit, and what is no codes file is one sentence."""
 
+import base64
 import json
+import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from backend.codes import Codes
+from backend.codes import DETAIL_SIDE, Codes
 from backend.errors import BackendError
 
 
@@ -35,7 +38,20 @@ def test_a_neutral_face_has_no_expression_code() -> None:
     assert Codes.from_json(json.loads(json.dumps(neutral.to_json()))).expression is None
 
 
+def test_detail_comes_back_to_the_bit(tmp_path: Path) -> None:
+    bump = np.random.default_rng(0).integers(-32767, 32768, (40, 50))
+    detail = np.zeros((DETAIL_SIDE, DETAIL_SIDE), np.int16)
+    detail[30:70, 60:110] = bump
+    replace(_codes(), detail=detail).save(tmp_path / "a.codes.json")
+    back = Codes.load(tmp_path / "a.codes.json").detail
+    assert back is not None
+    assert back.dtype == np.int16
+    np.testing.assert_array_equal(back, detail)
+    assert (tmp_path / "a.codes.json").stat().st_size < 12_000  # 52 kB as they are
+
+
 GOOD: dict[str, Any] = {"format": 1, "weights": "w", "identity": [0.5, 1], "expression": [2]}
+SMALL, BOMB = (base64.b64encode(zlib.compress(bytes(n))).decode() for n in (100, 10**8))
 
 
 def test_the_format_is_this() -> None:
@@ -58,6 +74,11 @@ def test_the_format_is_this() -> None:
         ({**GOOD, "format": 2}, "have format 2; this version reads format 1. Update"),
         ({**GOOD, "identity": [float("nan")]}, "values that are not numbers"),
         ({**GOOD, "expression": [float("inf")]}, "values that are not numbers"),
+        ({**GOOD, "detail": None}, "not a set of ImFace codes"),
+        ({**GOOD, "detail": "bump"}, "not a set of ImFace codes"),
+        ({**GOOD, "detail": "b%mp"}, "not a set of ImFace codes"),
+        ({**GOOD, "detail": SMALL}, "not a set of ImFace codes"),
+        ({**GOOD, "detail": BOMB}, "not a set of ImFace codes"),
         ({**GOOD, "identity": 3.0}, "values that are not numbers"),
         ({**GOOD, "identity": [[1.0, 2.0]]}, "values that are not numbers"),
     ],

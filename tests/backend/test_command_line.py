@@ -21,6 +21,7 @@ from backend.errors import ScanError
 from backend.face.fit import fit_scan
 from backend.face.fit_codes import FitConfig
 from backend.learn.cache import ScanSamples
+from backend.learn.evaluate_codes import is_folded, is_torn
 from backend.learn.ict_scans import IctScans
 from backend.mesh import load_scan
 
@@ -148,13 +149,17 @@ def test_shape_keys_writes_an_array_per_name(tmp_path: Path, codes: list[Path]) 
 
 
 def test_fit_puts_the_face_where_the_scan_is(tmp_path: Path, lee_perry_smith: Path) -> None:
-    answer = _answer("fit", lee_perry_smith, "--resolution", 64, "--out", tmp_path)
+    answer = _answer("fit", lee_perry_smith, "--refine", "--resolution", 96, "--out", tmp_path)
     report = json.loads((tmp_path / "lee_perry_smith" / "report.json").read_text())
     assert answer == {"reports": {str(lee_perry_smith): report}, "failed": {}}
     assert report["chamfer_mm"] < 1.5
     assert report["scan_to_fit_mean_mm"] < 1.5
     assert report["coverage"] > 0.9
-    assert set(report["seconds"]) >= {"pose", "watertight", "codes", "total"}
+    assert set(report["seconds"]) >= {"pose", "watertight", "codes", "refinement", "total"}
+    refined = report["refined"]
+    assert refined["scan_to_fit_mean_mm"] < 0.6 * report["scan_to_fit_mean_mm"]
+    assert refined["scan_to_fit_p95_mm"] < 0.7 * report["scan_to_fit_p95_mm"]
+    assert refined["normal_consistency"] > report["normal_consistency"]
     scan = load_scan(lee_perry_smith)
     fitted = load_scan(tmp_path / "lee_perry_smith" / "fit.ply")
     surface = trimesh.Trimesh(scan.vertices, scan.polygons, process=False)
@@ -162,8 +167,11 @@ def test_fit_puts_the_face_where_the_scan_is(tmp_path: Path, lee_perry_smith: Pa
     _, distance, _ = trimesh.proximity.closest_point(surface, near)
     millimetre = 0.01 / report["scale"]  # in the scan's unit
     assert np.median(distance) < 2 * millimetre
+    assert not is_torn(fitted)
+    assert not is_folded(fitted)
     made = Codes.load(tmp_path / "lee_perry_smith" / "codes.json")
     assert made.expression is not None
+    assert made.detail is not None
 
 
 @pytest.fixture
@@ -237,7 +245,8 @@ def test_fit_goes_on_after_failures_and_keeps_what_is_done(
         raise AssertionError("fitted again")
 
     stale = tmp_path / "out" / "lee_perry_smith" / "report.json"
-    for changed in ({"weights": "others"}, {"scan": "elsewhere/lee_perry_smith.obj"}):
+    elsewhere = {"scan": "elsewhere/lee_perry_smith.obj"}
+    for changed in ({"weights": "others"}, elsewhere, {"refined": {}}):
         stale.write_text(json.dumps(json.loads(stale.read_text()) | changed))
         monkeypatch.setattr(commands, "fit_scan", unwanted)
         with pytest.raises(AssertionError, match="fitted again"):

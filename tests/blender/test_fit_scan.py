@@ -44,6 +44,32 @@ def test_the_report_is_kept_and_can_be_read_in_one_line(make_mesh):
     assert faces.report_line(json.loads(face.imface.report)) == expected
 
 
+@pytest.mark.parametrize("refine", [False, True])
+def test_detail_is_captured_if_asked_for(make_mesh, refine):
+    make_mesh()
+    bpy.ops.imface.fit_scan(refine=refine)
+    assert json.loads(bpy.context.object.imface.codes)["refine"] == refine
+
+
+def test_a_refined_report_names_the_figures_with_detail():
+    figures = {"scan_to_fit_mean_mm": 1.6, "within_2mm": 0.5, "coverage": 0.9}
+    refined = {"scan_to_fit_mean_mm": 0.1, "within_2mm": 1.0, "coverage": 0.95}
+    line = faces.report_line(figures | {"refined": refined})
+    assert line.startswith("0.10 mm mean, 100 % within 2 mm, 5 % of the face not seen; poor fit")
+
+
+def test_detail_survives_saving(make_mesh, tmp_path):
+    make_mesh("Anna")
+    bpy.ops.imface.fit_scan()
+    settings = bpy.context.object.imface
+    detail = json.loads(settings.codes) | {"detail": "aB3+/" * 20_000}
+    settings.codes = json.dumps(detail)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "face.blend"))
+    bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "face.blend"))
+    assert faces.codes_of(bpy.data.objects["Anna Face"]) == detail
+
+
 @pytest.mark.parametrize(
     ("mean_mm", "coverage", "poor"),
     [(0.6, 0.9, False), (1.5, 0.6, False), (1.51, 0.9, True), (0.6, 0.59, True), (np.nan, 1, True)],

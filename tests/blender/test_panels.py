@@ -85,6 +85,10 @@ def test_buttons_carry_the_panel_s_settings():
     button = draw(sections.IMFACE_PT_generate).buttons["imface.generate"]
     assert (button.seed, button.strength, button.topology) == (5, 0.5, "SURFACE")
     assert button.resolution == 64
+    settings.refine = True
+    layout = draw(sections.IMFACE_PT_fit_scan)
+    assert "refine" in layout.drawn
+    assert layout.buttons["imface.fit_scan"].refine
     settings.weight, settings.what = 0.25, "BOTH"
     button = draw(sections.IMFACE_PT_blend).buttons["imface.blend"]
     assert (button.weight, button.what) == (0.25, "BOTH")

@@ -43,14 +43,16 @@ def test_generate_fit_blend_express_and_keyframe(points, select_only):
     scan.scale = (100, 100, 100)
     scan.location = (50, 20, 10)
     select_only(scan)
-    assert bpy.ops.imface.fit_scan() == {"FINISHED"}
+    assert bpy.ops.imface.fit_scan(refine=True) == {"FINISHED"}
     fit = bpy.context.object
+    assert json.loads(fit.imface.codes)["detail"]
     assert fit.scale[0] == pytest.approx(100, rel=0.1)
     assert json.loads(fit.imface.report)["chamfer_mm"] < 3
 
     select_only(fit, face)
     assert bpy.ops.imface.blend(weight=0.5) == {"FINISHED"}
     blend = bpy.context.object
+    assert json.loads(blend.imface.codes)["detail"]
     names = "jawOpen,mouthSmileLeft,mouthSmileRight"
     assert bpy.ops.imface.add_expressions(names=names) == {"FINISHED"}
     keys = blend.data.shape_keys.key_blocks

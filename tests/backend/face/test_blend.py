@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A blend ends at its two faces, and the middle is nobody's side."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,23 @@ def test_neutral_faces_stay_neutral(tiny_model: FaceModel, pair: Pair) -> None:
     assert blend(tiny_model, a, b, 0.3).expression is None
     assert blend(tiny_model, a, pair[0], 0.0).expression is None
     assert blend(tiny_model, pair[0], a, 1.0).expression is None
+
+
+def test_detail_is_mixed_with_the_identity(tiny_model: FaceModel, pair: Pair) -> None:
+    steps = np.arange(-8, 8, dtype=np.int16).reshape(4, 4)
+    a, b = replace(pair[0], detail=10 * steps), replace(pair[1], detail=20 * steps)
+    for weight, wanted in ((0.0, 10), (0.5, 15), (1.0, 20)):
+        for what in ("identity", "both"):
+            mixed = blend(tiny_model, a, b, weight, what).detail
+            assert mixed is not None
+            assert mixed.dtype == np.int16
+            np.testing.assert_array_equal(mixed, wanted * steps)
+    assert blend(tiny_model, a, b, 0.5, "expression").detail is a.detail
+    smoother = blend(tiny_model, pair[0], b, 0.25)  # who has none is smooth
+    assert smoother.detail is not None
+    np.testing.assert_array_equal(smoother.detail, 5 * steps)
+    assert blend(tiny_model, pair[0], b, 0.0).detail is None
+    assert blend(tiny_model, *pair, 0.5).detail is None
 
 
 @pytest.mark.parametrize(

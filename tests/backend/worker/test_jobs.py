@@ -11,6 +11,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from backend.checkpoint import FaceModel
+from backend.codes import Codes
 from backend.errors import BackendError, LandmarkError, ScanError
 from backend.face.fit import fit_scan
 from backend.face.fit_codes import FitConfig
@@ -104,7 +105,7 @@ def test_a_fit_says_how_well_it_went_where(lee_perry_smith: Path) -> None:
     left = corners[..., :1] > np.median(corners[..., 0])  # the scan looks along +z
     values, out = _run(
         "fit",
-        {},
+        {"refine": True},
         vertices=scan.vertices,
         triangles=scan.polygons,
         corner_colors=np.where(left, [200, 0, 0], [0, 0, 200]).astype(np.uint8),
@@ -117,6 +118,8 @@ def test_a_fit_says_how_well_it_went_where(lee_perry_smith: Path) -> None:
     report, errors = values["report"], out["error_mm"]
     assert report["face_found"]
     assert report["within_2mm"] > 0.9
+    assert report["refined"]["scan_to_fit_mean_mm"] < 0.6 * report["scan_to_fit_mean_mm"]
+    assert Codes.from_json(values["codes"]).detail is not None
     assert errors.shape == (len(out["vertices_mm"]),)
     shown = errors >= 0
     assert 0.1 < shown.mean() < 0.7  # neither the back of the head nor the teeth

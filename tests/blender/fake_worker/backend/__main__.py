@@ -81,6 +81,7 @@ def fit(params, arrays):
     if "corner_colors" in arrays or "image" in arrays:
         answer["texture"] = TEXTURE
     received = {name: array.tolist() for name, array in arrays.items()}
+    received["refine"] = params["refine"]
     return values | {"codes": codes(0) | received, "pose": POSE, "report": REPORT}, answer
 
 
