@@ -10,10 +10,12 @@ import numpy as np
 from ..checkpoint import FaceModel, load_face_model
 from ..codes import Codes
 from ..face.blend import blend
+from ..face.correspondence import level_vertices
 from ..face.expressions import absent_names
 from ..face.fit import fit_scan, report_fit
 from ..face.generate import express, generate
 from ..face.shapes import build_mesh, materials, shape_keys
+from ..face.sliders import apply_sliders, sliders
 from ..mesh import Mesh
 from ..model.imface import UNIT_MM
 from ..scan.align import Similarity
@@ -33,6 +35,12 @@ Answer = tuple[dict[str, Any], Arrays]
 def face_model() -> FaceModel:
     """Return the bundled model, loaded once."""
     return load_face_model()
+
+
+def _codes(data: Any) -> Codes:
+    """Read codes, and apply the `sliders` that came with them."""
+    codes = Codes.from_json(data)
+    return apply_sliders(face_model(), codes, data.get("sliders") or {})
 
 
 def _mesh_answer(model: FaceModel, mesh: Mesh, topology: str) -> Answer:
@@ -70,12 +78,12 @@ def generate_job(params: Params, arrays: Arrays, report: Report) -> Answer:
 
 def mesh_job(params: Params, arrays: Arrays, report: Report) -> Answer:
     """Build the mesh of given codes."""
-    return _face_answer(Codes.from_json(params.get("codes")), params, report)
+    return _face_answer(_codes(params.get("codes")), params, report)
 
 
 def express_job(params: Params, arrays: Arrays, report: Report) -> Answer:
     """Give a person another expression; none named is neutral."""
-    codes = Codes.from_json(params.get("codes"))
+    codes = _codes(params.get("codes"))
     return _face_answer(
         express(face_model(), codes, params.get("expressions") or {}), params, report
     )
@@ -84,7 +92,7 @@ def express_job(params: Params, arrays: Arrays, report: Report) -> Answer:
 def blend_job(params: Params, arrays: Arrays, report: Report) -> Answer:
     """Blend two faces."""
     report(0.1, "Blending")
-    a, b = (Codes.from_json(params.get(key)) for key in ("a", "b"))
+    a, b = (_codes(params.get(key)) for key in ("a", "b"))
     weight, what = float(params.get("weight", 0.5)), params.get("what", "both")
     return _face_answer(blend(face_model(), a, b, weight, what), params, report)
 
@@ -146,12 +154,28 @@ def millimetres_to_scan(pose: Similarity) -> np.ndarray:
 def shape_keys_job(params: Params, arrays: Arrays, report: Report) -> Answer:
     """Build a neutral basis and one mesh per named expression, all on one topology."""
     model = face_model()
-    codes = Codes.from_json(params.get("codes"))
+    codes = _codes(params.get("codes"))
     names = list(params.get("names") or model.expression_names)
     level = params.get("topology", "head")
     keys = shape_keys(model, codes, names, level, report)
     values = {"names": names, "absent": absent_names(model), "residual": keys.residual}
     return values, {"basis_mm": keys.basis_mm, "vertices_mm": keys.vertices_mm}
+
+
+def sliders_job(params: Params, arrays: Arrays, report: Report) -> Answer:
+    """Tell what sliders there are and what 1 of each adds to a level's vertices; the face of the
+    given codes comes along as the place from where they move."""
+    report(0.1, "Fitting the sliders")
+    model = face_model()
+    known = sliders(model)
+    values, out = _face_answer(_codes(params.get("codes")), params, report)
+    rows = level_vertices(model, values["topology"])
+    values["names"] = list(known.names)
+    values["unit_mm"] = known.unit_mm.tolist()
+    return values, out | {
+        "offsets_mm": known.offsets_mm[:, :rows],
+        "spread": known.spread.astype(np.float32),
+    }
 
 
 def info_job(params: Params, arrays: Arrays, report: Report) -> Answer:
@@ -171,5 +195,6 @@ JOBS: dict[str, JobFunction] = {
     "fit": fit_job,
     "blend": blend_job,
     "shape_keys": shape_keys_job,
+    "sliders": sliders_job,
     "info": info_job,
 }
