@@ -12,7 +12,7 @@ import json
 import bpy
 import numpy as np
 
-from . import mesh_io
+from . import faces, mesh_io
 from .errors import UserError
 from .properties import of_mesh
 
@@ -55,16 +55,12 @@ def write(
             f"{len(names)} names, {basis_mm.shape} basis, {vertices_mm.shape} vertices"
         )
     mesh = mesh_io.mesh_of(obj)
-    if len(mesh.vertices) != len(basis_mm):
-        raise UserError(
-            f"'{obj.name}' has {len(mesh.vertices)} vertices, but its codes give {len(basis_mm)}. "
-            "Expressions need the mesh as it was made: undo the edit, or make the face again."
-        )
+    faces.check_vertices(obj, len(basis_mm))
     if mesh.shape_keys is None:
         obj.shape_key_add(name="Basis", from_mix=False)
     current = mesh_io.read_points(mesh.shape_keys.reference_key.data)
     basis = mesh_io.metres_from_mm(basis_mm)
-    change = _linear_change(basis, current)
+    change = linear_change(basis, current)
     keys = own_keys(obj)
     for name, points_mm in zip(names, vertices_mm, strict=True):
         if name not in keys:
@@ -76,7 +72,7 @@ def write(
     mesh.update()
 
 
-def _linear_change(basis: np.ndarray, current: np.ndarray) -> np.ndarray:
+def linear_change(basis: np.ndarray, current: np.ndarray) -> np.ndarray:
     """Return the (3, 3) matrix that the mesh, (V, 3) `current`, had applied to its basis.
 
     Blender's Apply Scale and Apply Rotation move that transform into the mesh; expressions must

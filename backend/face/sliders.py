@@ -26,7 +26,7 @@ from .generate import check_codes
 LARGEST_VALUE = 5.0
 #: Principal axes beside the named sliders.
 AXES = 10
-AXIS_GROUP = "Principal Axes"
+AXIS_GROUP = "Axes"
 #: Keeps a slider from tearing the face to hold the other measurements: the face's height is
 #: nearly the sum of others, and without a ridge it takes a change of 5 standard deviations.
 _RIDGE = 0.03

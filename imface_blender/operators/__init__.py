@@ -1,7 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The operators: each reads the scene, asks the worker, and puts the answer into the scene."""
 
-from . import animate, blend, expressions, fit_error, fit_scan, generate, neutralize, worker
+from . import (
+    animate,
+    blend,
+    edit_shape,
+    expressions,
+    fit_error,
+    fit_scan,
+    generate,
+    neutralize,
+    worker,
+)
 
 CLASSES = (
     generate.IMFACE_OT_generate,
@@ -9,6 +19,7 @@ CLASSES = (
     fit_error.IMFACE_OT_show_fit_error,
     blend.IMFACE_OT_blend,
     neutralize.IMFACE_OT_neutralize,
+    *edit_shape.CLASSES,
     expressions.IMFACE_OT_add_expressions,
     animate.IMFACE_OT_keyframe_expression,
     worker.IMFACE_OT_check_worker,

@@ -7,8 +7,11 @@ given, so that a script and the panel do the same.
 
 import bpy
 
-from .. import faces, fit_error
+from .. import faces, fit_error, sliders
+from ..mesh_io import mesh_of
 from ..properties import of_scene
+from ..slider_names import GROUPS
+from ..slider_properties import lock_name, sliders_of, title
 from .main import Icon, draw_text
 
 POSES = {
@@ -64,6 +67,41 @@ class IMFACE_PT_blend(_Section):
         _draw_button(self.layout, context, "imface.blend")
 
 
+class IMFACE_PT_shape(_Section):
+    """Sliders of a face's shape"""
+
+    bl_label = "Shape"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """Draw the buttons and, once there is a face, its sliders; unmovable ones can be read."""
+        _draw_button(self.layout, context, "imface.edit_shape")
+        _draw_choices(self.layout, context, "seed", "strength")
+        row = self.layout.row(align=True)
+        for operator in ("imface.randomize_shape", "imface.reset_shape", "imface.refine_shape"):
+            _draw_button(row, context, operator)
+        if not faces.why_not_quads(context.object):
+            _draw_sliders(self.layout, context.object)
+
+
+def _draw_sliders(layout: bpy.types.UILayout, face: bpy.types.Object) -> None:
+    group, preview = sliders_of(mesh_of(face)), sliders.preview_of(face)
+    values = sliders.values_of(mesh_of(face))
+    for region, names in GROUPS.items():
+        column = layout.box().column(align=True)
+        row = column.row()
+        row.label(text=region)
+        row.prop(group, lock_name(region), text="", icon="LOCKED", emboss=False)
+        for name in names:
+            text = title(name)
+            if preview is not None:
+                text += f" ({values.get(name, 0.0) * preview.unit_mm[name]:+.1f} mm)"
+            row = column.row(align=True)
+            slider = row.row(align=True)
+            slider.enabled = not sliders.why_not(face)
+            slider.prop(group, name, text=text, slider=True)
+            row.prop(group, lock_name(name), text="", icon="LOCKED")
+
+
 class IMFACE_PT_expressions(_Section):
     """Expressions as shape keys"""
 
@@ -110,6 +148,7 @@ CLASSES = (
     IMFACE_PT_generate,
     IMFACE_PT_fit_scan,
     IMFACE_PT_blend,
+    IMFACE_PT_shape,
     IMFACE_PT_expressions,
     IMFACE_PT_animate,
 )

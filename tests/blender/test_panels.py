@@ -31,9 +31,9 @@ class Layout:
     def progress(self, text="", factor=0.0):
         self.drawn.append(f"{text} {factor:.0%}")
 
-    def prop(self, owner, name):
+    def prop(self, owner, name, text=None, icon="NONE", slider=False, emboss=True):
         assert name in owner.bl_rna.properties
-        self.drawn.append(name)
+        self.drawn.append(text or name)
 
     def operator(self, operator, text="", icon="NONE"):
         category, name = operator.split(".")
@@ -52,7 +52,8 @@ def draw(panel):
 
 def test_every_panel_is_in_the_tab_generate_face():
     names = [cls.bl_label for cls in panels.CLASSES]
-    expected = ["Generate Face", "Generate", "Fit Scan", "Blend", "Expressions", "Animate"]
+    expected = ["Generate Face", "Generate", "Fit Scan", "Blend", "Shape", "Expressions"]
+    expected.append("Animate")
     assert names == expected
     for cls in panels.CLASSES:
         assert cls.is_registered
