@@ -67,16 +67,10 @@ def _lock(name: str) -> Any:
     return BoolProperty(name=f"Lock {title(name)}", description=text, options=set())
 
 
-_annotations = {
-    name: _slider(name, meaning) for group in GROUPS.values() for name, meaning in group.items()
-} | {lock_name(name): _lock(name) for name in (*GROUPS, *NAMES)}
+class FaceSliders(bpy.types.PropertyGroup):
+    """The sliders of a face's shape, and their locks; `register` adds them."""
 
-#: Made by hand, because its properties come from a table.
-FaceSliders = type(
-    "FaceSliders",
-    (bpy.types.PropertyGroup,),
-    {"__doc__": "The sliders of a face's shape, and their locks.", "__annotations__": _annotations},
-)
+
 CLASSES = (FaceSliders,)
 
 
@@ -97,7 +91,15 @@ def unlocked(mesh: bpy.types.Mesh) -> list[str]:
 
 
 def register() -> None:
-    """Give meshes their sliders."""
+    """Give meshes their sliders.
+
+    Not as annotations: Blender 4.2 as a module crashes at exit after a class that had properties
+    with functions, unless these were taken away one by one.
+    """
+    for name, meaning in (item for group in GROUPS.values() for item in group.items()):
+        setattr(FaceSliders, name, _slider(name, meaning))
+    for name in (*GROUPS, *NAMES):
+        setattr(FaceSliders, lock_name(name), _lock(name))
     setattr(bpy.types.Mesh, GROUP, PointerProperty(type=FaceSliders))  # type: ignore[func-returns-value]
 
 
@@ -105,3 +107,7 @@ def unregister() -> None:
     """Take the sliders away; what files store stays there."""
     sliders.forget_refinement()
     delattr(bpy.types.Mesh, GROUP)
+    for name in NAMES:
+        delattr(FaceSliders, name)
+    for name in (*GROUPS, *NAMES):
+        delattr(FaceSliders, lock_name(name))

@@ -43,7 +43,7 @@ REPORT = {
 }
 SLIDERS = slider_names.NAMES
 #: Each slider moves every vertex its own way.
-OFFSETS_MM = np.random.default_rng(0).normal(size=(len(SLIDERS), 5, 3)).astype(np.float32)
+OFFSETS_MM = 0.3 * np.random.default_rng(0).normal(size=(len(SLIDERS), 5, 3))
 UNIT_MM = [1.0 + i for i in range(len(SLIDERS))]
 USER_ERROR, INTERNAL_ERROR, DEATH, BAD_INDEX, BAD_VERTEX, ENDLESS = range(100, 106)  # seeds
 
@@ -103,23 +103,24 @@ def blend(params, arrays):
     return values | {"codes": mixed}, answer
 
 
+def exact_mm(values):
+    """Each slider moves the face along its offsets, the last vertex up by a tenth of its square."""
+    amounts = np.array([values.get(name, 0.0) for name in SLIDERS])
+    vertices = VERTICES_MM + np.tensordot(amounts, OFFSETS_MM, 1)
+    vertices[4, 1] += 0.1 * (amounts**2).sum()
+    return vertices.astype(np.float32)
+
+
 def shape_keys(params, arrays):
     """Each expression moves the last vertex along +Y, the first by 1 mm, the second by 2 ..."""
     names = params["names"] or EXPRESSIONS
     if unknown := set(names) - set(EXPRESSIONS):
         raise Refused("user", f"There is no expression {unknown}. Choose another.", "")
-    vertices = np.repeat(VERTICES_MM[None], len(names), axis=0)
+    basis = exact_mm(params["codes"].get("sliders", {}))
+    vertices = np.repeat(basis[None], len(names), axis=0)
     vertices[:, 4, 1] += [1 + EXPRESSIONS.index(name) for name in names]
     values = {"names": names, "absent": ["tongueOut"], "residual": {}}
-    return values, {"basis_mm": VERTICES_MM, "vertices_mm": vertices}
-
-
-def exact_mm(values):
-    """Each slider moves the face along its offsets, and the last vertex up by its square."""
-    amounts = np.array([values.get(name, 0.0) for name in SLIDERS], np.float32)
-    vertices = VERTICES_MM + np.tensordot(amounts, OFFSETS_MM, 1)
-    vertices[4, 1] += (amounts**2).sum()
-    return vertices
+    return values, {"basis_mm": basis, "vertices_mm": vertices}
 
 
 def mesh_of_codes(params, arrays):
@@ -130,7 +131,7 @@ def mesh_of_codes(params, arrays):
 
 def sliders(params, arrays):
     values, answer = mesh_of_codes(params, arrays)
-    answer |= {"offsets_mm": OFFSETS_MM, "spread": np.eye(len(SLIDERS), dtype=np.float32)}
+    answer |= {"offsets_mm": OFFSETS_MM.astype(np.float32), "spread": np.eye(len(SLIDERS), dtype=np.float32)}
     return values | {"names": list(SLIDERS), "unit_mm": UNIT_MM}, answer
 
 
