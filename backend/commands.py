@@ -243,7 +243,7 @@ def _sliders(options: Options) -> Answer:
     }
     if options.people:
         people = [generate(model, seed) for seed in range(1, options.people + 1)]
-        answer["exact_matrix_mm"] = exact_matrix_mm(model, people).tolist()
+        answer["exact_matrix_mm"] = exact_matrix_mm(model, people, known.names).tolist()
     if not options.json:
         print(_slider_tables(answer))
     return answer

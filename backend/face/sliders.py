@@ -8,7 +8,7 @@ and no other: the minimal-norm solution in the prior's whitened space. There is 
 masculine to feminine: the training data names no one's sex, so it cannot be found honestly.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -288,10 +288,9 @@ def _places(template: HeadTemplate) -> dict[str, np.ndarray]:
     }
 
 
-def exact_matrix_mm(model: FaceModel, people: Iterable[Codes]) -> np.ndarray:
-    """Return what a value of 1 adds to every measurement (S, M) [mm] of the exact heads, the mean
-    over people and over both signs of the value."""
-    names = sliders(model).names
+def exact_matrix_mm(model: FaceModel, people: Iterable[Codes], names: Sequence[str]) -> np.ndarray:
+    """Return what a value of 1 of N sliders adds to every measurement (N, M) [mm] of the exact
+    heads, the mean over people and over both signs of the value."""
     changes = []
     for codes in people:
         for name in names:

@@ -269,22 +269,19 @@ def test_a_drag_is_one_undo_step_and_the_exact_surface_none(face, points):
     np.testing.assert_allclose(shown, preview(face.data.imface.sliders), atol=1e-7)
 
 
-def test_undo_that_parts_shape_keys_from_their_mesh_is_mended(lively_face, points):
-    """The exact surface is in no undo step; Blender restores the mesh, which has changed between
-    two steps, and leaves the keys, which have not."""
+def test_shape_keys_that_undo_has_parted_from_their_mesh_are_mended(lively_face, points):
+    """The exact surface is in no undo step. Blender may restore a mesh that has changed between
+    two steps and leave its keys, which have not, as they are now: done by hand here."""
+    mesh, basis = lively_face.data, lively_face.data.shape_keys.reference_key
     set_slider(lively_face, noseLength=5)
-    bpy.context.view_layer.update()  # as drawing does
-    bpy.ops.ed.undo_push(message="Drag")
-    lively_face.data.materials.clear()
-    bpy.ops.ed.undo_push(message="The mesh alone")
-    bpy.ops.imface.refine_shape("EXEC_DEFAULT", True)
-    bpy.ops.ed.undo()
-    face = bpy.data.objects["Face"]
-    basis = face.data.shape_keys.reference_key
-    assert abs(points(basis.data) - points(face.data.vertices)).max() > 0.001
-    set_slider(face, noseLength=1)
-    expected = preview(face.data.imface.sliders)
-    np.testing.assert_allclose(points(face.data.vertices), expected, atol=1e-7)
+    text, shown = mesh.imface.sliders, points(mesh.vertices)
+    bpy.ops.imface.refine_shape()
+    mesh.imface.sliders = text
+    mesh.vertices.foreach_set("co", shown.ravel())
+    assert abs(points(basis.data) - shown).max() > 0.002
+    set_slider(lively_face, noseLength=1)
+    expected = preview(mesh.imface.sliders)
+    np.testing.assert_allclose(points(mesh.vertices), expected, atol=1e-7)
     np.testing.assert_allclose(points(basis.data), expected, atol=1e-7)
 
 

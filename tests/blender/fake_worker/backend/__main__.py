@@ -131,7 +131,10 @@ def mesh_of_codes(params, arrays):
 
 def sliders(params, arrays):
     values, answer = mesh_of_codes(params, arrays)
-    answer |= {"offsets_mm": OFFSETS_MM.astype(np.float32), "spread": np.eye(len(SLIDERS), dtype=np.float32)}
+    answer |= {
+        "offsets_mm": OFFSETS_MM.astype(np.float32),
+        "spread": np.eye(len(SLIDERS), dtype=np.float32),
+    }
     return values | {"names": list(SLIDERS), "unit_mm": UNIT_MM}, answer
 
 
