@@ -3,7 +3,7 @@
 
 import bpy
 
-from . import jobs, operators, panels, preferences, properties, slider_properties
+from . import jobs, operators, panels, preferences, properties, slider_properties, sliders
 
 CLASSES = (
     *properties.CLASSES,
@@ -20,11 +20,13 @@ def register() -> None:
         bpy.utils.register_class(cls)
     properties.register()
     slider_properties.register()
+    sliders.register()
 
 
 def unregister() -> None:
     """End the worker and take the add-on out of Blender."""
     jobs.close_worker()
+    sliders.unregister()
     slider_properties.unregister()
     properties.unregister()
     for cls in reversed(CLASSES):

@@ -105,7 +105,6 @@ def register() -> None:
 
 def unregister() -> None:
     """Take the sliders away; what files store stays there."""
-    sliders.forget_refinement()
     delattr(bpy.types.Mesh, GROUP)
     for name in NAMES:
         delattr(FaceSliders, name)

@@ -227,12 +227,11 @@ def _refine_later() -> None:
     """Ask for the exact surface when the sliders have come to rest; scripts ask themselves."""
     if bpy.app.background:
         return
-    forget_refinement()
+    _forget_refinement()
     bpy.app.timers.register(_refine_active_face, first_interval=SECONDS_UNTIL_EXACT)
 
 
-def forget_refinement() -> None:
-    """Do not ask for the exact surface any more."""
+def _forget_refinement() -> None:
     if bpy.app.timers.is_registered(_refine_active_face):
         bpy.app.timers.unregister(_refine_active_face)
 
@@ -245,3 +244,22 @@ def _refine_active_face() -> float | None:
         if refine_shape.poll():
             refine_shape("INVOKE_DEFAULT")
     return None
+
+
+@bpy.app.handlers.persistent
+def _after_undo(*_: Any) -> None:
+    """Undo and redo end at the preview that their step holds."""
+    _refine_later()
+
+
+def register() -> None:
+    """Look out for undo and redo."""
+    for handlers in (bpy.app.handlers.undo_post, bpy.app.handlers.redo_post):
+        handlers.append(_after_undo)
+
+
+def unregister() -> None:
+    """Ask for no exact surface any more."""
+    for handlers in (bpy.app.handlers.undo_post, bpy.app.handlers.redo_post):
+        handlers.remove(_after_undo)
+    _forget_refinement()

@@ -84,22 +84,28 @@ class IMFACE_PT_shape(_Section):
 
 
 def _draw_sliders(layout: bpy.types.UILayout, face: bpy.types.Object) -> None:
+    """Draw each region's sliders and locks, with the millimetres they stand for once known."""
     group, preview = sliders_of(mesh_of(face)), sliders.preview_of(face)
-    values = sliders.values_of(mesh_of(face))
+    movable, values = not sliders.why_not(face), sliders.values_of(mesh_of(face))
     for region, names in GROUPS.items():
         column = layout.box().column(align=True)
         row = column.row()
         row.label(text=region)
-        row.prop(group, lock_name(region), text="", icon="LOCKED", emboss=False)
+        _draw_lock(row, group, region)
         for name in names:
             text = title(name)
             if preview is not None:
-                text += f" ({values.get(name, 0.0) * preview.unit_mm[name]:+.1f} mm)"
+                text += f" {values.get(name, 0.0) * preview.unit_mm[name]:+.1f} mm"
             row = column.row(align=True)
             slider = row.row(align=True)
-            slider.enabled = not sliders.why_not(face)
+            slider.enabled = movable
             slider.prop(group, name, text=text, slider=True)
-            row.prop(group, lock_name(name), text="", icon="LOCKED")
+            _draw_lock(row, group, name)
+
+
+def _draw_lock(layout: bpy.types.UILayout, group: bpy.types.PropertyGroup, name: str) -> None:
+    locked = getattr(group, lock_name(name))
+    layout.prop(group, lock_name(name), text="", icon="LOCKED" if locked else "UNLOCKED")
 
 
 class IMFACE_PT_expressions(_Section):

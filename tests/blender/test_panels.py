@@ -9,6 +9,7 @@ import pytest
 
 from imface_blender import fit_error, jobs, panels
 from imface_blender.panels import sections
+from imface_blender.slider_names import NAMES
 
 
 class Layout:
@@ -18,6 +19,7 @@ class Layout:
         self.drawn = []
         self.icons = []
         self.buttons = {}
+        self.locks = set()
 
     def row(self, align=False):
         return self
@@ -31,9 +33,11 @@ class Layout:
     def progress(self, text="", factor=0.0):
         self.drawn.append(f"{text} {factor:.0%}")
 
-    def prop(self, owner, name, text=None, icon="NONE", slider=False, emboss=True):
+    def prop(self, owner, name, text=None, icon="NONE", slider=False):
         assert name in owner.bl_rna.properties
         self.drawn.append(text or name)
+        if icon == "LOCKED":
+            self.locks.add(name)
 
     def operator(self, operator, text="", icon="NONE"):
         category, name = operator.split(".")
@@ -98,6 +102,21 @@ def test_the_resolution_is_shown_where_it_matters():
     assert "resolution" not in draw(sections.IMFACE_PT_generate).drawn
     bpy.context.scene.imface.topology = "SURFACE"
     assert "resolution" in draw(sections.IMFACE_PT_generate).drawn
+
+
+def test_sliders_are_shown_with_millimetres_once_they_move(make_mesh, make_face):
+    make_mesh()
+    assert "Nose Length" not in draw(sections.IMFACE_PT_shape).drawn
+    face = make_face(seed=77)
+    assert "Nose Length" in draw(sections.IMFACE_PT_shape).drawn
+    bpy.ops.imface.edit_shape()
+    face.data.imface_sliders.noseLength = 0.5
+    unit = 1 + NAMES.index("noseLength")  # the fake's
+    drawn = draw(sections.IMFACE_PT_shape).drawn
+    assert f"Nose Length {unit / 2:+.1f} mm" in drawn
+    assert "Axis 10 +0.0 mm" in drawn
+    face.data.imface_sliders.lock_Nose = True
+    assert draw(sections.IMFACE_PT_shape).locks == {"lock_Nose"}
 
 
 def test_poses_to_keyframe():
