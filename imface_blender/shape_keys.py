@@ -14,7 +14,7 @@ import numpy as np
 
 from . import faces, mesh_io
 from .errors import UserError
-from .properties import of_mesh
+from .properties import of_key, of_mesh
 
 SMALLEST_APPLIED_CHANGE = 0.1  # of a matrix element: 10% of size, or 6 degrees
 
@@ -58,6 +58,7 @@ def write(
     faces.check_vertices(obj, len(basis_mm))
     if mesh.shape_keys is None:
         obj.shape_key_add(name="Basis", from_mix=False)
+        of_key(mesh.shape_keys).sliders = of_mesh(mesh).sliders
     current = mesh_io.read_points(mesh.shape_keys.reference_key.data)
     basis = mesh_io.metres_from_mm(basis_mm)
     change = linear_change(basis, current)

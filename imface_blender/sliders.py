@@ -105,7 +105,7 @@ def preview_of(obj: bpy.types.Object) -> Preview | None:
 def why_not(obj: bpy.types.Object | None) -> str:
     """Return why the sliders of this object do not move, or an empty string."""
     reason = faces.why_not_quads(obj)
-    if not reason and obj.mode != "OBJECT":
+    if not reason and (obj.mode != "OBJECT" or mesh_io.mesh_of(obj).is_editmode):
         reason = "Switch to Object Mode first"
     return reason or ("" if preview_of(obj) else NOT_LOADED)
 
@@ -138,6 +138,8 @@ def move(obj: bpy.types.Object, values: Values) -> None:
     reason = why_not(obj)
     if reason:
         raise UserError(f"{reason}.")
+    if not np.isfinite(list(values.values())).all():
+        raise UserError("A slider's value is not a number. Choose -5 to 5.")
     before = _record(of_mesh(mesh_io.mesh_of(obj)).sliders)
     _bring(obj, Record(_without_zeros(before.values | values), before.exact))
     _refine_later()
@@ -157,19 +159,24 @@ def _bring(obj: bpy.types.Object, after: Record) -> None:
     """Bring mesh and shape keys to a record: each by the difference from its own, so that what an
     artist sculpted stays."""
     mesh, text = mesh_io.mesh_of(obj), json.dumps(after._asdict())
-    points = mesh_io.read_positions(mesh)
-    before = _record(of_mesh(mesh).sliders)
-    mesh_io.write_positions(mesh, points + _difference(obj, before, after, points))
+    before, points = _record(of_mesh(mesh).sliders), mesh_io.read_positions(mesh)
+    step = _difference(obj, before, after, points)
     if mesh.shape_keys is not None:
-        keys = of_key(mesh.shape_keys)
-        points = mesh_io.read_points(mesh.shape_keys.reference_key.points)
-        step = _difference(obj, _record(keys.sliders) if keys.sliders else before, after, points)
-        for block in mesh.shape_keys.key_blocks:
-            mesh_io.write_points(block.points, mesh_io.read_points(block.points) + step)
-        keys.sliders = text
-        mesh.shape_keys.update_tag()
+        _bring_keys(obj, mesh.shape_keys, before, after)
+        of_key(mesh.shape_keys).sliders = text
+    mesh_io.write_positions(mesh, points + step)
     of_mesh(mesh).sliders = text
     mesh.update()
+
+
+def _bring_keys(obj: bpy.types.Object, keys: bpy.types.Key, before: Record, after: Record) -> None:
+    """Bring shape keys to a record; keys that were never moved are at their mesh's, `before`."""
+    own = of_key(keys).sliders
+    points = mesh_io.read_points(keys.reference_key.points)
+    step = _difference(obj, _record(own) if own else before, after, points)
+    for block in keys.key_blocks:
+        mesh_io.write_points(block.points, mesh_io.read_points(block.points) + step)
+    keys.update_tag()
 
 
 def _difference(

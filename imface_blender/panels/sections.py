@@ -48,10 +48,12 @@ class IMFACE_PT_fit_scan(_Section):
         """Draw the mesh, the button, and how well the active face matches its scan."""
         _draw_choices(self.layout, context, "topology", "resolution")
         _draw_button(self.layout, context, "imface.fit_scan")
-        if faces.is_face(context.object) and (report := faces.report_of(context.object)):
+        face = context.object
+        as_fitted = faces.is_face(face) and not sliders.values_of(mesh_of(face))
+        if as_fitted and (report := faces.report_of(face)):
             sign: Icon = "ERROR" if faces.is_poor_fit(report) else "NONE"
             draw_text(self.layout, faces.report_line(report), sign)
-            if fit_error.has_errors(context.object):
+            if fit_error.has_errors(face):
                 self.layout.operator("imface.show_fit_error")
                 draw_text(self.layout, fit_error.LEGEND)
 

@@ -137,6 +137,14 @@ def test_a_fit_s_report_is_shown(make_mesh):
     assert set(layout.icons) == {"NONE"}
 
 
+def test_a_fit_that_was_reshaped_shows_no_report(make_mesh):
+    make_mesh()
+    bpy.ops.imface.fit_scan()
+    bpy.ops.imface.edit_shape()
+    bpy.context.object.data.imface_sliders.noseLength = 1
+    assert "mm mean" not in " ".join(draw(sections.IMFACE_PT_fit_scan).drawn)
+
+
 def test_a_poor_fit_is_said_with_a_sign(make_mesh):
     make_mesh()
     bpy.ops.imface.fit_scan()

@@ -153,7 +153,7 @@ def test_sliders_follow_an_applied_scale_and_rotation(face, points):
     np.testing.assert_allclose(points(face.data.vertices), expected, atol=1e-5)
 
 
-def test_the_worker_gets_base_codes_and_sliders(face, make_face, select_only):
+def test_the_worker_gets_base_codes_and_sliders(face):
     set_slider(face, noseLength=1.5)
     codes = face.imface.codes
     bpy.ops.imface.neutralize()
@@ -197,6 +197,26 @@ def test_what_does_not_move(make_face, points, capfd):
     assert "Switch to Object Mode first" in capfd.readouterr().err
     assert face.data.imface_sliders.noseLength == 0
     np.testing.assert_allclose(points(face.data.vertices), in_blender(BASE_MM), atol=1e-7)
+
+
+def test_a_value_that_is_no_number_does_not_move(face, points, capfd):
+    set_slider(face, noseLength=float("nan"))
+    assert "not a number" in capfd.readouterr().err
+    np.testing.assert_allclose(points(face.data.vertices), in_blender(BASE_MM), atol=1e-7)
+
+
+def test_a_mesh_that_a_twin_edits_does_not_move(face, select_only):
+    twin = face.copy()
+    bpy.context.scene.collection.objects.link(twin)
+    select_only(twin)
+    bpy.ops.object.mode_set(mode="EDIT")
+    assert sliders.why_not(face) == "Switch to Object Mode first"
+
+
+def test_keys_are_born_with_their_mesh_s_sliders(face):
+    set_slider(face, noseLength=1)
+    bpy.ops.imface.add_expressions()
+    assert face.data.shape_keys.imface.sliders == face.data.imface.sliders != ""
 
 
 def test_a_surface_has_no_sliders(make_face, assert_refused):
