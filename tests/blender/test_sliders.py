@@ -394,6 +394,9 @@ class Fuzz:
         self.begin(self.history[self.now])
 
     def express(self, face):
+        # Its fake basis is exact. With five vertices, a preview that is far off it looks like an
+        # applied transform, by which expressions would be turned.
+        self.refine(face)
         bpy.ops.imface.add_expressions()
         self.push()
 
