@@ -86,6 +86,13 @@ def _face_commands(commands: argparse._SubParsersAction, common: argparse.Argume
         parser.add_argument(
             "--expression", nargs="+", default=[], metavar="NAME=VALUE", help="such as jawOpen=0.7"
         )
+        parser.add_argument(
+            "--slider",
+            nargs="+",
+            default=[],
+            metavar="NAME=VALUE",
+            help="standard deviations, such as noseLength=1.5; `sliders` lists them",
+        )
 
     fit = command("fit", "fit scans, lying anyhow, in any unit; landmarks may help")
     fit.add_argument("scans", type=Path, nargs="+", metavar="SCAN")
@@ -125,6 +132,11 @@ def _inspection_commands(
     keys.add_argument("--names", nargs="+", metavar="NAME", help="default: all")
     keys.add_argument("--level", choices=("face", "head"), default="face")
     keys.add_argument("--out", type=Path, required=True, metavar="FILE.npz")
+
+    sliders = command("sliders", "list the sliders of a face's shape, and what each does")
+    sliders.add_argument(
+        "--people", type=int, default=0, help="also measure it on this many exact heads (slow)"
+    )
 
     query = command("query", "evaluate the fields of a face of the training tables")
     query.add_argument("--identity", type=int, required=True)

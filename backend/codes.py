@@ -89,17 +89,21 @@ class Codes:
     @staticmethod
     def load(path: Path) -> "Codes":
         """Read codes from a JSON file (see ``from_json``)."""
-        try:
-            data = json.loads(path.read_text())
-        except OSError as error:
-            raise BackendError(
-                f"The codes {path} cannot be read: {error.strerror}. Check the path."
-            ) from error
-        except ValueError as error:
-            raise BackendError(
-                f"{path.name} is not a JSON file. Choose a .codes.json file written by ImFace."
-            ) from error
-        return Codes.from_json(data)
+        return Codes.from_json(read_json(path))
+
+
+def read_json(path: Path) -> Any:
+    """Return what a file of codes holds; BackendError if it cannot be read or is no JSON."""
+    try:
+        return json.loads(path.read_text())
+    except OSError as error:
+        raise BackendError(
+            f"The codes {path} cannot be read: {error.strerror}. Check the path."
+        ) from error
+    except ValueError as error:
+        raise BackendError(
+            f"{path.name} is not a JSON file. Choose a .codes.json file written by ImFace."
+        ) from error
 
 
 def _packed(detail: np.ndarray) -> str:

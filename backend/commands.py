@@ -24,12 +24,20 @@ from .checkpoint import (
     model_from_tables,
     save_face_model,
 )
-from .codes import Codes
+from .codes import Codes, read_json
 from .errors import BackendError, NoFaceError
 from .face.fit import fit_scan, refine_fit, report_fit, report_refined
 from .face.generate import express, generate
 from .face.regions import blend_regions
 from .face.shapes import LEVEL_OF_TOPOLOGY, build_mesh, shape_keys
+from .face.sliders import (
+    LARGEST_VALUE,
+    MEASUREMENTS,
+    apply_sliders,
+    exact_matrix_mm,
+    reshaped_codes,
+    sliders,
+)
 from .learn.ablate import VARIANTS, Ablation
 from .learn.cache import DatasetConfig, ScanCache, ScanSource, prepare
 from .learn.evaluate import evaluate_set, linear_bases, markdown, summarise
@@ -53,6 +61,10 @@ _LANDMARKS_LEFT_OUT = "The landmarks were left out: without them the face matche
 
 def _model(options: Options) -> FaceModel:
     return load_face_model(options.weights or BUNDLED)
+
+
+def _codes(model: FaceModel, path: Path) -> Codes:
+    return reshaped_codes(model, read_json(path))
 
 
 def _say(text: str) -> None:
@@ -85,33 +97,44 @@ def _generate(options: Options) -> Answer:
     _check_output(options.out, FORMATS)
     model = _model(options)
     codes = generate(model, options.seed, options.strength, _weights(options.expression))
-    return _write_face(model, codes, options)
+    return _write_face(model, _slide(model, codes, options), options)
 
 
 def _weights(pairs: list[str]) -> dict[str, float]:
-    weights = {}
+    return _values(pairs, "expression", 0.0, 1.0)
+
+
+def _slide(model: FaceModel, codes: Codes, options: Options) -> Codes:
+    values = _values(options.slider, "slider", -LARGEST_VALUE, LARGEST_VALUE)
+    return apply_sliders(model, codes, values)
+
+
+def _values(pairs: list[str], kind: str, low: float, high: float) -> dict[str, float]:
+    values = {}
     for pair in pairs:
         name, separator, value = pair.partition("=")
         try:
-            weights[name] = float(value)
+            values[name] = float(value)
         except ValueError as error:
-            raise BackendError(f"'{pair}' is no expression. Write NAME=VALUE.") from error
-        if not separator or not 0 <= weights[name] <= 1:
-            raise BackendError(f"The value in '{pair}' is out of range. Choose 0 to 1.")
-    return weights
+            raise BackendError(f"'{pair}' is no {kind}. Write NAME=VALUE.") from error
+        if not separator or not low <= values[name] <= high:
+            raise BackendError(
+                f"The value in '{pair}' is out of range. Choose {low:g} to {high:g}."
+            )
+    return values
 
 
 def _express(options: Options) -> Answer:
     _check_output(options.out, FORMATS)
     model = _model(options)
-    codes = express(model, Codes.load(options.codes), _weights(options.expression))
-    return _write_face(model, codes, options)
+    codes = express(model, _codes(model, options.codes), _weights(options.expression))
+    return _write_face(model, _slide(model, codes, options), options)
 
 
 def _blend(options: Options) -> Answer:
     _check_output(options.out, FORMATS)
     model = _model(options)
-    a, b = Codes.load(options.a), Codes.load(options.b)
+    a, b = _codes(model, options.a), _codes(model, options.b)
     codes = blend_regions(model, a, b, options.weight, options.what, options.regions)
     return _write_face(model, codes, options)
 
@@ -216,7 +239,7 @@ def _shape_keys(options: Options) -> Answer:
     def progress(fraction: float, _: str) -> None:
         bar.update(int(100 * fraction) - bar.n)
 
-    keys = shape_keys(model, Codes.load(options.codes), names, options.level, progress)
+    keys = shape_keys(model, _codes(model, options.codes), names, options.level, progress)
     bar.close()
     np.savez_compressed(
         options.out,
@@ -226,6 +249,44 @@ def _shape_keys(options: Options) -> Answer:
         polygons=keys.polygons,
     )
     return {"file": str(options.out), "names": names, "residual": keys.residual}
+
+
+def _sliders(options: Options) -> Answer:
+    model = _model(options)
+    known = sliders(model)
+    answer: Answer = {
+        "sliders": [
+            {"name": name, "group": group, "meaning": meaning, "unit_mm": float(unit)}
+            for name, group, meaning, unit in zip(
+                known.names, known.groups, known.meanings, known.unit_mm, strict=True
+            )
+        ],
+        "measurements": [m.name for m in MEASUREMENTS],
+        "matrix_mm": known.matrix_mm.tolist(),
+    }
+    if options.people:
+        people = [generate(model, seed) for seed in range(1, options.people + 1)]
+        answer["exact_matrix_mm"] = exact_matrix_mm(model, people, known.names).tolist()
+    if not options.json:
+        print(_slider_tables(answer))
+    return answer
+
+
+def _slider_tables(answer: Answer) -> str:
+    """Return the sliders, then what each does to every measurement, in per cent of what that
+    measurement's own slider does."""
+    lines = [
+        f"{s['name']:16}{s['group']:16}{s['unit_mm']:6.2f} mm  {s['meaning']}"
+        for s in answer["sliders"]
+    ]
+    units = [s["unit_mm"] for s in answer["sliders"][: len(answer["measurements"])]]
+    heads = "".join(f"{name[:9]:>10}" for name in answer["measurements"])
+    for key in ("matrix_mm", "exact_matrix_mm"):
+        if key in answer:
+            lines += ["", f"{key.removesuffix('_mm').replace('_', ' ') + ' [%]':16}{heads}"]
+            for slider, row in zip(answer["sliders"], np.array(answer[key]) / units, strict=True):
+                lines.append(f"{slider['name']:16}" + "".join(f"{100 * x:10.0f}" for x in row))
+    return "\n".join(lines)
 
 
 def _query(options: Options) -> Answer:
@@ -371,6 +432,7 @@ COMMANDS: dict[str, Callable[[Options], Answer]] = {
     "express": _express,
     "blend": _blend,
     "shape-keys": _shape_keys,
+    "sliders": _sliders,
     "query": _query,
     "import-checkpoint": _import_checkpoint,
     "prepare": _prepare,

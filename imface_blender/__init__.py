@@ -3,10 +3,11 @@
 
 import bpy
 
-from . import jobs, operators, panels, preferences, properties
+from . import jobs, operators, panels, preferences, properties, slider_properties, sliders
 
 CLASSES = (
     *properties.CLASSES,
+    *slider_properties.CLASSES,
     *preferences.CLASSES,
     *operators.CLASSES,
     *operators.FILE_HANDLERS,
@@ -19,11 +20,15 @@ def register() -> None:
     for cls in CLASSES:
         bpy.utils.register_class(cls)
     properties.register()
+    slider_properties.register()
+    sliders.register()
 
 
 def unregister() -> None:
     """End the worker and take the add-on out of Blender."""
     jobs.close_worker()
+    sliders.unregister()
+    slider_properties.unregister()
     properties.unregister()
     for cls in reversed(CLASSES):
         bpy.utils.unregister_class(cls)

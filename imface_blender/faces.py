@@ -12,8 +12,8 @@ import numpy as np
 from mathutils import Matrix
 
 from .errors import UserError
-from .mesh_io import FaceMesh
-from .properties import of_object
+from .mesh_io import FaceMesh, mesh_of
+from .properties import of_mesh, of_object
 from .worker_client import Job
 
 POOR_ABOVE_MM = 1.5  # mean distance from the scan to the fit
@@ -28,10 +28,13 @@ def is_face(obj: bpy.types.Object | None) -> bool:
 
 
 def codes_of(obj: bpy.types.Object) -> Any:
-    """Return the codes stored on a face object; UserError when they cannot be read."""
+    """Return a face's codes for the worker, which applies the sliders of the mesh to those that the
+    object stores; UserError when they cannot be read."""
     try:
-        return json.loads(of_object(obj).codes)
-    except ValueError as error:
+        codes = json.loads(of_object(obj).codes)
+        text = of_mesh(mesh_of(obj)).sliders
+        return codes | {"sliders": json.loads(text)["values"]} if text else codes
+    except (ValueError, TypeError, KeyError) as error:
         raise UserError(
             f"The codes stored on '{obj.name}' are damaged. Generate or fit the face again."
         ) from error
@@ -61,6 +64,24 @@ def why_not_face(obj: bpy.types.Object | None) -> str:
 def others(context: bpy.types.Context) -> list[bpy.types.Object]:
     """Return the selected objects but the active one."""
     return [obj for obj in context.selected_objects if obj != context.object]
+
+
+def why_not_quads(obj: bpy.types.Object | None) -> str:
+    """Return why this object cannot serve as a face of the fixed topology, or an empty string."""
+    reason = why_not_face(obj)
+    if not reason and of_object(obj).topology == "SURFACE":
+        reason = f"'{obj.name}' is a raw surface. Make the face again with the mesh Head or Face"
+    return reason
+
+
+def check_vertices(obj: bpy.types.Object, count: int) -> None:
+    """Raise UserError when a face's mesh has another number of vertices than its codes give."""
+    current = len(mesh_of(obj).vertices)
+    if current != count:
+        raise UserError(
+            f"'{obj.name}' has {current} vertices, but its codes give {count}. Sliders and "
+            "expressions need the mesh as it was made: undo the edit, or make the face again."
+        )
 
 
 def report_of(obj: bpy.types.Object) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ import json
 import bpy
 import numpy as np
 
-from . import keyframes, shape_keys
+from . import faces, keyframes, shape_keys
 from .mesh_io import mesh_of
 from .properties import of_mesh
 
@@ -71,7 +71,7 @@ def write(
     offsets_mm : ndarray (K, V, 3)
         From the mix of the expressions, at the knots.
     """
-    shape_keys.check_vertices(obj, len(basis_mm))
+    faces.check_vertices(obj, len(basis_mm))
     keyframes.check_editable(mesh_of(obj).shape_keys)
     remove(obj)
     around = [knots[0] - 1, *knots, knots[-1] + 1]

@@ -125,6 +125,20 @@ def write_points(data: Any, points: np.ndarray) -> None:
     data.foreach_set("co", np.ascontiguousarray(points, dtype=np.float32).ravel())
 
 
+def read_positions(mesh: bpy.types.Mesh) -> np.ndarray:
+    """Read a mesh's coordinates as (V, 3) float32, hundreds of times faster than `read_points`."""
+    return _read(_positions(mesh), "vector", 3, np.float32)
+
+
+def write_positions(mesh: bpy.types.Mesh, points: np.ndarray) -> None:
+    """Write a mesh's coordinates (V, 3)."""
+    _positions(mesh).foreach_set("vector", np.ascontiguousarray(points, dtype=np.float32).ravel())
+
+
+def _positions(mesh: bpy.types.Mesh) -> Any:
+    return cast(bpy.types.FloatVectorAttribute, mesh.attributes["position"]).data
+
+
 def _read(data: Any, attribute: str, width: int, dtype: type) -> np.ndarray:
     values: np.ndarray = np.empty(len(data) * width, dtype=dtype)
     data.foreach_get(attribute, values)

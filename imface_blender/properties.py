@@ -167,18 +167,26 @@ class ObjectSettings(bpy.types.PropertyGroup):
 
 
 class MeshSettings(bpy.types.PropertyGroup):
-    """Which shape keys of a mesh are ImFace's."""
+    """Which shape keys of a mesh are ImFace's, and where its sliders stand."""
 
     shape_keys: StringProperty(name="Shape Keys", description="Expression to key name, as JSON")
     in_betweens: StringProperty(name="In-Betweens", description="Names of their keys, as JSON")
+    sliders: StringProperty(name="Sliders", description="The mesh's sliders, as JSON")
+
+
+class KeySettings(bpy.types.PropertyGroup):
+    """What sliders the shape keys belong to: the mesh's, unless undo has parted them."""
+
+    sliders: StringProperty(name="Sliders", description="The shape keys' sliders, as JSON")
 
 
 GROUP = "imface"
-CLASSES = (SceneSettings, ObjectSettings, MeshSettings)
+CLASSES = (SceneSettings, ObjectSettings, MeshSettings, KeySettings)
 OWNERS = (
     (bpy.types.Scene, SceneSettings),
     (bpy.types.Object, ObjectSettings),
     (bpy.types.Mesh, MeshSettings),
+    (bpy.types.Key, KeySettings),
 )
 
 
@@ -205,8 +213,13 @@ def of_mesh(mesh: bpy.types.Mesh) -> MeshSettings:
     return mesh.imface  # type: ignore[attr-defined]
 
 
+def of_key(keys: bpy.types.Key) -> KeySettings:
+    """Return what is stored with a mesh's shape keys."""
+    return keys.imface  # type: ignore[attr-defined]
+
+
 def register() -> None:
-    """Give scenes, objects and meshes an `imface` group."""
+    """Give scenes, objects, meshes and shape keys an `imface` group."""
     for owner, group in OWNERS:
         setattr(owner, GROUP, PointerProperty(type=group))  # type: ignore[func-returns-value]
 

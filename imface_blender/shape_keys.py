@@ -12,9 +12,9 @@ import json
 import bpy
 import numpy as np
 
-from . import mesh_io
+from . import faces, mesh_io
 from .errors import UserError
-from .properties import of_mesh, of_object
+from .properties import of_key, of_mesh, of_object
 
 SURFACE = "SURFACE"  # the mesh that shares no vertices with another
 SMALLEST_APPLIED_CHANGE = 0.1  # of a matrix element: 10% of size, or 6 degrees
@@ -63,7 +63,7 @@ def write(
             f"{len(names)} names, {basis_mm.shape} basis, {vertices_mm.shape} vertices"
         )
     mesh = mesh_io.mesh_of(obj)
-    check_vertices(obj, len(basis_mm))
+    faces.check_vertices(obj, len(basis_mm))
     _need_basis(obj)
     keys = own_keys(obj)
     for name in names:
@@ -71,16 +71,6 @@ def write(
             keys[name] = add(obj, name)
     write_offsets(obj, [keys[name] for name in names], basis_mm, vertices_mm - basis_mm)
     of_mesh(mesh).shape_keys = json.dumps({name: key.name for name, key in keys.items()})
-
-
-def check_vertices(obj: bpy.types.Object, count: int) -> None:
-    """Raise UserError when the mesh has another number of vertices than its codes give."""
-    vertices = len(mesh_io.mesh_of(obj).vertices)
-    if vertices != count:
-        raise UserError(
-            f"'{obj.name}' has {vertices} vertices, but its codes give {count}. "
-            "Expressions need the mesh as it was made: undo the edit, or make the face again."
-        )
 
 
 def add(obj: bpy.types.Object, name: str) -> bpy.types.ShapeKey:
@@ -98,7 +88,7 @@ def write_offsets(
 ) -> None:
     """Write shape keys as offsets (N, V, 3) in face space [mm] from the mesh as it now is."""
     current = _basis_points(obj)
-    change = _linear_change(mesh_io.metres_from_mm(basis_mm), current)
+    change = linear_change(mesh_io.metres_from_mm(basis_mm), current)
     for key, offset_mm in zip(keys, offsets_mm, strict=True):
         mesh_io.write_points(key.data, current + mesh_io.metres_from_mm(offset_mm) @ change)
     mesh_io.mesh_of(obj).update()
@@ -126,8 +116,10 @@ def add_morph(obj: bpy.types.Object, other: bpy.types.Object) -> bpy.types.Shape
 
 
 def _need_basis(obj: bpy.types.Object) -> None:
-    if mesh_io.mesh_of(obj).shape_keys is None:
+    mesh = mesh_io.mesh_of(obj)
+    if mesh.shape_keys is None:
         obj.shape_key_add(name="Basis", from_mix=False)
+        of_key(mesh.shape_keys).sliders = of_mesh(mesh).sliders
 
 
 def _basis_points(obj: bpy.types.Object) -> np.ndarray:
@@ -137,7 +129,7 @@ def _basis_points(obj: bpy.types.Object) -> np.ndarray:
     return mesh_io.read_points(mesh.vertices if keys is None else keys.reference_key.data)
 
 
-def _linear_change(basis: np.ndarray, current: np.ndarray) -> np.ndarray:
+def linear_change(basis: np.ndarray, current: np.ndarray) -> np.ndarray:
     """Return the (3, 3) matrix that the mesh, (V, 3) `current`, had applied to its basis.
 
     Blender's Apply Scale and Apply Rotation move that transform into the mesh; expressions must

@@ -107,7 +107,7 @@ def template_mesh(model: FaceModel, codes: Codes) -> TemplateMesh:
     face = face_of(model, codes)
     proposal = propose(model, codes)
     template = require_head(model).template
-    rows = _skin(template)
+    rows = skin(template)
     rows = rows[np.linalg.norm(proposal[rows], axis=1) < 1]
     targets = template.vertices.cpu().numpy()[rows]
     inverse = invert_warps(face, targets, proposal[rows], model.device)
@@ -137,7 +137,7 @@ def _carry_loose_parts(template: HeadTemplate, offset: np.ndarray) -> None:
 
 
 @cache
-def _skin(template: HeadTemplate) -> np.ndarray:
+def skin(template: HeadTemplate) -> np.ndarray:
     """Return the face vertices (N,) where the field leads: seen from the front on the mean face,
     inside the ball, and not of the lips or lids."""
     vertices = template.vertices.cpu().numpy().astype(np.float64)
@@ -251,7 +251,7 @@ def check_against_warp(model: FaceModel, codes: Codes) -> dict[str, float]:
     """
     mesh, proposal = template_mesh(model, codes), propose(model, codes)
     template = require_head(model).template
-    rows = _skin(template)
+    rows = skin(template)
     targets = template.vertices.cpu().numpy()[rows]
     inverse = invert_warps(face_of(model, codes), targets, proposal[rows], model.device)
     unresolved = inverse.unresolved()

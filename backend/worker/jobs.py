@@ -9,7 +9,7 @@ import numpy as np
 
 from ..checkpoint import FaceModel, load_face_model
 from ..codes import Codes
-from ..face.correspondence import require_head
+from ..face.correspondence import level_vertices, require_head
 from ..face.expressions import absent_names
 from ..face.fit import fit_scan, refine_fit, report_fit, report_refined
 from ..face.generate import express, generate
@@ -17,6 +17,7 @@ from ..face.groups import vertex_groups
 from ..face.in_betweens import in_betweens
 from ..face.regions import blend_regions
 from ..face.shapes import build_mesh, materials, shape_keys
+from ..face.sliders import reshaped_codes, sliders
 from ..mesh import Mesh
 from ..model.imface import UNIT_MM
 from ..scan.align import Similarity
@@ -36,6 +37,10 @@ Answer = tuple[dict[str, Any], Arrays]
 def face_model() -> FaceModel:
     """Return the bundled model, loaded once."""
     return load_face_model()
+
+
+def _codes(data: Any) -> Codes:
+    return reshaped_codes(face_model(), data)
 
 
 def _mesh_answer(model: FaceModel, mesh: Mesh, topology: str) -> Answer:
@@ -79,12 +84,12 @@ def generate_job(params: Params, arrays: Arrays, report: Report) -> Answer:
 
 def mesh_job(params: Params, arrays: Arrays, report: Report) -> Answer:
     """Build the mesh of given codes."""
-    return _face_answer(Codes.from_json(params.get("codes")), params, report)
+    return _face_answer(_codes(params.get("codes")), params, report)
 
 
 def express_job(params: Params, arrays: Arrays, report: Report) -> Answer:
     """Give a person another expression; none named is neutral."""
-    codes = Codes.from_json(params.get("codes"))
+    codes = _codes(params.get("codes"))
     return _face_answer(
         express(face_model(), codes, params.get("expressions") or {}), params, report
     )
@@ -93,7 +98,7 @@ def express_job(params: Params, arrays: Arrays, report: Report) -> Answer:
 def blend_job(params: Params, arrays: Arrays, report: Report) -> Answer:
     """Blend two faces."""
     report(0.1, "Blending")
-    a, b = (Codes.from_json(params.get(key)) for key in ("a", "b"))
+    a, b = (_codes(params.get(key)) for key in ("a", "b"))
     weight, what = float(params.get("weight", 0.5)), params.get("what", "both")
     codes = blend_regions(face_model(), a, b, weight, what, params.get("regions") or ())
     return _face_answer(codes, params, report)
@@ -170,7 +175,7 @@ def millimetres_to_scan(pose: Similarity) -> np.ndarray:
 def shape_keys_job(params: Params, arrays: Arrays, report: Report) -> Answer:
     """Build a neutral basis and one mesh per named expression, all on one topology."""
     model = face_model()
-    codes = Codes.from_json(params.get("codes"))
+    codes = _codes(params.get("codes"))
     names = list(params.get("names") or model.expression_names)
     level = params.get("topology", "head")
     keys = shape_keys(model, codes, names, level, report)
@@ -182,7 +187,7 @@ def in_betweens_job(params: Params, arrays: Arrays, report: Report) -> Answer:
     """Find the in-between shapes of an animation given as `weights` (F, E) of the names."""
     found = in_betweens(
         face_model(),
-        Codes.from_json(params.get("codes")),
+        _codes(params.get("codes")),
         list(params["names"]),
         arrays["weights"].astype(np.float64),
         params.get("topology", "head"),
@@ -196,6 +201,22 @@ def in_betweens_job(params: Params, arrays: Arrays, report: Report) -> Answer:
         "measured": found.measured,
     }
     return values, {"basis_mm": found.basis_mm, "offsets_mm": found.offsets_mm}
+
+
+def sliders_job(params: Params, arrays: Arrays, report: Report) -> Answer:
+    """Tell what sliders there are and what 1 of each adds to a level's vertices; the face of the
+    given codes comes along as the place from where they move."""
+    report(0.1, "Fitting the sliders")
+    model = face_model()
+    known = sliders(model)
+    values, out = _face_answer(_codes(params.get("codes")), params, report)
+    rows = level_vertices(model, values["topology"])
+    values["names"] = list(known.names)
+    values["unit_mm"] = known.unit_mm.tolist()
+    return values, out | {
+        "offsets_mm": known.offsets_mm[:, :rows],
+        "spread": known.spread.astype(np.float32),
+    }
 
 
 def info_job(params: Params, arrays: Arrays, report: Report) -> Answer:
@@ -216,5 +237,6 @@ JOBS: dict[str, JobFunction] = {
     "blend": blend_job,
     "shape_keys": shape_keys_job,
     "in_betweens": in_betweens_job,
+    "sliders": sliders_job,
     "info": info_job,
 }

@@ -23,11 +23,7 @@ class IMFACE_OT_add_expressions(ExpressionNames, JobOperator):
     @classmethod
     def why_not(cls, context: bpy.types.Context) -> str:
         """Return why the active object cannot have expressions."""
-        face = context.object
-        reason = super().why_not(context) or faces.why_not_face(face)
-        if not reason and of_object(face).topology == "SURFACE":
-            return f"'{face.name}' is a raw surface. Make the face again with the mesh Head or Face"
-        return reason
+        return super().why_not(context) or faces.why_not_quads(context.object)
 
     def prepare(self, context: bpy.types.Context) -> Request:
         """Ask for the expressions of this face."""

@@ -7,8 +7,11 @@ given, so that a script and the panel do the same.
 
 import bpy
 
-from .. import faces, fit_error
+from .. import faces, fit_error, sliders
+from ..mesh_io import mesh_of
 from ..properties import of_scene
+from ..slider_names import GROUPS
+from ..slider_properties import lock_name, sliders_of, title
 from .main import Icon, draw_text
 
 POSES = {
@@ -50,10 +53,12 @@ class IMFACE_PT_fit_scan(_Section):
         _draw_button(self.layout, context, "imface.fit_scan")
         _draw_button(self.layout, context, "imface.fit_file")
         _draw_button(self.layout, context, "imface.mark_landmarks")
-        if faces.is_face(context.object) and (report := faces.report_of(context.object)):
+        face = context.object
+        as_fitted = faces.is_face(face) and not sliders.values_of(mesh_of(face))
+        if as_fitted and (report := faces.report_of(face)):
             sign: Icon = "ERROR" if faces.is_poor_fit(report) else "NONE"
             draw_text(self.layout, faces.report_line(report), sign)
-            if fit_error.has_errors(context.object):
+            if fit_error.has_errors(face):
                 self.layout.operator("imface.show_fit_error")
                 draw_text(self.layout, fit_error.LEGEND)
 
@@ -70,6 +75,47 @@ class IMFACE_PT_blend(_Section):
         _draw_choices(self.layout, context, "topology", "resolution")
         _draw_button(self.layout, context, "imface.blend")
         _draw_button(self.layout, context, "imface.morph")
+
+
+class IMFACE_PT_shape(_Section):
+    """Sliders of a face's shape"""
+
+    bl_label = "Shape"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """Draw the buttons and, once there is a face, its sliders; unmovable ones can be read."""
+        _draw_button(self.layout, context, "imface.edit_shape")
+        _draw_choices(self.layout, context, "seed", "strength")
+        row = self.layout.row(align=True)
+        for operator in ("imface.randomize_shape", "imface.reset_shape", "imface.refine_shape"):
+            _draw_button(row, context, operator)
+        if not faces.why_not_quads(context.object):
+            _draw_sliders(self.layout, context.object)
+
+
+def _draw_sliders(layout: bpy.types.UILayout, face: bpy.types.Object) -> None:
+    """Draw each region's sliders and locks, with the millimetres they stand for once known."""
+    group, preview = sliders_of(mesh_of(face)), sliders.preview_of(face)
+    movable, values = not sliders.why_not(face), sliders.values_of(mesh_of(face))
+    for region, names in GROUPS.items():
+        column = layout.box().column(align=True)
+        row = column.row()
+        row.label(text=region)
+        _draw_lock(row, group, region)
+        for name in names:
+            text = title(name)
+            if preview is not None:
+                text += f" {values.get(name, 0.0) * preview.unit_mm[name]:+.1f} mm"
+            row = column.row(align=True)
+            slider = row.row(align=True)
+            slider.enabled = movable
+            slider.prop(group, name, text=text, slider=True)
+            _draw_lock(row, group, name)
+
+
+def _draw_lock(layout: bpy.types.UILayout, group: bpy.types.PropertyGroup, name: str) -> None:
+    locked = getattr(group, lock_name(name))
+    layout.prop(group, lock_name(name), text="", icon="LOCKED" if locked else "UNLOCKED")
 
 
 class IMFACE_PT_expressions(_Section):
@@ -123,6 +169,7 @@ CLASSES = (
     IMFACE_PT_generate,
     IMFACE_PT_fit_scan,
     IMFACE_PT_blend,
+    IMFACE_PT_shape,
     IMFACE_PT_expressions,
     IMFACE_PT_animate,
 )

@@ -134,6 +134,26 @@ def test_express_keeps_the_person(tmp_path: Path, codes: list[Path]) -> None:
     assert smile.read_bytes() != (tmp_path / "neutral.ply").read_bytes()
 
 
+def test_sliders_list_what_they_do_and_move_a_face(tmp_path: Path, codes: list[Path]) -> None:
+    answer = _answer("sliders")
+    names = [slider["name"] for slider in answer["sliders"]]
+    nose = names.index("noseLength")
+    assert answer["measurements"][nose] == "noseLength"
+    assert answer["matrix_mm"][nose][nose] == pytest.approx(answer["sliders"][nose]["unit_mm"])
+    words = ["--slider", "noseLength=1.5", "--resolution", 24, "--out", tmp_path / "long.ply"]
+    longer = Codes.load(Path(_answer("generate", "--seed", 1, *words)["codes"]))
+    expressed = Codes.load(Path(_answer("express", codes[0], *words)["codes"]))
+    np.testing.assert_array_equal(longer.identity, expressed.identity)
+    assert (longer.identity != Codes.load(codes[0]).identity).any()
+
+
+def test_the_sliders_table_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sliders"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "mm  root to base of the nose" in next(x for x in lines if x.startswith("noseLength"))
+    assert lines[-1].startswith("axis10")
+
+
 def test_shape_keys_writes_an_array_per_name(tmp_path: Path, codes: list[Path]) -> None:
     out = tmp_path / "keys.npz"
     answer = _answer("shape-keys", codes[0], "--names", "jawOpen", "cheekPuff", "--out", out)

@@ -7,7 +7,9 @@ part of its work and scaled up; the line says so.
 
 from __future__ import annotations
 
+import os
 import platform
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -186,8 +188,24 @@ def expressions(model: FaceModel, codes: Codes) -> Row:
     return "10 shape keys", ours, 10 * one, "beside 10 surfaces, which share no vertices"
 
 
+def dragging(model: FaceModel, codes: Codes) -> Row:
+    """One update of the head in Blender while a slider is dragged, beside computing it exactly."""
+    command = [sys.executable, "-m", "tests.bench.drag"]
+    environment = {**os.environ, "IMFACE_PYTHON": sys.executable}
+    said = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    plain, keyed = (float(word) for word in said.stdout.splitlines()[-1].split())
+    exact = seconds(lambda: template_mesh(model, codes), 2)
+    return (
+        "drag of a slider",
+        plain,
+        exact,
+        f"{1000 * plain:.1f} ms; {1000 * keyed:.1f} with 51 keys",
+    )
+
+
 BENCHMARKS = {
-    f.__name__: f for f in (field, extraction, samples, fitting, colours, warps, expressions)
+    f.__name__: f
+    for f in (field, extraction, samples, fitting, colours, warps, expressions, dragging)
 }
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from imface_blender import fit_error, jobs, panels
 from imface_blender.panels import sections
+from imface_blender.slider_names import NAMES
 
 
 class Layout:
@@ -18,6 +19,7 @@ class Layout:
         self.drawn = []
         self.icons = []
         self.buttons = {}
+        self.locks = set()
 
     def row(self, align=False):
         return self
@@ -31,9 +33,11 @@ class Layout:
     def progress(self, text="", factor=0.0):
         self.drawn.append(f"{text} {factor:.0%}")
 
-    def prop(self, owner, name):
+    def prop(self, owner, name, text=None, icon="NONE", slider=False):
         assert name in owner.bl_rna.properties
-        self.drawn.append(name)
+        self.drawn.append(text or name)
+        if icon == "LOCKED":
+            self.locks.add(name)
 
     def operator(self, operator, text="", icon="NONE"):
         category, name = operator.split(".")
@@ -52,7 +56,8 @@ def draw(panel):
 
 def test_every_panel_is_in_the_tab_generate_face():
     names = [cls.bl_label for cls in panels.CLASSES]
-    expected = ["Generate Face", "Generate", "Fit Scan", "Blend", "Expressions", "Animate"]
+    expected = ["Generate Face", "Generate", "Fit Scan", "Blend", "Shape", "Expressions"]
+    expected.append("Animate")
     assert names == expected
     for cls in panels.CLASSES:
         assert cls.is_registered
@@ -103,6 +108,21 @@ def test_the_resolution_is_shown_where_it_matters():
     assert "resolution" in draw(sections.IMFACE_PT_generate).drawn
 
 
+def test_sliders_are_shown_with_millimetres_once_they_move(make_mesh, make_face):
+    make_mesh()
+    assert "Nose Length" not in draw(sections.IMFACE_PT_shape).drawn
+    face = make_face(seed=77)
+    assert "Nose Length" in draw(sections.IMFACE_PT_shape).drawn
+    bpy.ops.imface.edit_shape()
+    face.data.imface_sliders.noseLength = 0.5
+    unit = 1 + NAMES.index("noseLength")  # the fake's
+    drawn = draw(sections.IMFACE_PT_shape).drawn
+    assert f"Nose Length {unit / 2:+.1f} mm" in drawn
+    assert "Axis 10 +0.0 mm" in drawn
+    face.data.imface_sliders.lock_Nose = True
+    assert draw(sections.IMFACE_PT_shape).locks == {"lock_Nose"}
+
+
 def test_poses_to_keyframe():
     bpy.context.scene.imface.expressions = "jawOpen=0.2"
     buttons = draw(sections.IMFACE_PT_animate).buttons
@@ -120,6 +140,14 @@ def test_a_fit_s_report_is_shown(make_mesh):
     assert "0.60 mm mean, 97 % within 2 mm, 10 % of the face not seen" in text
     assert text.endswith(fit_error.LEGEND)
     assert set(layout.icons) == {"NONE"}
+
+
+def test_a_fit_that_was_reshaped_shows_no_report(make_mesh):
+    make_mesh()
+    bpy.ops.imface.fit_scan()
+    bpy.ops.imface.edit_shape()
+    bpy.context.object.data.imface_sliders.noseLength = 1
+    assert "mm mean" not in " ".join(draw(sections.IMFACE_PT_fit_scan).drawn)
 
 
 def test_a_poor_fit_is_said_with_a_sign(make_mesh):

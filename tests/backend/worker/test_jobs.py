@@ -99,6 +99,28 @@ def test_in_betweens_of_an_animation() -> None:
     assert arrays["offsets_mm"].shape == (2, 9409, 3)
 
 
+def test_sliders_say_what_they_do_and_every_job_heeds_them() -> None:
+    values, _ = _run("generate", {"seed": 1, "topology": "surface", "resolution": 16})
+    slid = values["codes"] | {"sliders": {"noseLength": 1.0}}
+    params = {"codes": values["codes"], "topology": "face"}
+    known, arrays = _run("sliders", params)
+    count = len(known["names"])
+    assert len(known["unit_mm"]) == count
+    assert arrays["offsets_mm"].shape == (count, 9409, 3)
+    assert arrays["offsets_mm"].dtype == np.float32
+    assert arrays["spread"].shape == (count, count)
+    moved, there = _run("mesh", params | {"codes": slid})
+    assert "sliders" not in moved["codes"]  # they are in the identity now
+    offset = arrays["offsets_mm"][known["names"].index("noseLength")]
+    apart = np.linalg.norm(there["vertices_mm"] - arrays["vertices_mm"] - offset, axis=1)
+    assert np.median(apart) < 0.5 * np.median(np.linalg.norm(offset, axis=1))
+    blended, _ = _run("blend", {"a": slid, "b": slid, "topology": "surface", "resolution": 16})
+    assert blended["codes"] == moved["codes"]
+    nose = {"codes": values["codes"] | {"sliders": {"nose": 1.0}}}
+    with pytest.raises(BackendError, match="There is no slider 'nose'"):
+        _run("mesh", nose)
+
+
 def test_a_fit_says_how_well_it_went_where(lee_perry_smith: Path) -> None:
     scan = load_scan(lee_perry_smith)
     corners = scan.vertices[scan.polygons]

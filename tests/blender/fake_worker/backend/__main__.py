@@ -12,10 +12,17 @@ from pathlib import Path
 
 import numpy as np
 
-WIRE = Path(__file__).resolve().parents[4] / "imface_blender" / "wire.py"
-spec = importlib.util.spec_from_file_location("wire", WIRE)
-wire = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(wire)
+ADDON = Path(__file__).resolve().parents[4] / "imface_blender"
+
+
+def addon_module(name):
+    spec = importlib.util.spec_from_file_location(name, ADDON / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+wire, slider_names = addon_module("wire"), addon_module("slider_names")
 
 EXPRESSIONS = ["jawOpen", "mouthSmileLeft", "mouthSmileRight"]
 VERTICES_MM = np.array(
@@ -34,6 +41,10 @@ REPORT = {
     "within_2mm": 0.97,
     "coverage": 0.9,
 }
+SLIDERS = slider_names.NAMES
+#: Each slider moves every vertex its own way.
+OFFSETS_MM = 0.3 * np.random.default_rng(0).normal(size=(len(SLIDERS), 5, 3))
+UNIT_MM = [1.0 + i for i in range(len(SLIDERS))]
 USER_ERROR, INTERNAL_ERROR, DEATH, BAD_INDEX, BAD_VERTEX, ENDLESS = range(100, 106)  # seeds
 
 
@@ -97,15 +108,39 @@ def blend(params, arrays):
     return values | {"codes": mixed}, answer
 
 
+def exact_mm(values):
+    """Each slider moves the face along its offsets, the last vertex up by a tenth of its square."""
+    amounts = np.array([values.get(name, 0.0) for name in SLIDERS])
+    vertices = VERTICES_MM + np.tensordot(amounts, OFFSETS_MM, 1)
+    vertices[4, 1] += 0.1 * (amounts**2).sum()
+    return vertices.astype(np.float32)
+
+
 def shape_keys(params, arrays):
     """Each expression moves the last vertex along +Y, the first by 1 mm, the second by 2 ..."""
     names = params["names"] or EXPRESSIONS
     if unknown := set(names) - set(EXPRESSIONS):
         raise Refused("user", f"There is no expression {unknown}. Choose another.", "")
-    vertices = np.repeat(VERTICES_MM[None], len(names), axis=0)
+    basis = exact_mm(params["codes"].get("sliders", {}))
+    vertices = np.repeat(basis[None], len(names), axis=0)
     vertices[:, 4, 1] += [1 + EXPRESSIONS.index(name) for name in names]
     values = {"names": names, "absent": ["tongueOut"], "residual": {}}
-    return values, {"basis_mm": VERTICES_MM, "vertices_mm": vertices}
+    return values, {"basis_mm": basis, "vertices_mm": vertices}
+
+
+def mesh_of_codes(params, arrays):
+    values, answer = mesh(params["topology"])
+    answer["vertices_mm"] = exact_mm(params["codes"].get("sliders", {}))
+    return values | {"codes": params["codes"]}, answer
+
+
+def sliders(params, arrays):
+    values, answer = mesh_of_codes(params, arrays)
+    answer |= {
+        "offsets_mm": OFFSETS_MM.astype(np.float32),
+        "spread": np.eye(len(SLIDERS), dtype=np.float32),
+    }
+    return values | {"names": list(SLIDERS), "unit_mm": UNIT_MM}, answer
 
 
 def in_betweens(params, arrays):
@@ -123,13 +158,9 @@ def info(params, arrays):
     return {"expressions": EXPRESSIONS, "absent": ["tongueOut"], "model": {}}, {}
 
 
-def of_codes(params, arrays):
-    values, answer = mesh(params["topology"])
-    return values | {"codes": params["codes"]}, answer
-
-
-JOBS = {f.__name__: f for f in (generate, fit, express, blend, shape_keys, in_betweens, info)}
-JOBS["mesh"] = of_codes
+WORK = (generate, fit, express, blend, shape_keys, in_betweens, sliders, info)
+JOBS = {f.__name__: f for f in WORK}
+JOBS["mesh"] = mesh_of_codes
 
 
 def send(header, arrays=None):

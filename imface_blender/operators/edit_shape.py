@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The sliders of a face's shape: load them, make the surface exact, draw them, reset them."""
+
+import bpy
+import numpy as np
+
+from .. import faces, slider_properties, sliders
+from ..errors import UserError
+from ..jobs import JobOperator, Outcome, PolledOperator, Request
+from ..mesh_io import mesh_of
+from ..properties import GenerateChoice, of_object
+from ..slider_names import NAMES
+from ..worker_client import Job
+
+
+class _ShapeJob(JobOperator):
+    """Leaves no undo step: what it changes is how exact the mesh is, not what face it is."""
+
+    bl_options = set()  # noqa: RUF012 - Blender only reads it
+
+    @classmethod
+    def why_not(cls, context: bpy.types.Context) -> str:
+        """Return why the active object has no shape to edit."""
+        return super().why_not(context) or faces.why_not_quads(context.object)
+
+    def _remember(self, face: bpy.types.Object) -> None:
+        self._session_uid, self._codes = face.session_uid, of_object(face).codes
+
+    def _recall(self) -> bpy.types.Object:
+        face = faces.find(self._session_uid)
+        if of_object(face).codes != self._codes:
+            raise UserError(f"'{face.name}' is another face by now. Nothing was changed.")
+        return face
+
+
+class IMFACE_OT_edit_shape(_ShapeJob):
+    """Get the active face's sliders ready"""
+
+    bl_idname = "imface.edit_shape"
+    bl_label = "Edit Face Shape"
+    label = "Preparing the sliders"
+
+    def prepare(self, context: bpy.types.Context) -> Request:
+        """Ask for the sliders, and for the surface that the mesh's preview starts from."""
+        face = context.object
+        self._remember(face)
+        topology = of_object(face).topology.lower()
+        params = {"codes": sliders.exact_codes_of(face), "topology": topology}
+        return Request("sliders", params, {})
+
+    def finish(self, context: bpy.types.Context, job: Job) -> str:
+        """Keep the answer; the scene stays as it is."""
+        face = self._recall()
+        sliders.load(face, job.values, job.arrays)
+        return f"The sliders of '{face.name}' are ready"
+
+
+class IMFACE_OT_refine_shape(_ShapeJob):
+    """Replace the preview that the sliders show by the exact surface of the active face"""
+
+    bl_idname = "imface.refine_shape"
+    bl_label = "Refine Shape"
+    label = "Refining the shape"
+
+    @classmethod
+    def why_not(cls, context: bpy.types.Context) -> str:
+        """Return why there is nothing to refine."""
+        reason = super().why_not(context) or sliders.why_not(context.object)
+        if not reason and sliders.is_exact(mesh_of(context.object)):
+            return f"'{context.object.name}' is exact already"
+        return reason
+
+    def prepare(self, context: bpy.types.Context) -> Request:
+        """Ask for the surface of the sliders as they stand now."""
+        face = context.object
+        self._remember(face)
+        self._values = sliders.values_of(mesh_of(face))
+        topology = of_object(face).topology.lower()
+        return Request("mesh", {"codes": faces.codes_of(face), "topology": topology}, {})
+
+    def finish(self, context: bpy.types.Context, job: Job) -> str:
+        """Move the mesh, which may have gone on meanwhile, by what the preview lacked."""
+        face = self._recall()
+        sliders.refine(face, self._values, job.arrays["vertices_mm"])
+        return f"'{face.name}' is exact"
+
+
+class _ShapeOperator(PolledOperator):
+    bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012 - Blender only reads it
+
+    @classmethod
+    def why_not(cls, context: bpy.types.Context) -> str:
+        """Return why the active object's sliders do not move."""
+        return super().why_not(context) or sliders.why_not(context.object)
+
+
+class IMFACE_OT_randomize_shape(GenerateChoice, _ShapeOperator):
+    """Set all unlocked sliders to random values that belong together as people's do"""
+
+    bl_idname = "imface.randomize_shape"
+    bl_label = "Random Shape"
+
+    def execute(self, context: bpy.types.Context) -> Outcome:
+        """Draw the values."""
+        face = context.object
+        preview = sliders.preview_of(face)
+        assert preview is not None  # `why_not` has seen to it
+        normal = np.random.default_rng(self.seed).normal(size=len(NAMES))
+        limit = sliders.LARGEST_VALUE
+        drawn = (self.strength * preview.spread @ normal).clip(-limit, limit)
+        values = dict(zip(NAMES, drawn.tolist(), strict=True))
+        free = slider_properties.unlocked(mesh_of(face))
+        sliders.move(face, {name: values[name] for name in free})
+        return {"FINISHED"}
+
+
+class IMFACE_OT_reset_shape(_ShapeOperator):
+    """Set all unlocked sliders to 0: the face as it was made"""
+
+    bl_idname = "imface.reset_shape"
+    bl_label = "Reset Shape"
+
+    def execute(self, context: bpy.types.Context) -> Outcome:
+        """Reset."""
+        face = context.object
+        sliders.move(face, dict.fromkeys(slider_properties.unlocked(mesh_of(face)), 0.0))
+        return {"FINISHED"}
+
+
+CLASSES = (
+    IMFACE_OT_edit_shape,
+    IMFACE_OT_refine_shape,
+    IMFACE_OT_randomize_shape,
+    IMFACE_OT_reset_shape,
+)

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The sliders' names by region, and what each measures. No bpy.
+
+Blender wants them before any worker runs, so they stand here and in the backend; a test compares.
+"""
+
+AXES = 10
+
+#: Region -> slider -> what grows with it.
+GROUPS: dict[str, dict[str, str]] = {
+    "Face": {
+        "faceWidth": "cheekbone to cheekbone",
+        "faceHeight": "root of the nose to chin",
+        "foreheadHeight": "brows to the top of the forehead",
+        "foreheadForward": "forehead before the root of the nose",
+        "browRidge": "brows before the outer corners of the eyes",
+        "cheekbones": "cheekbones before the corners of eyes and mouth",
+    },
+    "Jaw": {
+        "jawWidth": "angle to angle of the jaw",
+        "chinHeight": "lower lip to the bottom of the chin",
+        "chinForward": "chin before the corners of the mouth",
+    },
+    "Eyes": {
+        "eyeSize": "width and opening of an eye",
+        "eyeSpacing": "eye to eye",
+    },
+    "Nose": {
+        "noseLength": "root to base of the nose",
+        "noseWidth": "nostril to nostril",
+        "noseBridge": "bridge before the inner corners of the eyes",
+    },
+    "Mouth": {
+        "lipFullness": "height of both lips",
+        "mouthWidth": "corner to corner of the mouth",
+    },
+    "Axes": {
+        f"axis{k:02}": f"number {k} of the ways in which people differ most"
+        for k in range(1, AXES + 1)
+    },
+}
+NAMES = tuple(name for sliders in GROUPS.values() for name in sliders)

@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Sliders of a face's shape: what they stand at, and the mesh that belongs to it.
+
+A face's shape is its object's codes moved by its mesh's sliders. The mesh stores its sliders'
+values, and the values at which its surface was last computed exactly; from there on it is a
+preview: the exact surface plus the sliders' linear offsets. Values and coordinates are on the same
+datablock and change together, so undo, redo, copies, files and linked duplicates cannot part them.
+Shape keys are a datablock of their own, which Blender may undo apart from its mesh: they carry
+the same record.
+
+What a preview needs is fetched once from the worker and kept as long as this Blender: the
+offsets for each pair of weights and level of detail, and the exact surfaces it starts from.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import bpy
+import numpy as np
+
+from . import faces, jobs, mesh_io, shape_keys
+from .errors import UserError
+from .properties import of_key, of_mesh, of_object
+from .slider_names import NAMES
+from .wire import Arrays
+
+LARGEST_VALUE = 5.0
+SURFACES_KEPT = 64  # 0.3 MB each
+SECONDS_UNTIL_EXACT = 0.5
+NOT_LOADED = "Press Edit Face Shape first"
+
+Values = dict[str, float]  # by name, without zeros
+
+
+class Record(NamedTuple):
+    """Where a datablock's coordinates come from."""
+
+    values: Values  # of the sliders
+    exact: Values  # those of the surface that the preview starts from
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What S sliders do to V vertices."""
+
+    offsets: dict[str, np.ndarray]  # (V, 3) float32 [m] of a value of 1
+    unit_mm: dict[str, float]  # what a value of 1 adds to the slider's own measurement
+    spread: np.ndarray  # (S, S): independent normal numbers to values that belong together
+
+    @classmethod
+    def from_answer(cls, values: Mapping[str, Any], arrays: Arrays) -> Preview:
+        """Check and convert a worker's answer; UserError when it does not know the sliders."""
+        names, units = values["names"], values["unit_mm"]
+        if sorted(names) != sorted(NAMES):
+            raise UserError(
+                "The worker has other sliders than the add-on. Reinstall the add-on so that all "
+                "its parts have the same version."
+            )
+        offsets = mesh_io.metres_from_mm(arrays["offsets_mm"])
+        rows = [names.index(name) for name in NAMES]
+        return cls(
+            offsets=dict(zip(names, offsets, strict=True)),
+            unit_mm=dict(zip(names, units, strict=True)),
+            spread=arrays["spread"][np.ix_(rows, rows)],
+        )
+
+    def offset(self, values: Values) -> np.ndarray:
+        """Return what values add to the vertices (V, 3) [m]."""
+        total = np.zeros_like(self.offsets[NAMES[0]])
+        for name, value in values.items():
+            total += np.float32(value) * self.offsets[name]
+        return total
+
+
+_previews: dict[tuple[str, str], Preview] = {}  # by weights and level of detail
+_surfaces: dict[tuple[str, str, str], np.ndarray] = {}  # (V, 3) [m] by codes, sliders and level
+
+
+def values_of(mesh: bpy.types.Mesh) -> Values:
+    """Return the values of a mesh's sliders."""
+    return _record(of_mesh(mesh).sliders).values
+
+
+def is_exact(mesh: bpy.types.Mesh) -> bool:
+    """Tell whether the mesh is no preview."""
+    record = _record(of_mesh(mesh).sliders)
+    return record.values == record.exact
+
+
+def exact_codes_of(obj: bpy.types.Object) -> Any:
+    """Return the codes of the surface from which a face's preview starts."""
+    return faces.codes_of(obj) | {"sliders": _record(of_mesh(mesh_io.mesh_of(obj)).sliders).exact}
+
+
+def preview_of(obj: bpy.types.Object) -> Preview | None:
+    """Return what a face's sliders do; None as long as its shape cannot be edited."""
+    record = _record(of_mesh(mesh_io.mesh_of(obj)).sliders)
+    return _previews.get(_model_key(obj)) if _surface_key(obj, record.exact) in _surfaces else None
+
+
+def why_not(obj: bpy.types.Object | None) -> str:
+    """Return why the sliders of this object do not move, or an empty string."""
+    reason = faces.why_not_quads(obj)
+    if not reason and (obj.mode != "OBJECT" or mesh_io.mesh_of(obj).is_editmode):
+        reason = "Switch to Object Mode first"
+    return reason or ("" if preview_of(obj) else NOT_LOADED)
+
+
+def face_of(mesh: bpy.types.Mesh) -> bpy.types.Object | None:
+    """Return a face that has this mesh, the active one if it has; None without any."""
+    for obj in (bpy.context.object, *bpy.data.objects):
+        if obj is not None and obj.data == mesh and faces.is_face(obj):
+            return obj
+    return None
+
+
+def load(obj: bpy.types.Object, values: Mapping[str, Any], arrays: Arrays) -> None:
+    """Keep what the worker says of the sliders, and the surface where this face's preview starts;
+    the scene stays as it is."""
+    preview = Preview.from_answer(values, arrays)
+    record = _record(of_mesh(mesh_io.mesh_of(obj)).sliders)
+    _keep_surface(obj, record.exact, mesh_io.metres_from_mm(arrays["vertices_mm"]))
+    _previews[_model_key(obj)] = preview
+
+
+def move(obj: bpy.types.Object, values: Values) -> None:
+    """Set some sliders of a face, whose mesh follows at once.
+
+    Raises
+    ------
+    UserError
+        When the face's sliders do not move; nothing has been changed then.
+    """
+    reason = why_not(obj)
+    if reason:
+        raise UserError(f"{reason}.")
+    if not np.isfinite(list(values.values())).all():
+        raise UserError("A slider's value is not a number. Choose -5 to 5.")
+    before = _record(of_mesh(mesh_io.mesh_of(obj)).sliders)
+    _bring(obj, Record(_without_zeros(before.values | values), before.exact))
+    _refine_later()
+
+
+def refine(obj: bpy.types.Object, exact: Values, vertices_mm: np.ndarray) -> None:
+    """Let a face's preview start from the exact surface (V, 3) [mm] of the given values, whatever
+    the sliders stand at by now; UserError when the face has changed."""
+    reason = why_not(obj)
+    if reason:
+        raise UserError(f"{reason}.")
+    _keep_surface(obj, exact, mesh_io.metres_from_mm(vertices_mm))
+    _bring(obj, Record(values_of(mesh_io.mesh_of(obj)), exact))
+
+
+def _bring(obj: bpy.types.Object, after: Record) -> None:
+    """Bring mesh and shape keys to a record: each by the difference from its own, so that what an
+    artist sculpted stays."""
+    mesh, text = mesh_io.mesh_of(obj), json.dumps(after._asdict())
+    before, points = _record(of_mesh(mesh).sliders), mesh_io.read_positions(mesh)
+    step = _difference(obj, before, after, points)
+    if mesh.shape_keys is not None:
+        _bring_keys(obj, mesh.shape_keys, before, after)
+        of_key(mesh.shape_keys).sliders = text
+    mesh_io.write_positions(mesh, points + step)
+    of_mesh(mesh).sliders = text
+    mesh.update()
+
+
+def _bring_keys(obj: bpy.types.Object, keys: bpy.types.Key, before: Record, after: Record) -> None:
+    """Bring shape keys to a record; keys that were never moved are at their mesh's, `before`."""
+    own = of_key(keys).sliders
+    points = mesh_io.read_points(keys.reference_key.points)
+    step = _difference(obj, _record(own) if own else before, after, points)
+    for block in keys.key_blocks:
+        mesh_io.write_points(block.points, mesh_io.read_points(block.points) + step)
+    keys.update_tag()
+
+
+def _difference(
+    obj: bpy.types.Object, before: Record, after: Record, points: np.ndarray
+) -> np.ndarray:
+    """Return the way (V, 3) from one record to another of coordinates (V, 3) [m], which may have
+    been turned and scaled."""
+    basis = _shape(obj, before)
+    faces.check_vertices(obj, len(basis))
+    change = shape_keys.linear_change(basis, points)
+    step: np.ndarray = (_shape(obj, after) - basis) @ change
+    return step
+
+
+def _shape(obj: bpy.types.Object, record: Record) -> np.ndarray:
+    """Return the vertices (V, 3) [m] that a record stands for."""
+    surface = _surfaces.get(_surface_key(obj, record.exact))
+    if surface is None:
+        raise UserError(f"{NOT_LOADED}.")
+    beyond = {
+        name: record.values.get(name, 0.0) - record.exact.get(name, 0.0)
+        for name in record.values | record.exact
+    }
+    return surface + _previews[_model_key(obj)].offset(_without_zeros(beyond))
+
+
+def _record(text: str) -> Record:
+    return Record(**json.loads(text)) if text else Record({}, {})
+
+
+def _without_zeros(values: Values) -> Values:
+    return {name: float(value) for name, value in values.items() if value}
+
+
+def _model_key(obj: bpy.types.Object) -> tuple[str, str]:
+    return faces.codes_of(obj)["weights"], of_object(obj).topology
+
+
+def _surface_key(obj: bpy.types.Object, exact: Values) -> tuple[str, str, str]:
+    return of_object(obj).codes, json.dumps(exact, sort_keys=True), of_object(obj).topology
+
+
+def _keep_surface(obj: bpy.types.Object, exact: Values, vertices: np.ndarray) -> None:
+    faces.check_vertices(obj, len(vertices))
+    if not np.isfinite(vertices).all():
+        raise UserError(mesh_io.NOT_A_MESH)
+    key = _surface_key(obj, exact)
+    _surfaces.pop(key, None)  # the newest go last
+    _surfaces[key] = vertices
+    while len(_surfaces) > SURFACES_KEPT:
+        del _surfaces[next(iter(_surfaces))]
+
+
+def _refine_later() -> None:
+    """Ask for the exact surface when the sliders have come to rest; scripts ask themselves."""
+    if bpy.app.background:
+        return
+    _forget_refinement()
+    bpy.app.timers.register(_refine_active_face, first_interval=SECONDS_UNTIL_EXACT)
+
+
+def _forget_refinement() -> None:
+    if bpy.app.timers.is_registered(_refine_active_face):
+        bpy.app.timers.unregister(_refine_active_face)
+
+
+def _refine_active_face() -> float | None:
+    if jobs.status.job is not None:
+        return SECONDS_UNTIL_EXACT
+    with bpy.context.temp_override(window=bpy.context.window_manager.windows[0]):
+        refine_shape = bpy.ops.imface.refine_shape  # type: ignore[attr-defined]
+        if refine_shape.poll():
+            refine_shape("INVOKE_DEFAULT")
+    return None
+
+
+@bpy.app.handlers.persistent
+def _after_undo(*_: Any) -> None:
+    """Undo and redo end at the preview that their step holds."""
+    _refine_later()
+
+
+def register() -> None:
+    """Look out for undo and redo."""
+    for handlers in (bpy.app.handlers.undo_post, bpy.app.handlers.redo_post):
+        handlers.append(_after_undo)
+
+
+def unregister() -> None:
+    """Ask for no exact surface any more."""
+    for handlers in (bpy.app.handlers.undo_post, bpy.app.handlers.redo_post):
+        handlers.remove(_after_undo)
+    _forget_refinement()

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Prints how long one update of a slider takes [s], from the property to the head's mesh.
+
+Run by `run_bench`, in a process of its own: Blender and PyTorch are kept apart.
+"""
+
+import os
+import tempfile
+import time
+
+HOME = tempfile.TemporaryDirectory()
+for variable in ("BLENDER_USER_RESOURCES", "XDG_CACHE_HOME"):
+    os.environ[variable] = HOME.name
+
+import bpy  # noqa: E402
+import numpy as np  # noqa: E402
+
+import imface_blender  # noqa: E402
+
+UPDATES = 60
+SHAPE_KEYS = 51
+
+
+def drag(face: bpy.types.Object) -> float:
+    """Return the median time [s] of an update."""
+    took = []
+    for value in np.linspace(0, 2, UPDATES):
+        start = time.perf_counter()
+        face.data.imface_sliders.noseLength = value
+        took.append(time.perf_counter() - start)
+    return float(np.median(took))
+
+
+imface_blender.register()
+bpy.ops.imface.generate()
+head = bpy.context.object
+bpy.ops.imface.edit_shape()
+plain = drag(head)
+for _ in range(1 + SHAPE_KEYS):
+    head.shape_key_add(from_mix=False)
+print(plain, drag(head))
+imface_blender.unregister()
