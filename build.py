@@ -265,12 +265,12 @@ def download_wheel(
     name: str, version: str, target: Target, folder: Path, environment: Environment
 ) -> Wheel:
     """Put one wheel into the folder by way of pip, which checks it, and return its entry."""
-    pip = "-m pip download -q --no-deps --only-binary :all: --implementation cp".split()
-    choice = [f"--platform={tag}" for tag in PIP_PLATFORMS[target.platform]]
-    choice.append(f"--python-version={target.python}")
+    pip: list[str | Path] = [environment.python, "-m", "pip", "download", "-q", "--no-deps"]
+    choice = ["--only-binary=:all:", "--implementation=cp", f"--python-version={target.python}"]
+    choice += [f"--platform={tag}" for tag in PIP_PLATFORMS[target.platform]]
     with tempfile.TemporaryDirectory(dir=folder) as incoming:
         run_quietly(
-            [environment.python, *pip, *choice, "--dest", incoming, f"{name}=={version}"],
+            [*pip, *choice, "--dest", incoming, f"{name}=={version}"],
             f"{name} {version} could not be had for {target.name}. Check the connection. For CPU "
             "builds of PyTorch, name PyTorch's own package index in PIP_EXTRA_INDEX_URL.",
         )

@@ -12,6 +12,8 @@ CLASSES = (
     expressions.IMFACE_OT_add_expressions,
     animate.IMFACE_OT_keyframe_expression,
     worker.IMFACE_OT_check_worker,
+    worker.IMFACE_OT_free_memory,
+    worker.IMFACE_OT_remove_runtime,
     worker.IMFACE_OT_cancel_job,
     worker.IMFACE_OT_copy_details,
 )

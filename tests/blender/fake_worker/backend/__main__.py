@@ -104,7 +104,11 @@ def shape_keys(params, arrays):
 
 
 def info(params, arrays):
-    return {"expressions": EXPRESSIONS, "absent": ["tongueOut"], "model": {}}, {}
+    return {
+        "expressions": EXPRESSIONS,
+        "absent": ["tongueOut"],
+        "model": {"sha256": "0123456789abcdef"},
+    }, {}
 
 
 JOBS = {f.__name__: f for f in (generate, fit, express, blend, shape_keys, info)}
@@ -134,7 +138,7 @@ def answer(header, arrays):
 
 
 def serve():
-    hello = {"package": "0.1.0", "python": "3.11.7", "torch": "2.13.0", "device": "cpu"}
+    hello = {"package": "0.1.0", "python": "3.11.7", "torch": "2.13.0", "device": "CPU"}
     send({"type": "hello", "protocol": wire.PROTOCOL} | hello)
     while True:
         try:
