@@ -238,6 +238,8 @@ def collect_wheels(target: Target, folder: Path, environment: Environment) -> li
         present[name] = wheel
         write_wheel_list(target, list(present.values()), folder)
     write_wheel_list(target, wheels, folder)
+    for path in set(folder.glob("*.whl")) - {folder / wheel.file for wheel in wheels}:
+        path.unlink()
     return wheels
 
 
@@ -258,7 +260,7 @@ def write_wheel_list(target: Target, wheels: Sequence[Wheel], folder: Path) -> N
 def is_intact(folder: Path, wheel: Wheel) -> bool:
     """Tell whether a wheel lies in the folder as its entry describes it."""
     path = folder / wheel.file
-    return path.is_file() and describe_wheel(path, wheel.name, wheel.version) == wheel
+    return path.is_file() and sha256_of(path) == wheel.sha256
 
 
 def download_wheel(
@@ -280,9 +282,14 @@ def download_wheel(
 
 def describe_wheel(path: Path, name: str, version: str) -> Wheel:
     """Return the entry of a wheel file."""
+    size = path.stat().st_size
+    return Wheel(name, version, path.name, sha256_of(path), size, licence_of(path))
+
+
+def sha256_of(path: Path) -> str:
+    """Return a file's sha256 in hexadecimal digits."""
     with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    return Wheel(name, version, path.name, digest, path.stat().st_size, licence_of(path))
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def licence_of(wheel: Path) -> str:
