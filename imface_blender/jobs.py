@@ -19,7 +19,7 @@ import bpy
 from .errors import UserError
 from .runtime import Unpacking
 from .wire import Arrays
-from .work import Job, Sequence
+from .work import Chain, Job
 from .worker_client import WorkerClient, runtime_command, runtime_environment
 from .worker_setup import Setup, unpacking, worker_setup
 
@@ -94,7 +94,7 @@ def submit(request: Request) -> Job:
     _unpacking = unpacking()
     if _unpacking is None:
         return client().submit(*request)
-    return Sequence(_unpacking, lambda: client().submit(*request))
+    return Chain(_unpacking, lambda: client().submit(*request))
 
 
 def has_worker() -> bool:

@@ -59,7 +59,7 @@ class Job:
             time.sleep(SECONDS_BETWEEN_POLLS)
 
 
-class Sequence(Job):
+class Chain(Job):
     """One job, and a second one that is made when the first is done; the second's result."""
 
     def __init__(self, first: Job, make_second: Callable[[], Job]) -> None:

@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The wheels that come with the add-on: unpacked, gone on with, refused and removed. No bpy."""
 
-import importlib
 import json
 import os
 import subprocess
 import sys
 import time
-import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,23 +13,13 @@ from typing import Any
 import pytest
 
 import build
+from tests.addon.without_bpy import import_without_bpy
 from tests.conftest import HERE
 
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def _import_without_bpy(module: str) -> Any:
-    """Import a module of the add-on without the add-on's own ``__init__``, which needs bpy."""
-    package = types.ModuleType("imface_without_bpy")
-    package.__path__ = [str(ROOT / "imface_blender")]
-    sys.modules.setdefault(package.__name__, package)
-    return importlib.import_module(f"{package.__name__}.{module}")
-
-
-runtime = _import_without_bpy("runtime")
-work = _import_without_bpy("work")
-worker_client = _import_without_bpy("worker_client")
-UserError = _import_without_bpy("errors").UserError
+runtime = import_without_bpy("runtime")
+work = import_without_bpy("work")
+worker_client = import_without_bpy("worker_client")
+UserError = import_without_bpy("errors").UserError
 
 LONG = "x = '" + "ab" * 10**6 + "'"  # more than one piece
 MODULES = {"alpha": "NAME = 'alpha'", "beta": "NAME = 'beta'", "gamma": LONG}
@@ -235,23 +223,23 @@ class Step(work.Job):  # type: ignore[misc, name-defined]
         self.end = "cancelled"
 
 
-def test_a_sequence_ends_with_the_second_result() -> None:
-    job = work.Sequence(Step("first"), lambda: Step("second"))
+def test_a_chain_ends_with_the_second_result() -> None:
+    job = work.Chain(Step("first"), lambda: Step("second"))
     news: list[str] = []
     job.wait(lambda fraction, message: news.append(message))
     assert (job.state, job.values, news) == ("done", {"from": "second"}, ["second", "second"])
 
 
 @pytest.mark.parametrize(("end", "error"), [("failed", "No room."), ("cancelled", "")])
-def test_a_sequence_whose_first_job_does_not_end_well_has_no_second(end: str, error: str) -> None:
-    job = work.Sequence(Step("first", end, error), lambda: pytest.fail("a second"))
+def test_a_chain_whose_first_job_does_not_end_well_has_no_second(end: str, error: str) -> None:
+    job = work.Chain(Step("first", end, error), lambda: pytest.fail("a second"))
     job.wait()
     assert (job.state, job.error) == (end, error)
 
 
-def test_a_sequence_cancels_what_runs() -> None:
+def test_a_chain_cancels_what_runs() -> None:
     second = Step("second")
-    job = work.Sequence(Step("first"), lambda: second)
+    job = work.Chain(Step("first"), lambda: second)
     job.poll()
     job.cancel()
     job.wait()
@@ -262,6 +250,6 @@ def test_a_second_job_that_cannot_start_is_a_sentence() -> None:
     def refuse() -> Any:
         raise UserError("It cannot.")
 
-    job = work.Sequence(Step("first"), refuse)
+    job = work.Chain(Step("first"), refuse)
     job.wait()
     assert (job.state, job.error) == ("failed", "It cannot.")

@@ -2,12 +2,10 @@
 """The client against workers that hang, die, print garbage or speak another version. No bpy."""
 
 import gc
-import importlib
 import os
 import subprocess
 import sys
 import time
-import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,19 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.addon.without_bpy import import_without_bpy
+
 ROOT = Path(__file__).resolve().parents[2]
 FAKE_WORKER = Path(__file__).parent / "fake_workers" / "fake_worker.py"
 
 
-def _import_without_bpy(module: str) -> Any:
-    """Import a module of the add-on without the add-on's own ``__init__``, which needs bpy."""
-    package = types.ModuleType("imface_without_bpy")
-    package.__path__ = [str(ROOT / "imface_blender")]
-    sys.modules.setdefault(package.__name__, package)
-    return importlib.import_module(f"{package.__name__}.{module}")
-
-
-worker_client = _import_without_bpy("worker_client")
+worker_client = import_without_bpy("worker_client")
 
 MakeClient = Callable[..., Any]
 

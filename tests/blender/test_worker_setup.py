@@ -2,6 +2,7 @@
 """Which Python runs the worker, and the first use of what the zip brings."""
 
 import sys
+import time
 
 import bpy
 import pytest
@@ -58,6 +59,25 @@ def test_first_use_unpacks_and_the_next_use_does_not(bundled):
     assert bpy.ops.imface.generate(seed=2) == {"FINISHED"}
 
 
+def test_a_cancelled_unpacking_is_gone_on_with_by_the_next_job(bundled, monkeypatch):
+    at_full_speed = runtime.unpack
+
+    def slowly(*arguments):
+        for share in at_full_speed(*arguments):
+            time.sleep(0.1)
+            yield share
+
+    monkeypatch.setattr(runtime, "unpack", slowly)
+    job = jobs.submit(jobs.Request("info", {}, {}))
+    while "1 of 2" not in job.message:
+        job.poll()
+    job.cancel()
+    job.wait()
+    assert job.state == "cancelled"
+    assert runtime.size_of(worker_setup.bundle(), bundled) == 0
+    assert bpy.ops.imface.generate(seed=1) == {"FINISHED"}
+
+
 def test_a_damaged_wheel_reaches_the_panel(bundled, assert_refused):
     next(worker_setup.wheels_folder().glob("beta*.whl")).write_bytes(b"damaged")
     assert_refused(bpy.ops.imface.generate, "beta.* is missing or damaged. Install the add-on's")
@@ -109,7 +129,6 @@ def test_test_worker_names_the_model():
 
 
 def test_unregistering_ends_the_unpacking(bundled, monkeypatch):
-    """A big wheel of which the thread has all but just begun."""
     held = worker_setup.unpacking()
     monkeypatch.setattr(jobs, "_unpacking", held)
     jobs.close_worker()
