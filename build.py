@@ -8,21 +8,26 @@ are used again as long as their requirements stay the same.
 from __future__ import annotations
 
 import argparse
+import email.parser
 import hashlib
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 ENVIRONMENTS = Path(os.environ.get("IMFACE_VENVS") or ROOT).resolve()
 STAGE = ROOT / "build" / "extension"
+WHEELS = ROOT / "build" / "wheels"
 DIST = ROOT / "dist"
 OUT = ROOT / "out"
 DEMO_LIMIT_S = 1800
@@ -33,6 +38,25 @@ LEFT_OUT = shutil.ignore_patterns("__pycache__", ".*", "ruff.toml")
 SHIPPED_TYPES = {".py", ".toml", ".md", ".txt", ".json", ".npz", ".safetensors"}
 SHIPPED_NAMES = {"LICENSE"}
 NO_TESTS_COLLECTED = 5  # pytest's exit status
+
+WORKER_REQUIREMENTS = ROOT / "requirements-worker.txt"
+REQUIREMENT = re.compile(
+    r"(?P<name>[\w.-]+)==(?P<version>[\w.+]+)"
+    r'(\s*;\s*(?P<variable>\w+)\s*(?P<relation>==|<|>=)\s*"(?P<value>[^"]+)")?\s*(#.*)?'
+)
+WHEEL_LIST = "wheels.json"
+WHEEL_LICENSES = "LICENSES.txt"
+METADATA_FILE = re.compile(r"[^/]+\.dist-info/METADATA")
+LICENSE_FILE = re.compile(
+    r"[^/]+\.dist-info/(licenses/.+|[^/]*(LICEN[CS]E|COPYING|NOTICE)[^/]*)", re.IGNORECASE
+)
+PYTHONS = ("3.11", "3.13")  # of Blender 4.2 to 5.0, and from 5.1
+PIP_PLATFORMS = {  # by Blender's own names
+    "linux-x64": ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux_2_17_x86_64"),
+    "windows-x64": ("win_amd64",),
+    "macos-arm64": ("macosx_14_0_arm64",),
+}
+SYS_PLATFORMS = {"linux-x64": "linux", "windows-x64": "win32", "macos-arm64": "darwin"}
 
 
 class BuildError(Exception):
@@ -58,7 +82,10 @@ class Environment:
 
     def fingerprint(self) -> str:
         """Return what the stamp holds once the folder is complete."""
-        return hashlib.sha256(self.requirements.read_bytes()).hexdigest()
+        text = self.requirements.read_text(encoding="utf-8")
+        included = re.findall(r"^-r (\S+)", text, re.MULTILINE)
+        texts = [text, *((self.requirements.parent / name).read_text("utf-8") for name in included)]
+        return hashlib.sha256("".join(texts).encode()).hexdigest()
 
     def is_ready(self) -> bool:
         """Tell whether the folder was made, to its end, of these requirements."""
@@ -67,6 +94,31 @@ class Environment:
 
 MAIN = Environment(ENVIRONMENTS / ".venv", ROOT / "requirements.txt")
 BLENDER_42 = Environment(ENVIRONMENTS / ".venv-bpy42", ROOT / "requirements-bpy42.txt")
+
+
+@dataclass(frozen=True)
+class Target:
+    """Whom a zip's wheels are for: a platform, by Blender's name, and a version of Python."""
+
+    platform: str
+    python: str
+
+    @property
+    def name(self) -> str:
+        """What it is called in file names."""
+        return f"{self.platform}-py{self.python.replace('.', '')}"
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """One entry of the list by which the add-on checks and unpacks the wheels."""
+
+    name: str
+    version: str
+    file: str
+    sha256: str
+    size: int  # [bytes]
+    licence: str
 
 
 @contextmanager
@@ -128,42 +180,218 @@ def stage(source: Path, target: Path) -> None:
             )
 
 
-def archive_name(source: Path) -> str:
-    """Return the zip's name, as the manifest has it."""
+def requirements_of(target: Target) -> dict[str, str]:
+    """Return name and version of all that the worker needs on a target.
+
+    pip would judge the markers by the machine on which it runs.
+    """
+    found = {}
+    for line in WORKER_REQUIREMENTS.read_text(encoding="utf-8").splitlines():
+        if not line or line.startswith("#"):
+            continue
+        pin = REQUIREMENT.fullmatch(line)
+        if pin is None:
+            raise BuildError(
+                f"{WORKER_REQUIREMENTS.name} has a line that is no pin: {line}. "
+                "Write name==version."
+            )
+        if applies(pin, target):
+            found[pin["name"]] = pin["version"]
+    if target.platform == "linux-x64":
+        found["torch"] += "+cpu"  # without it, PyPI answers with a CUDA build of gigabytes
+    return found
+
+
+def applies(pin: re.Match[str], target: Target) -> bool:
+    """Tell whether a pin's marker, if it has one, is true of a target."""
+    match pin["variable"], pin["relation"]:
+        case None, _:
+            return True
+        case "sys_platform", "==":
+            return SYS_PLATFORMS[target.platform] == pin["value"]
+        case "python_version", "<":
+            return version_key(target.python) < version_key(pin["value"])
+        case "python_version", ">=":
+            return version_key(target.python) >= version_key(pin["value"])
+    raise BuildError(f"The marker of {pin.string} is not known. Add it to applies() in build.py.")
+
+
+def version_key(version: str) -> tuple[int, ...]:
+    """Return a version's numbers, by which versions sort."""
+    return tuple(map(int, version.split(".")))
+
+
+def collect_wheels(target: Target, folder: Path, environment: Environment) -> list[Wheel]:
+    """Download what is not yet in the folder, and leave there the wheels and their list.
+
+    The list is written after each wheel: a collection that was stopped goes on where it was.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    present = {wheel.name: wheel for wheel in read_wheel_list(folder) if is_intact(folder, wheel)}
+    wheels: list[Wheel] = []
+    for name, version in requirements_of(target).items():
+        wheel = present.get(name)
+        if wheel is None or wheel.version != version:
+            with step(f"Downloading {name} {version} for {target.name}"):
+                wheel = download_wheel(name, version, target, folder, environment)
+        wheels.append(wheel)
+        present[name] = wheel
+        write_wheel_list(target, list(present.values()), folder)
+    write_wheel_list(target, wheels, folder)
+    for path in set(folder.glob("*.whl")) - {folder / wheel.file for wheel in wheels}:
+        path.unlink()
+    return wheels
+
+
+def read_wheel_list(folder: Path) -> list[Wheel]:
+    """Return the wheels that a folder's list names; none if it has no list."""
+    path = folder / WHEEL_LIST
+    if not path.is_file():
+        return []
+    return [Wheel(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))["wheels"]]
+
+
+def write_wheel_list(target: Target, wheels: Sequence[Wheel], folder: Path) -> None:
+    """Write the list that travels with the wheels."""
+    content = {**asdict(target), "wheels": [asdict(wheel) for wheel in wheels]}
+    (folder / WHEEL_LIST).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def is_intact(folder: Path, wheel: Wheel) -> bool:
+    """Tell whether a wheel lies in the folder as its entry describes it."""
+    path = folder / wheel.file
+    return path.is_file() and sha256_of(path) == wheel.sha256
+
+
+def download_wheel(
+    name: str, version: str, target: Target, folder: Path, environment: Environment
+) -> Wheel:
+    """Put one wheel into the folder by way of pip, which checks it, and return its entry."""
+    pip: list[str | Path] = [environment.python, "-m", "pip", "download", "-q", "--no-deps"]
+    choice = ["--only-binary=:all:", "--implementation=cp", f"--python-version={target.python}"]
+    choice += [f"--platform={tag}" for tag in PIP_PLATFORMS[target.platform]]
+    with tempfile.TemporaryDirectory(dir=folder) as incoming:
+        run_quietly(
+            [*pip, *choice, "--dest", incoming, f"{name}=={version}"],
+            f"{name} {version} could not be had for {target.name}. Check the connection. For CPU "
+            "builds of PyTorch, name PyTorch's own package index in PIP_EXTRA_INDEX_URL.",
+        )
+        (wheel,) = Path(incoming).glob("*.whl")
+        return describe_wheel(wheel.replace(folder / wheel.name), name, version)
+
+
+def describe_wheel(path: Path, name: str, version: str) -> Wheel:
+    """Return the entry of a wheel file."""
+    size = path.stat().st_size
+    return Wheel(name, version, path.name, sha256_of(path), size, licence_of(path))
+
+
+def sha256_of(path: Path) -> str:
+    """Return a file's sha256 in hexadecimal digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def licence_of(wheel: Path) -> str:
+    """Return the licence that a wheel's metadata declare."""
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = filter(METADATA_FILE.fullmatch, archive.namelist())
+        metadata = email.parser.BytesHeaderParser().parsebytes(archive.read(name))
+    classifiers = [
+        line.rpartition(" :: ")[2]
+        for line in metadata.get_all("Classifier", [])
+        if line.startswith("License ::")
+    ]
+    text = metadata["License-Expression"] or " AND ".join(classifiers) or metadata["License"]
+    return (text or "see its licence text").partition("\n")[0]
+
+
+def licence_texts(wheel: Path) -> str:
+    """Return all licence texts that a wheel holds, each below its name."""
+    with zipfile.ZipFile(wheel) as archive:
+        names = [name for name in archive.namelist() if LICENSE_FILE.fullmatch(name)]
+        texts = [archive.read(name).decode(errors="replace").strip() for name in names]
+    return "\n\n".join(f"--- {name}\n\n{text}" for name, text in zip(names, texts, strict=True))
+
+
+def stage_wheels(wheels: Sequence[Wheel], folder: Path, target: Target, staged: Path) -> None:
+    """Add the wheels, their list and licences to a staged extension, and name its platform.
+
+    The manifest does not list them as `wheels`: Blender would install them for all add-ons.
+    """
+    place = staged / "wheels"
+    place.mkdir()
+    for wheel in wheels:
+        shutil.copy2(folder / wheel.file, place)
+    write_wheel_list(target, wheels, place)
+    sections = [
+        f"{'=' * 80}\n{wheel.name} {wheel.version}: {wheel.licence}\n\n"
+        + licence_texts(folder / wheel.file)
+        for wheel in wheels
+    ]
+    (place / WHEEL_LICENSES).write_text("\n\n".join(sections) + "\n", encoding="utf-8")
+    manifest = staged / MANIFEST
+    head, table, rest = manifest.read_text(encoding="utf-8").partition("\n[permissions]")
+    line = f'platforms = ["{target.platform}"]\n'
+    manifest.write_text(head + line + table + rest, encoding="utf-8")
+
+
+def archive_name(source: Path, *parts: str) -> str:
+    """Return a zip's name: id and version from the manifest, then what tells it from others."""
     import tomllib  # here: an older Python has to get as far as the sentence in main()
 
     manifest = tomllib.loads((source / MANIFEST).read_text(encoding="utf-8"))
-    return f"{manifest['id']}-{manifest['version']}.zip"
+    return "-".join([manifest["id"], manifest["version"], *parts]) + ".zip"
 
 
-def pack(staged: Path, target: Path, environment: Environment) -> Path:
-    """Zip a staged extension with Blender's own tool, validate the zip and return its path."""
+def pack(staged: Path, archive: Path, environment: Environment) -> None:
+    """Zip a staged extension with Blender's own tool and validate the zip."""
     tools = list(environment.folder.rglob("bl_pkg/cli/blender_ext.py"))
     if not tools:
         raise BuildError(f"{environment.folder} has no Blender in it. Delete it and try again.")
     tool: list[str | Path] = [environment.python, "-I", tools[0]]
-    target.mkdir(parents=True, exist_ok=True)
-    archive = target / archive_name(staged)
+    archive.parent.mkdir(parents=True, exist_ok=True)
     archive.unlink(missing_ok=True)
     run_quietly(
-        [*tool, "build", "--source-dir", staged, "--output-dir", target],
+        [*tool, "build", "--source-dir", staged, "--output-filepath", archive],
         f"Blender's tool could not build the zip from {staged}. Mend what it says above.",
     )
     run_quietly(
         [*tool, "validate", archive],
         f"Blender's validator refuses {archive.name}. Mend what it says above.",
     )
-    return archive
 
 
 def make_zip() -> Path:
-    """Build and validate dist/<id>-<version>.zip."""
+    """Build and validate the zip without a runtime: the worker's Python is the user's own."""
     prepare(MAIN)
+    archive = DIST / archive_name(ROOT)
     with step("Building the zip, checked by Blender's validator"):
         stage(ROOT, STAGE)
-        archive = pack(STAGE, DIST, MAIN)
-        print(f"   {archive.relative_to(ROOT)}: {archive.stat().st_size / 1e6:.1f} MB")
+        pack(STAGE, archive, MAIN)
+        report_size(archive)
     return archive
+
+
+def make_zip_with_runtime(target: Target) -> Path:
+    """Build and validate the zip that brings all the worker needs on a target."""
+    prepare(MAIN)
+    folder = WHEELS / target.name
+    wheels = collect_wheels(target, folder, MAIN)
+    archive = DIST / archive_name(ROOT, target.name)
+    with step("Building the zip with the worker's wheels, checked by Blender's validator"):
+        stage(ROOT, STAGE)
+        stage_wheels(wheels, folder, target, STAGE)
+        pack(STAGE, archive, MAIN)
+        print(f"   {len(wheels)} wheels: {sum(wheel.size for wheel in wheels) / 1e6:.1f} MB")
+        report_size(archive)
+        shutil.rmtree(STAGE)  # half the disk that this took
+    return archive
+
+
+def report_size(archive: Path) -> None:
+    """Print where a zip is and how large."""
+    print(f"   {archive.relative_to(ROOT)}: {archive.stat().st_size / 1e6:.1f} MB")
 
 
 def run_module(
@@ -226,8 +454,8 @@ def bench(arguments: Sequence[str]) -> int:
     return run_module(MAIN, ["tests.bench.run_bench", *arguments])
 
 
-def parse(arguments: Sequence[str]) -> tuple[str, list[str]]:
-    """Return the command, and the arguments that it passes on."""
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return the command with its options, and as `rest` the arguments that it passes on."""
     parser = argparse.ArgumentParser(
         prog="build.py",
         description="Make, test and show the project. Needs Python 3.11 and nothing else.",
@@ -238,33 +466,50 @@ def parse(arguments: Sequence[str]) -> tuple[str, list[str]]:
     for name, summary in (
         ("demo", "generate, fit, blend and animate a face: out/demo.png, out/demo.blend"),
         ("test", "lint, types and all tests, in Blender 4.2 and 5.0 [-- pytest's options]"),
-        ("zip", "build the extension for Blender in dist/"),
+        ("zip", "build the extension for Blender in dist/, with all that its worker needs"),
         ("bench", "print the benchmarks [-- their options]"),
     ):
         commands.add_parser(name, help=summary)
+    choices = commands.choices["zip"]
+    choices.add_argument("--platform", choices=PIP_PLATFORMS, default=this_platform())
+    choices.add_argument("--python", choices=PYTHONS, default=PYTHONS[0], help="Blender's")
+    choices.add_argument(
+        "--no-runtime", action="store_true", help="small: PyTorch has to be there already"
+    )
     options, rest = parser.parse_known_args(arguments)
     if rest and options.command in ("demo", "zip"):
-        parser.error(f"{options.command} takes no arguments: {' '.join(rest)}")
-    return options.command, rest[1:] if rest[:1] == ["--"] else rest
+        parser.error(f"{options.command} does not know: {' '.join(rest)}")
+    options.rest = rest[1:] if rest[:1] == ["--"] else rest
+    return options
+
+
+def this_platform() -> str:
+    """Return Blender's name for the system that this runs on."""
+    names = {system: name for name, system in SYS_PLATFORMS.items()}
+    return names.get(sys.platform, "linux-x64")
 
 
 def main(arguments: Sequence[str]) -> int:
     """Carry out one command and return the exit status."""
-    command, rest = parse(arguments)
+    options = parse(arguments)
     try:
         if sys.version_info[:2] != (3, 11):
             found = ".".join(map(str, sys.version_info[:2]))
             raise BuildError(
                 f"This needs Python 3.11, as Blender 4.2 to 5.0 do, not {found}. "
-                f"Install it and run: python3.11 build.py {command}"
+                f"Install it and run: python3.11 build.py {options.command}"
             )
-        if command == "demo":
-            return demo()
-        if command == "test":
-            return test(rest)
-        if command == "bench":
-            return bench(rest)
-        make_zip()
+        match options.command:
+            case "demo":
+                return demo()
+            case "test":
+                return test(options.rest)
+            case "bench":
+                return bench(options.rest)
+        if options.no_runtime:
+            make_zip()
+        else:
+            make_zip_with_runtime(Target(options.platform, options.python))
     except BuildError as error:
         print(f"build.py: {error}", file=sys.stderr)
         return 1

@@ -17,15 +17,18 @@ from typing import Any, NamedTuple
 import bpy
 
 from .errors import UserError
-from .preferences import worker_python
+from .runtime import Unpacking
 from .wire import Arrays
-from .worker_client import Job, WorkerClient, WorkerError
+from .work import Chain, Job
+from .worker_client import WorkerClient, runtime_command, runtime_environment
+from .worker_setup import Setup, unpacking, worker_setup
 
 SECONDS_BETWEEN_POLLS = 0.1
 UNEXPECTED = (
     "Something unexpected went wrong and nothing was finished. "
     "Copy the details from the panel and report them."
 )
+UNPACK_AGAIN = "Press Remove Runtime in the preferences and try again: it is then unpacked anew."
 Outcome = set[Any]  # what an operator returns; Any because the type stubs differ in versions
 
 
@@ -38,6 +41,7 @@ class Status:
     waiting: bool = False  # for Object Mode, to put the result into the scene
     error: str = ""  # what went wrong last
     details: str = ""
+    weights: str = ""  # the sha256 of the model that Test Worker found
 
 
 class Request(NamedTuple):
@@ -50,7 +54,8 @@ class Request(NamedTuple):
 
 status = Status()
 _client: WorkerClient | None = None
-_client_python = ""
+_client_setup: Setup | None = None
+_unpacking: Unpacking | None = None
 
 
 def backend_dir() -> Path:
@@ -63,14 +68,38 @@ def backend_dir() -> Path:
 
 
 def client() -> WorkerClient:
-    """Return the worker client; a new one when the chosen Python has changed."""
-    global _client, _client_python
-    python = worker_python()
-    if _client is None or python != _client_python:
-        close_worker()
-        _client = WorkerClient(python, backend_dir())
-        _client_python = python
+    """Return the worker client; a new one when another Python is to run the worker."""
+    global _client, _client_setup
+    setup = worker_setup()
+    if _client is None or setup != _client_setup:
+        _close_client()
+        _client = _make_client(setup)
+        _client_setup = setup
     return _client
+
+
+def _make_client(setup: Setup) -> WorkerClient:
+    python, packages = setup
+    if not packages:
+        return WorkerClient(python, backend_dir())
+    env = runtime_environment([backend_dir(), *packages])
+    command = runtime_command(python)
+    return WorkerClient(python, backend_dir(), env, command=command, remedy=UNPACK_AGAIN)
+
+
+def submit(request: Request) -> Job:
+    """Hand the worker a request; what comes with the add-on is unpacked before, once."""
+    global _unpacking
+    _close_unpacking()  # one that was cancelled may still be in the folder
+    _unpacking = unpacking()
+    if _unpacking is None:
+        return client().submit(*request)
+    return Chain(_unpacking, lambda: client().submit(*request))
+
+
+def has_worker() -> bool:
+    """Tell whether a worker has been started, and holds memory."""
+    return _client is not None and bool(_client.hello)
 
 
 def worker_line() -> str:
@@ -81,14 +110,31 @@ def worker_line() -> str:
     return f"PyTorch {hello['torch']} on {hello['device']}, Python {hello['python']}"
 
 
+def model_line() -> str:
+    """Return in one line which face model the worker has."""
+    return f"Face model {status.weights[:8]}" if status.weights else "Test Worker names the model"
+
+
 def close_worker() -> None:
-    """End the worker process and its job, if there are any."""
+    """End the worker process and its job, if there are any, and what unpacks the runtime."""
+    _close_unpacking()
+    _close_client()
+    status.job = None
+    status.waiting = False
+
+
+def _close_client() -> None:
     global _client
     if _client is not None:
         _client.close()
     _client = None
-    status.job = None
-    status.waiting = False
+
+
+def _close_unpacking() -> None:
+    global _unpacking
+    if _unpacking is not None:
+        _unpacking.close()
+    _unpacking = None
 
 
 class PolledOperator(bpy.types.Operator):
@@ -185,8 +231,7 @@ class JobOperator(PolledOperator):
         """Start the job; None when it cannot, which has been reported then."""
         status.error = status.details = ""
         try:
-            request = self.prepare(context)
-            job = client().submit(request.name, request.params, request.arrays)
+            job = submit(self.prepare(context))
         except Exception as error:
             self._explain(error)
             return None
@@ -221,7 +266,7 @@ class JobOperator(PolledOperator):
 
     def _explain(self, error: Exception) -> None:
         """Tell the user of an error: of bad input its sentence, of our own fault the traceback."""
-        if isinstance(error, UserError | WorkerError):
+        if isinstance(error, UserError):
             self._fail(str(error))
         else:
             self._fail(UNEXPECTED, "".join(traceback.format_exception(error)))

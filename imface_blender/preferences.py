@@ -1,49 +1,36 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The add-on's preferences: which Python runs the worker."""
-
-import os
-from typing import cast
+"""The add-on's preferences: which Python runs the worker, and what there is of it."""
 
 import bpy
 from bpy.props import StringProperty
 
-from .errors import UserError
+from . import jobs, worker_setup
 
 
 class ImFacePreferences(bpy.types.AddonPreferences):
-    """One setting and a button that tests it."""
+    """One setting, and what the worker is and takes."""
 
     bl_idname = __package__
 
     worker_python: StringProperty(
         name="Worker's Python",
-        description="The Python program, with PyTorch installed, in which faces are computed",
+        description=(
+            "A Python program, with PyTorch installed, in which faces are computed. "
+            "Empty: what the add-on's zip brings is used"
+        ),
         subtype="FILE_PATH",
     )
 
     def draw(self, context: bpy.types.Context) -> None:
-        """Show the setting."""
-        self.layout.prop(self, "worker_python")
-        self.layout.operator("imface.check_worker")
+        """Show the setting, the state of worker, model and runtime, and their buttons."""
+        layout = self.layout
+        layout.prop(self, "worker_python")
+        for line in (jobs.worker_line(), jobs.model_line(), worker_setup.runtime_line()):
+            layout.label(text=line)
+        row = layout.row()
+        row.operator("imface.check_worker")
+        row.operator("imface.free_memory")
+        row.operator("imface.remove_runtime")
 
 
 CLASSES = (ImFacePreferences,)
-
-
-def worker_python() -> str:
-    """Return the worker's Python: the preference, else the environment variable IMFACE_PYTHON.
-
-    Raises UserError when neither is set.
-    """
-    addons = bpy.context.preferences.addons
-    python = ""
-    if __package__ in addons:  # not so when a script registered the add-on without enabling it
-        preferences = cast(ImFacePreferences, addons[__package__].preferences)
-        python = bpy.path.abspath(preferences.worker_python)
-    python = python or os.environ.get("IMFACE_PYTHON", "")
-    if not python:
-        raise UserError(
-            "No Python is chosen for the worker. "
-            "Set one that has PyTorch in the add-on's preferences or in IMFACE_PYTHON."
-        )
-    return python

@@ -16,13 +16,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from . import wire
+from .errors import UserError
+from .work import Job, State
 
 SECONDS_TO_HEED_A_CANCEL = 2.0
 SECONDS_TO_END = 2.0
-SECONDS_BETWEEN_POLLS = 0.02
 STDERR_TAIL_BYTES = 16 * 2**10
 
 ANOTHER_PYTHON = "Choose another Python in the preferences."
@@ -30,17 +31,30 @@ KILLED_FROM_OUTSIDE = -9  # what Popen says of SIGKILL, which Linux sends when m
 EXIT_BAD_SETUP = 2  # the worker's last line on stderr is a sentence for the user
 
 Message = tuple[dict[str, Any], wire.Arrays]
-State = Literal["running", "done", "failed", "cancelled"]
 
 
-class WorkerError(Exception):
-    """The worker cannot take the job; the message is a sentence for the user."""
+class WorkerError(UserError):
+    """The worker cannot take the job."""
 
 
 def worker_command(python: str) -> list[str]:
     """Return the command line that makes a Python a worker."""
     # -P: a file in the current folder must not pass for one of the worker's modules.
     return [python, "-P", "-m", "backend", "serve"]
+
+
+def runtime_command(python: str) -> list[str]:
+    """Return the command line for packages of our own: no other package is seen, wherever it is."""
+    return [python, "-S", "-s", *worker_command(python)[1:]]
+
+
+def runtime_environment(folders: Sequence[Path]) -> dict[str, str]:
+    """Return the variables that go with `runtime_command`; the worker imports from the folders."""
+    return {
+        "PYTHONPATH": os.pathsep.join(map(str, folders)),
+        "PYTHONNOUSERSITE": "1",
+        "PYTHONDONTWRITEBYTECODE": "",  # PyTorch takes seconds longer without its bytecode
+    }
 
 
 class WorkerClient:
@@ -58,6 +72,8 @@ class WorkerClient:
         The command line of the worker, `worker_command` of ``python`` if not given.
     start_timeout
         How long the worker may take to say hello, PyTorch's import included [s].
+    remedy
+        The sentence on what the user can do about a worker that does not start.
 
     Attributes
     ----------
@@ -74,14 +90,16 @@ class WorkerClient:
         *,
         command: Sequence[str] | None = None,
         start_timeout: float = 120.0,
+        remedy: str = ANOTHER_PYTHON,
     ) -> None:
         self.hello: dict[str, Any] = {}
         self._python = python
         self._env = _worker_environment(backend_dir, env or {})
         self._command = list(command or worker_command(python))
         self._start_timeout = start_timeout
+        self._remedy = remedy
         self._process: _Process | None = None
-        self._job: Job | None = None
+        self._job: WorkerJob | None = None
         self._jobs_so_far = 0
 
     def start(self) -> None:
@@ -101,7 +119,7 @@ class WorkerClient:
             self._process = None
             raise WorkerError(
                 f"The worker's Python at {self._python} cannot be started ({error}). "
-                + ANOTHER_PYTHON
+                + self._remedy
             ) from error
 
     def submit(self, name: str, params: dict[str, Any], arrays: wire.Arrays | None = None) -> Job:
@@ -118,7 +136,7 @@ class WorkerClient:
         self.start()
         self._jobs_so_far += 1
         header = {"type": "job", "id": self._jobs_so_far, "name": name, "params": params}
-        self._job = Job(self, self._jobs_so_far, wire.pack(header, arrays))
+        self._job = WorkerJob(self, self._jobs_so_far, wire.pack(header, arrays))
         self.poll()
         return self._job
 
@@ -179,7 +197,7 @@ class WorkerClient:
         if not self.hello and now > self._process.started + self._start_timeout:
             self._lose_worker(
                 f"The worker's Python at {self._python} did not answer within "
-                f"{self._start_timeout:g} seconds. {ANOTHER_PYTHON}"
+                f"{self._start_timeout:g} seconds. {self._remedy}"
             )
         job = self._job
         if job is None or job.state != "running" or job._cancel_deadline is None:
@@ -203,7 +221,7 @@ class WorkerClient:
         python = f"The worker's Python at {self._python}"
         last_line = event.stderr.rpartition("\n")[2]
         if event.problem:
-            return f"{event.problem} {'Try again.' if self.hello else ANOTHER_PYTHON}"
+            return f"{event.problem} {'Try again.' if self.hello else self._remedy}"
         if self.hello and event.status == KILLED_FROM_OUTSIDE:
             return (
                 "The system ended the worker, probably because memory ran out. "
@@ -212,38 +230,20 @@ class WorkerClient:
         if self.hello:
             return f"The worker ended unexpectedly (exit status {event.status}). Try again."
         if "Unknown option: -P" in event.stderr:
-            return f"{python} is older than Python 3.11. {ANOTHER_PYTHON}"
+            return f"{python} is older than Python 3.11. {self._remedy}"
         if event.status == EXIT_BAD_SETUP and last_line:
             return last_line
         return (
             f"{python} ended before the worker was ready "
-            f"(exit status {event.status}, {last_line or 'no error output'}). {ANOTHER_PYTHON}"
+            f"(exit status {event.status}, {last_line or 'no error output'}). {self._remedy}"
         )
 
 
-class Job:
-    """A job that the worker was given; made by `WorkerClient.submit`.
-
-    Attributes
-    ----------
-    state
-        "running" until the worker answered, was lost or heeded a cancel.
-    fraction, message
-        The progress, from 0 to 1, and what the worker does now.
-    values, arrays
-        The result of a job that is "done".
-    error, details
-        Of a job that "failed": one sentence, and text for a report (may be empty).
-    """
+class WorkerJob(Job):
+    """A job that the worker was given; made by `WorkerClient.submit`."""
 
     def __init__(self, client: WorkerClient, job_id: int, request: bytes) -> None:
-        self.state: State = "running"
-        self.fraction = 0.0
-        self.message = "Starting" if client.hello else "Starting the worker"
-        self.values: dict[str, Any] = {}
-        self.arrays: wire.Arrays = {}
-        self.error = ""
-        self.details = ""
+        super().__init__("Starting" if client.hello else "Starting the worker")
         self._client = client
         self._id = job_id
         self._request: bytes | None = request  # None once sent
@@ -252,17 +252,6 @@ class Job:
     def poll(self) -> None:
         """Take in what the worker has sent so far; never blocks."""
         self._client.poll()
-
-    def wait(self, on_progress: Callable[[float, str], None] | None = None) -> None:
-        """Block until the job no longer runs; call ``on_progress`` with each news seen."""
-        seen = None
-        while self.state == "running":
-            self.poll()
-            news = (self.fraction, self.message)
-            if on_progress is not None and news != seen:
-                on_progress(*news)
-            seen = news
-            time.sleep(SECONDS_BETWEEN_POLLS)
 
     def cancel(self) -> None:
         """Ask the worker to stop; go on polling until the state is "cancelled".

@@ -13,7 +13,15 @@ ROOT = Path(__file__).resolve().parents[1]
 ADDON = ROOT / "imface_blender"
 BACKEND_FILES = sorted((ROOT / "backend").rglob("*.py"))
 ADDON_FILES = sorted(ADDON.rglob("*.py"))
-ADDON_MODULES_WITHOUT_BPY = ("errors", "face_capture", "slider_names", "wire", "worker_client")
+ADDON_MODULES_WITHOUT_BPY = (
+    "errors",
+    "face_capture",
+    "runtime",
+    "slider_names",
+    "wire",
+    "work",
+    "worker_client",
+)
 BLENDERS_OWN = {"bpy", "bmesh", "mathutils", "gpu", "imface_blender"}
 WORKERS_OWN = {"torch", "backend", "trimesh", "skimage", "scipy", "safetensors"}
 

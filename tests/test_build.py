@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import importlib.metadata
+import re
 import subprocess
 import sys
 import tomllib
 import zipfile
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -72,9 +76,10 @@ def test_stage_refuses_a_file_of_another_kind(source: Path, tmp_path: Path) -> N
 
 def test_zip_of_the_project(tmp_path: Path) -> None:
     build.stage(ROOT, tmp_path / "stage")
-    archive = build.pack(tmp_path / "stage", tmp_path / "dist", HERE)
+    archive = tmp_path / "dist" / build.archive_name(tmp_path / "stage")
+    build.pack(tmp_path / "stage", archive, HERE)
     version = tomllib.loads((ROOT / "blender_manifest.toml").read_text())["version"]
-    assert archive == tmp_path / "dist" / f"imface_blender-{version}.zip"
+    assert archive.name == f"imface_blender-{version}.zip"
     with zipfile.ZipFile(archive) as packed:
         names = {PurePosixPath(name) for name in packed.namelist() if not name.endswith("/")}
     tops = {name.parts[0] for name in names if len(name.parts) > 1}
@@ -96,7 +101,7 @@ def test_a_manifest_that_blender_refuses_is_no_zip(source: Path, tmp_path: Path)
     manifest.write_text(manifest.read_text().replace("blender_version_min", "blender_min"))
     build.stage(source, tmp_path / "stage")
     with pytest.raises(build.BuildError, match="blender_version_min"):
-        build.pack(tmp_path / "stage", tmp_path / "dist", HERE)
+        build.pack(tmp_path / "stage", tmp_path / "dist" / "a.zip", HERE)
 
 
 def test_environment_is_used_again_until_its_requirements_change(
@@ -115,6 +120,12 @@ def test_environment_is_used_again_until_its_requirements_change(
     (tmp_path / "pins.txt").write_text("a==2")
     build.prepare(environment)
     assert len(made) == 2 * commands_to_make_one
+    (tmp_path / "pins.txt").write_text("-r more.txt\na==2")
+    (tmp_path / "more.txt").write_text("b==1")
+    build.prepare(environment)
+    (tmp_path / "more.txt").write_text("b==2")
+    build.prepare(environment)
+    assert len(made) == 4 * commands_to_make_one
 
 
 def test_an_environment_that_failed_half_way_is_made_again(
@@ -166,7 +177,148 @@ def test_another_python_gets_one_sentence(
 
 
 def test_arguments_are_passed_on_only_where_they_mean_something() -> None:
-    assert build.parse(["test", "--", "-k", "wire"]) == ("test", ["-k", "wire"])
-    assert build.parse(["bench", "--json"]) == ("bench", ["--json"])
+    assert build.parse(["test", "--", "-k", "wire"]).rest == ["-k", "wire"]
+    assert build.parse(["bench", "--json"]).rest == ["--json"]
     with pytest.raises(SystemExit, match="2"):
         build.parse(["zip", "--fast"])
+
+
+LINUX = build.Target("linux-x64", "3.11")
+WINDOWS = build.Target("windows-x64", "3.13")
+
+
+def test_pins_are_those_of_the_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pins = tmp_path / "pins.txt"
+    monkeypatch.setattr(build, "WORKER_REQUIREMENTS", pins)
+    pins.write_text(
+        "# a comment\ntorch==2.0\n\n"
+        'numpy==1.0; python_version < "3.12"  # why\nnumpy==2.0; python_version >= "3.12"\n'
+        'colors==3.0; sys_platform == "win32"\n'
+    )
+    assert build.requirements_of(LINUX) == {"torch": "2.0+cpu", "numpy": "1.0"}
+    windows = {"torch": "2.0", "numpy": "2.0", "colors": "3.0"}
+    assert build.requirements_of(WINDOWS) == windows
+    pins.write_text("torch>=2\n")
+    with pytest.raises(build.BuildError, match="torch>=2. Write name==version"):
+        build.requirements_of(LINUX)
+    pins.write_text('torch==2; os_name == "nt"\n')
+    with pytest.raises(build.BuildError, match="os_name"):
+        build.requirements_of(LINUX)
+
+
+def test_the_pins_hold_all_that_they_need_themselves() -> None:
+    """As the installed packages tell it: the wheels are downloaded without their dependencies."""
+    pinned = build.requirements_of(LINUX)
+    for name, version in pinned.items():
+        found = importlib.metadata.distribution(name)
+        assert found.version.partition("+")[0] == version.partition("+")[0]
+        needed = [line for line in found.requires or [] if "extra ==" not in line]
+        for line in (line for line in needed if "Windows" not in line):
+            dependency = re.match(r"[\w.-]+", line)
+            assert dependency is not None
+            assert re.sub(r"[-_.]+", "-", dependency[0]).lower() in pinned
+
+
+class Index:
+    """Stands in for pip: answers with small wheels, and writes down what it was asked for."""
+
+    def __init__(self, make_wheel: Callable[..., Path]) -> None:
+        self.make_wheel = make_wheel
+        self.asked: list[str] = []
+        self.fails_at = ""
+
+    def __call__(self, command: list[str | Path], failure: str) -> None:
+        name, _, version = str(command[-1]).partition("==")
+        if name == self.fails_at:
+            raise build.BuildError(failure)
+        self.asked.append(name)
+        self.make_wheel(Path(command[-2]), name, version, {f"{name}.py": version})
+
+
+@pytest.fixture
+def index(
+    make_wheel: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Index:
+    """Replace pip and the pins."""
+    index = Index(make_wheel)
+    monkeypatch.setattr(build, "run_quietly", index)
+    monkeypatch.setattr(build, "WORKER_REQUIREMENTS", tmp_path / "pins.txt")
+    (tmp_path / "pins.txt").write_text("torch==2.0\nb==1.0\nc==1.0\n")
+    return index
+
+
+def test_wheels_are_listed_with_their_hashes(index: Index, tmp_path: Path) -> None:
+    wheels = build.collect_wheels(WINDOWS, tmp_path / "w", HERE)
+    assert [(wheel.name, wheel.version) for wheel in wheels] == [
+        ("torch", "2.0"),
+        ("b", "1.0"),
+        ("c", "1.0"),
+    ]
+    for wheel in wheels:
+        content = (tmp_path / "w" / wheel.file).read_bytes()
+        assert wheel.sha256 == hashlib.sha256(content).hexdigest()
+        assert (wheel.size, wheel.licence) == (len(content), "MIT")
+    assert build.read_wheel_list(tmp_path / "w") == wheels
+
+
+def test_a_collection_that_was_stopped_goes_on(index: Index, tmp_path: Path) -> None:
+    index.fails_at = "b"
+    with pytest.raises(build.BuildError, match="b 1.0 could not be had for windows-x64-py313"):
+        build.collect_wheels(WINDOWS, tmp_path / "w", HERE)
+    index.fails_at = ""
+    build.collect_wheels(WINDOWS, tmp_path / "w", HERE)
+    assert index.asked == ["torch", "b", "c"]
+    build.collect_wheels(WINDOWS, tmp_path / "w", HERE)
+    assert index.asked == ["torch", "b", "c"]
+
+
+def test_a_damaged_or_outdated_wheel_is_downloaded_again(index: Index, tmp_path: Path) -> None:
+    wheels = build.collect_wheels(WINDOWS, tmp_path / "w", HERE)
+    (tmp_path / "w" / wheels[1].file).write_bytes(b"damaged")
+    (tmp_path / "pins.txt").write_text("torch==2.1\nb==1.0\nc==1.0\n")
+    again = build.collect_wheels(WINDOWS, tmp_path / "w", HERE)
+    assert index.asked == ["torch", "b", "c", "torch", "b"]
+    assert [again[1], again[2]] == wheels[1:]
+    assert {path.name for path in (tmp_path / "w").glob("*.whl")} == {w.file for w in again}
+
+
+def test_staged_wheels_come_with_licences_and_a_platform(
+    source: Path, tmp_path: Path, make_bundle: Callable[..., list[build.Wheel]]
+) -> None:
+    wheels = make_bundle(tmp_path / "w", {"alpha": "", "beta": ""}, LINUX)
+    (tmp_path / "w" / "old-1.0-py3-none-any.whl").write_text("of another list")
+    build.stage(source, tmp_path / "stage")
+    build.stage_wheels(wheels, tmp_path / "w", LINUX, tmp_path / "stage")
+    assert sorted(contents(tmp_path / "stage" / "wheels")) == [
+        "LICENSES.txt",
+        *(wheel.file for wheel in wheels),
+        "wheels.json",
+    ]
+    licences = (tmp_path / "stage" / "wheels" / "LICENSES.txt").read_text()
+    assert "alpha 1.0: MIT" in licences
+    assert "Terms of beta" in licences
+    manifest = tomllib.loads((tmp_path / "stage" / "blender_manifest.toml").read_text())
+    assert manifest["platforms"] == ["linux-x64"]
+    assert "wheels" not in manifest
+    assert manifest["permissions"]
+    assert "platforms" not in (source / "blender_manifest.toml").read_text()
+    archive = tmp_path / "dist" / "a.zip"
+    build.pack(tmp_path / "stage", archive, HERE)
+    with zipfile.ZipFile(archive) as packed:
+        assert {f"wheels/{wheel.file}" for wheel in wheels} < set(packed.namelist())
+
+
+def test_a_wheel_among_the_sources_has_no_place(source: Path, tmp_path: Path) -> None:
+    (source / "weights" / "stray-1.0-py3-none-any.whl").write_text("")
+    with pytest.raises(build.BuildError, match="stray.* has no place"):
+        build.stage(source, tmp_path / "stage")
+
+
+def test_zip_is_the_artist_s_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[object] = []
+    monkeypatch.setattr(build, "make_zip", lambda: made.append("without"))
+    monkeypatch.setattr(build, "make_zip_with_runtime", made.append)
+    for words in ([], ["--no-runtime"], ["--platform", "macos-arm64", "--python", "3.13"]):
+        assert build.main(["zip", *words]) == 0
+    here = build.Target(build.this_platform(), "3.11")
+    assert made == [here, "without", build.Target("macos-arm64", "3.13")]

@@ -32,8 +32,9 @@ def test_a_command_line_of_the_backend(arguments: list[str]) -> None:
 
 @pytest.mark.parametrize("arguments", after("python3", "build.py"), ids=" ".join)
 def test_a_command_line_of_build_py(arguments: list[str]) -> None:
-    assert build.parse(arguments) == (arguments[0], [])
+    options = build.parse(arguments)
+    assert (options.command, options.rest) == (arguments[0], [])
 
 
 def test_the_version_is_the_manifest_s() -> None:
-    assert f"dist/{build.archive_name(build.ROOT)}" in TEXT
+    assert f"dist/{build.archive_name(build.ROOT, 'linux-x64-py311')}" in TEXT

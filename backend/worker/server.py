@@ -86,7 +86,7 @@ def _hello() -> dict[str, Any]:
         "package": backend.__version__,
         "python": platform.python_version(),
         "torch": str(torch.__version__),
-        "device": "cuda" if torch.cuda.is_available() else "cpu",
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
     }
 
 

@@ -3,7 +3,8 @@
 
 import bpy
 
-from .. import jobs
+from .. import jobs, worker_setup
+from ..errors import UserError
 from ..jobs import JobOperator, Outcome, PolledOperator, Request
 from ..worker_client import Job
 
@@ -22,8 +23,56 @@ class IMFACE_OT_check_worker(JobOperator):
 
     def finish(self, context: bpy.types.Context, job: Job) -> str:
         """Say what answered; the scene stays as it is."""
+        jobs.status.weights = job.values["model"]["sha256"]
         known = len(job.values["expressions"])
         return f"{jobs.worker_line()}, {known} expressions"
+
+
+class IMFACE_OT_free_memory(PolledOperator):
+    """End the worker and give its memory back; the next job starts it again"""
+
+    bl_idname = "imface.free_memory"
+    bl_label = "Free Memory"
+
+    @classmethod
+    def why_not(cls, context: bpy.types.Context) -> str:
+        """Return why there is no memory to free."""
+        return _why_not_end_the_worker() or (
+            "" if jobs.has_worker() else "The worker is not running"
+        )
+
+    def execute(self, context: bpy.types.Context) -> Outcome:
+        """End the worker."""
+        jobs.close_worker()
+        return {"FINISHED"}
+
+
+class IMFACE_OT_remove_runtime(PolledOperator):
+    """Delete what the add-on has unpacked for its worker; the next job unpacks it again"""
+
+    bl_idname = "imface.remove_runtime"
+    bl_label = "Remove Runtime"
+
+    @classmethod
+    def why_not(cls, context: bpy.types.Context) -> str:
+        """Return why nothing can be removed."""
+        return _why_not_end_the_worker() or (
+            "" if worker_setup.has_unpacked() else "Nothing has been unpacked"
+        )
+
+    def execute(self, context: bpy.types.Context) -> Outcome:
+        """End the worker, which may use it, and delete it."""
+        jobs.close_worker()
+        try:
+            worker_setup.remove_runtime()
+        except UserError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        return {"FINISHED"}
+
+
+def _why_not_end_the_worker() -> str:
+    return f"ImFace is busy ({jobs.status.label})" if jobs.status.job else ""
 
 
 class IMFACE_OT_cancel_job(PolledOperator):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Imports modules of the add-on without the add-on's own ``__init__``, which needs bpy."""
+"""The add-on's modules that need no Blender, imported in a Python that has none."""
 
 import importlib
 import sys
@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def import_without_bpy(module: str) -> Any:
-    """Import a module that does without Blender."""
+    """Import a module of the add-on without the add-on's own ``__init__``, which needs bpy."""
     package = types.ModuleType("imface_without_bpy")
     package.__path__ = [str(ROOT / "imface_blender")]
     sys.modules.setdefault(package.__name__, package)

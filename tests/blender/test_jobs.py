@@ -105,7 +105,7 @@ def test_the_worker_s_line():
     jobs.close_worker()
     assert jobs.worker_line() == "The worker has not started yet"
     assert bpy.ops.imface.check_worker() == {"FINISHED"}
-    assert jobs.worker_line() == "PyTorch 2.13.0 on cpu, Python 3.11.7"
+    assert jobs.worker_line() == "PyTorch 2.13.0 on CPU, Python 3.11.7"
     assert len(bpy.data.objects) == 0
 
 

@@ -120,8 +120,8 @@ def test_axes_go_from_the_one_that_moves_most_and_are_independent(bundled: FaceM
     assert (np.diff(lengths) < 0).all()
     cosines = axes @ axes.T / np.outer(lengths, lengths)
     np.testing.assert_allclose(cosines, np.eye(AXES), atol=0.01)
-    largest = np.abs(known.matrix_mm[-AXES:] / known.unit_mm[: len(NAMES)]).argmax(1)
-    assert (known.matrix_mm[range(-AXES, 0), largest] > 0).all()
+    changes = known.matrix_mm[-AXES:] / known.unit_mm[: len(NAMES)]
+    assert (changes.max(1) > 0.98 * np.abs(changes).max(1)).all()  # what changes most grows
 
 
 def test_random_values_belong_together_as_people_s_do(bundled: FaceModel) -> None:

@@ -155,7 +155,11 @@ def in_betweens(params, arrays):
 
 
 def info(params, arrays):
-    return {"expressions": EXPRESSIONS, "absent": ["tongueOut"], "model": {}}, {}
+    return {
+        "expressions": EXPRESSIONS,
+        "absent": ["tongueOut"],
+        "model": {"sha256": "0123456789abcdef"},
+    }, {}
 
 
 WORK = (generate, fit, express, blend, shape_keys, in_betweens, sliders, info)
@@ -187,7 +191,7 @@ def answer(header, arrays):
 
 
 def serve():
-    hello = {"package": "0.1.0", "python": "3.11.7", "torch": "2.13.0", "device": "cpu"}
+    hello = {"package": "0.1.0", "python": "3.11.7", "torch": "2.13.0", "device": "CPU"}
     send({"type": "hello", "protocol": wire.PROTOCOL} | hello)
     while True:
         try:

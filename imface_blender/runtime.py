@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The worker's packages: wheels in the add-on's zip, unpacked once into the user's folder.
+
+Each wheel gets a folder of its own, so that one that was interrupted is unpacked again and the
+others are not. Only the worker sees these folders; Blender and other add-ons never do. No bpy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import sys
+import threading
+import traceback
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import UserError
+from .work import Job, State
+
+LIST = "wheels.json"  # build.py writes it
+COMPLETE = "complete"  # a file in the unpacked folder that holds its size [bytes]
+KEY_DIGITS = 12
+CHUNK_BYTES = 2**20
+SECONDS_TO_HEED_A_CANCEL = 5.0
+
+# What no worker reads, above all for its paths: Windows allows no more than 260 characters.
+# The licence texts are in the add-on's own wheels/LICENSES.txt.
+LEFT_OUT = ("torch/include/", "torch/test/")
+LEFT_OUT_OF_METADATA = ".dist-info/licenses/"
+
+SYSTEMS = {
+    ("linux", "x86_64"): "linux-x64",
+    ("win32", "AMD64"): "windows-x64",
+    ("darwin", "arm64"): "macos-arm64",
+}
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """One wheel of the list."""
+
+    name: str
+    file: str
+    sha256: str
+    size: int  # [bytes]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """The wheels that came with the add-on; `key` names the unpacked folder and changes with them.
+
+    `python` and `platform` say for whom they are.
+    """
+
+    folder: Path
+    key: str
+    python: str
+    platform: str
+    wheels: tuple[Wheel, ...]
+
+    def unpacked(self, home: Path) -> Path:
+        """Return the folder below ``home`` in which they are, or will be, unpacked."""
+        return home / self.key
+
+    def packages(self, home: Path) -> list[Path]:
+        """Return the folders from which the worker imports."""
+        return [self.unpacked(home) / wheel.name for wheel in self.wheels]
+
+
+def read_bundle(folder: Path) -> Bundle | None:
+    """Return the wheels in a folder; None if the add-on came without any."""
+    path = folder / LIST
+    if not path.is_file():
+        return None
+    try:
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text)
+        wheels = tuple(
+            Wheel(entry["name"], entry["file"], entry["sha256"], entry["size"])
+            for entry in content["wheels"]
+        )
+        key = hashlib.sha256(text.encode()).hexdigest()[:KEY_DIGITS]
+        return Bundle(folder, key, content["python"], content["platform"], wheels)
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError("The add-on's list of wheels is damaged. Install the add-on again.") from (
+            error
+        )
+
+
+def check_fits(bundle: Bundle) -> None:
+    """Raise UserError if the wheels are for another Python or another system than this one."""
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    system = SYSTEMS.get((sys.platform, platform.machine()), f"{sys.platform} {platform.machine()}")
+    if (bundle.python, bundle.platform) != (python, system):
+        raise UserError(
+            f"The add-on's runtime is for Python {bundle.python} on {bundle.platform} and this "
+            f"Blender has Python {python} on {system}. Install the zip that is made for it, "
+            "or set a Python that has PyTorch in the preferences."
+        )
+
+
+def size_of(bundle: Bundle, home: Path) -> int:
+    """Return the size of the unpacked wheels [bytes]; 0 unless all are unpacked."""
+    try:
+        return int((bundle.unpacked(home) / COMPLETE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return 0
+
+
+def remove(home: Path) -> None:
+    """Delete all that was ever unpacked; nothing that uses it may run."""
+    try:
+        # Without its mark, what is left of a folder that could not be deleted is not used.
+        for mark in home.glob(f"*/{COMPLETE}"):
+            mark.unlink()
+        if home.exists():
+            shutil.rmtree(home)
+    except OSError as error:
+        raise UserError(
+            f"The runtime could not be removed ({error}). Close other Blenders and try again."
+        ) from error
+
+
+class Unpacking(Job):
+    """Unpacks the wheels in a thread of its own; folders of other wheels are deleted."""
+
+    def __init__(self, bundle: Bundle, home: Path) -> None:
+        super().__init__("Unpacking the runtime, once")
+        self._bundle = bundle
+        self._home = home
+        self._stop = threading.Event()
+        self._outcome: tuple[State, str, str] = ("running", "", "")
+        self._news = (0.0, self.message)
+        self._thread = threading.Thread(target=self._run, name="ImFace runtime", daemon=True)
+        self._thread.start()
+
+    def poll(self) -> None:
+        """Take in how far the thread is."""
+        self.fraction, self.message = self._news
+        self.state, self.error, self.details = self._outcome
+        if self._stop.is_set() and self.state == "done":
+            self.state = "cancelled"
+
+    def cancel(self) -> None:
+        """Stop after the next piece; what is unpacked to its end is kept."""
+        self._stop.set()
+
+    def close(self) -> None:
+        """Cancel, and wait until the thread has left the folder alone."""
+        self.cancel()
+        self._thread.join(SECONDS_TO_HEED_A_CANCEL)
+        self.poll()
+
+    def _run(self) -> None:
+        try:
+            self._unpack_all()
+            self._outcome = ("done", "", "")
+        except UserError as error:
+            self._outcome = ("failed", str(error), "")
+        except Exception as error:  # whatever it is, the panel must not wait for ever
+            message = f"The runtime could not be unpacked ({error}). Free some disk and try again."
+            self._outcome = ("failed", message, "".join(traceback.format_exception(error)))
+
+    def _unpack_all(self) -> None:
+        target = self._bundle.unpacked(self._home)
+        target.mkdir(parents=True, exist_ok=True)
+        _delete_all_but({target}, self._home)
+        total = sum(wheel.size for wheel in self._bundle.wheels)
+        done = 0
+        for number, wheel in enumerate(self._bundle.wheels, start=1):
+            title = f"Unpacking {wheel.name} ({number} of {len(self._bundle.wheels)}), once"
+            for share in unpack(wheel, self._bundle.folder, target):
+                if self._stop.is_set():
+                    return
+                self._news = ((done + share * wheel.size) / total, title)
+            done += wheel.size
+        _delete_all_but(set(self._bundle.packages(self._home)), target)
+        size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
+        (target / COMPLETE).write_text(str(size), encoding="utf-8")
+
+
+def unpack(wheel: Wheel, folder: Path, target: Path) -> Iterator[float]:
+    """Unpack a wheel from a folder into one of its name below ``target``, unless it is there.
+
+    Yields the share that is done, and can be left at any yield: only once all of it is there
+    does the new folder get its name.
+    """
+    yield 0.0
+    if (target / wheel.name).is_dir():
+        return
+    source = folder / wheel.file
+    _check(source, wheel)
+    part = target / f"{wheel.name}.{os.getpid()}.part"
+    shutil.rmtree(part, ignore_errors=True)
+    done = 0
+    with zipfile.ZipFile(source) as archive:
+        for entry in archive.infolist():
+            if not entry.is_dir() and not _is_left_out(entry.filename):
+                for piece in _extract(archive, entry, part / entry.filename):
+                    yield (done + piece) / wheel.size
+            done += entry.compress_size
+    try:
+        part.rename(target / wheel.name)
+    except OSError:
+        if not (target / wheel.name).is_dir():  # another Blender was faster
+            raise
+
+
+def _check(source: Path, wheel: Wheel) -> None:
+    """Raise UserError unless the file is the one that the list names."""
+    digest = ""
+    if source.is_file():
+        with source.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    if digest != wheel.sha256:
+        raise UserError(f"{wheel.file} is missing or damaged. Install the add-on's zip again.")
+
+
+def _is_left_out(name: str) -> bool:
+    return name.startswith(LEFT_OUT) or LEFT_OUT_OF_METADATA in name
+
+
+def _extract(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> Iterator[float]:
+    """Write one file in pieces; yield after each how much of the compressed size is done."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    written = 0
+    with archive.open(entry) as source, path.open("wb") as sink:
+        while piece := source.read(CHUNK_BYTES):
+            sink.write(piece)
+            written += len(piece)
+            yield entry.compress_size * written / entry.file_size
+
+
+def _delete_all_but(kept: set[Path], folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_dir() and path not in kept:
+            shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Work that goes on beside Blender and is asked about now and then. No bpy, no torch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Literal
+
+from . import wire
+from .errors import UserError
+
+SECONDS_BETWEEN_POLLS = 0.02
+
+State = Literal["running", "done", "failed", "cancelled"]
+
+
+class Job:
+    """What an operator waits for: `poll` it until its state is no longer "running".
+
+    Attributes
+    ----------
+    state
+        "running" until the work is done, has failed or has heeded a cancel.
+    fraction, message
+        The progress, from 0 to 1, and what is done now.
+    values, arrays
+        The result, once "done".
+    error, details
+        Of what "failed": one sentence, and text for a report (may be empty).
+    """
+
+    def __init__(self, message: str) -> None:
+        self.state: State = "running"
+        self.fraction = 0.0
+        self.message = message
+        self.values: dict[str, Any] = {}
+        self.arrays: wire.Arrays = {}
+        self.error = ""
+        self.details = ""
+
+    def poll(self) -> None:
+        """Take in what has happened so far; never blocks."""
+        raise NotImplementedError
+
+    def cancel(self) -> None:
+        """Ask for an end; go on polling until the state is "cancelled"."""
+        raise NotImplementedError
+
+    def wait(self, on_progress: Callable[[float, str], None] | None = None) -> None:
+        """Block until the state is no longer "running"; call ``on_progress`` with each news."""
+        seen = None
+        while self.state == "running":
+            self.poll()
+            news = (self.fraction, self.message)
+            if on_progress is not None and news != seen:
+                on_progress(*news)
+            seen = news
+            time.sleep(SECONDS_BETWEEN_POLLS)
+
+
+class Chain(Job):
+    """One job, and a second one that is made when the first is done; the second's result."""
+
+    def __init__(self, first: Job, make_second: Callable[[], Job]) -> None:
+        super().__init__(first.message)
+        self._now = first
+        self._make_second: Callable[[], Job] | None = make_second
+
+    def poll(self) -> None:
+        """Take in the news of the job that runs now."""
+        self._now.poll()
+        if self._now.state == "done" and self._make_second is not None:
+            make, self._make_second = self._make_second, None
+            try:
+                self._now = make()
+            except UserError as error:
+                self.state, self.error = "failed", str(error)
+                return
+        now = self._now
+        self.state, self.fraction, self.message = now.state, now.fraction, now.message
+        self.values, self.arrays = now.values, now.arrays
+        self.error, self.details = now.error, now.details
+
+    def cancel(self) -> None:
+        """Cancel the job that runs now."""
+        self._now.cancel()
