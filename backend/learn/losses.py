@@ -81,7 +81,12 @@ def training_losses(
 
 
 def neutral_losses(
-    model: ImFace, identity: Tensor, points: Tensor, template: Tensor, landmarks: Tensor
+    model: ImFace,
+    identity: Tensor,
+    points: Tensor,
+    sdf: Tensor,
+    template: Tensor,
+    landmarks: Tensor,
 ) -> dict[str, Tensor]:
     """Return the terms of neutral people of whom only surface and correspondence are known.
 
@@ -91,7 +96,10 @@ def neutral_losses(
     ----------
     identity : Tensor (B, D)
     points, template : Tensor (B, N, 3)
-        In neutral space and their partners; the even ones lie on the surface.
+        In neutral space, on the surface and beside it, and their partners.
+    sdf : Tensor (B, N)
+        Of the points. Those beside the surface have to be among them: with the others alone, a
+        field that is flat is as good as a true one, and slopes shrink.
     landmarks : Tensor (B, 68, 3)
     """
     face = model.face(identity, None)
@@ -99,7 +107,7 @@ def neutral_losses(
     carried, _ = face.to_template(landmarks)
     anchors = model.identity_landmarks(identity).unflatten(-1, (-1, 3))
     return {
-        "sdf": values.sdf[:, ::2].abs().mean(),
+        "sdf": functional.l1_loss(values.sdf, sdf),
         "correction": values.correction.abs().mean(),
         "correspondence": functional.l1_loss(values.template_points, template),
         "neutral_landmarks": functional.l1_loss(anchors, landmarks[:, list(model.config.anchors)]),

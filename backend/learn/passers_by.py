@@ -33,10 +33,11 @@ _STREAM = 1
 
 @dataclass(frozen=True)
 class Passage:
-    """B neutral people with N points each, the even ones on the surface; model space, float32."""
+    """B neutral people with N points each on the surface or beside it; model space, float32."""
 
     coordinates: np.ndarray  #: (B, K) principal coordinates
     points: np.ndarray  #: (B, N, 3)
+    sdf: np.ndarray  #: (B, N) how far along the surface's normal; of even ones 0
     template: np.ndarray  #: (B, N, 3) the same points on the mean face
     landmarks: np.ndarray  #: (B, 68, 3)
 
@@ -84,8 +85,7 @@ class PassersBy:
         flat = faces[:, self._principal_rows].reshape(len(faces), -1)
         arrays = (
             self.principal(flat),
-            np.stack([at for at, _ in chosen]),
-            np.stack([there for _, there in chosen]),
+            *(np.stack(arrays) for arrays in zip(*chosen, strict=True)),
             faces[:, self._landmarks],
         )
         return Passage(*(array.astype(np.float32) for array in arrays))
@@ -107,8 +107,8 @@ class PassersBy:
 
     def _points(
         self, face: np.ndarray, count: int, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Draw points (N, 3) of a face, odd ones moved along the normal, and their partners."""
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Draw points (N, 3) of a face, odd ones moved along the normal by (N,), and partners."""
         owner = np.searchsorted(self._density, rng.random(count))
         u, v = np.sqrt(rng.random(count)), rng.random(count)
         barycentric = np.stack([1 - u, u * (1 - v), u * v], axis=1)
@@ -120,7 +120,7 @@ class PassersBy:
             np.einsum("nk,nkc->nc", barycentric, vertices[corners]) + shift * normal
             for vertices, normal in zip((face, self._mean), normals, strict=True)
         )
-        return at, there
+        return at, shift[:, 0], there
 
 
 def _seen_triangles(ict: IctFaceKit) -> tuple[np.ndarray, np.ndarray]:

@@ -329,12 +329,11 @@ class Trainer:
 
     def _passers_by(self, passage: Passage, part: slice) -> dict[str, Tensor]:
         identity = self._tensor(passage.coordinates[part]) @ self.model.identities.directions
-        points, template, landmarks = (
-            self._tensor(values[part])
-            for values in (passage.points, passage.template, passage.landmarks)
-        )
+        known = (passage.points, passage.sdf, passage.template, passage.landmarks)
         with self._autocast():
-            return neutral_losses(self.model.imface, identity, points, template, landmarks)
+            return neutral_losses(
+                self.model.imface, identity, *(self._tensor(values[part]) for values in known)
+            )
 
     def _autocast(self) -> torch.autocast:
         bfloat16 = self.config.bfloat16 and self.progress < 1 - self.config.final_float32

@@ -42,7 +42,7 @@ def test_a_step_draws_the_same_people_however_they_are_shared(
     street: PassersBy, passage: Passage
 ) -> None:
     parts = [street.draw(3, 0, PEOPLE, POINTS, part, 2) for part in range(2)]
-    for name in ("coordinates", "points", "template", "landmarks"):
+    for name in ("coordinates", "points", "sdf", "template", "landmarks"):
         whole = getattr(passage, name)
         shared = np.concatenate([getattr(part, name) for part in parts])
         np.testing.assert_allclose(shared, whole, atol=1e-6)
@@ -63,6 +63,9 @@ def test_even_points_lie_on_the_face_and_their_partners_on_the_mean_face(
     _, distance, _ = trimesh.proximity.closest_point(mean, passage.template[0])
     assert distance[::2].max() < 1e-6
     assert distance[1::2].mean() > 0.005  # half a millimetre: moved along the normals
+    assert (passage.sdf[:, ::2] == 0).all()
+    off = np.abs(distance - np.abs(passage.sdf[0]))
+    assert (off < 1e-3).mean() > 0.97  # nearly everywhere: other skin may be nearer in a fold
     assert np.linalg.norm(passage.template, axis=2).max() < 1.2
 
 
