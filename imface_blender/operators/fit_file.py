@@ -8,12 +8,12 @@ from bpy.props import StringProperty
 
 from ..errors import UserError
 from ..jobs import Outcome, PolledOperator
-from ..properties import MeshChoice
+from ..properties import FitChoice, MeshChoice
 
 EXTENSIONS = (".obj", ".ply", ".stl", ".glb")
 
 
-class IMFACE_OT_fit_file(MeshChoice, PolledOperator):
+class IMFACE_OT_fit_file(FitChoice, MeshChoice, PolledOperator):
     """Import a scan file and make a face that matches it; the scan is imported as it is"""
 
     bl_idname = "imface.fit_file"
@@ -49,8 +49,9 @@ class IMFACE_OT_fit_file(MeshChoice, PolledOperator):
         self.report({"INFO"}, f"Imported '{scan.name}'")
         bpy.ops.ed.undo_push(message="Import Scan")
         fit = bpy.ops.imface.fit_scan  # type: ignore[attr-defined]
+        choices = {name: getattr(self, name) for name in ("topology", "resolution", "refine")}
         try:
-            fit(self._how, True, topology=self.topology, resolution=self.resolution)
+            fit(self._how, True, **choices)
         except RuntimeError as error:  # what it reported; the scan stays
             self.report({"ERROR"}, str(error).removeprefix("Error: ").strip())
             return {"CANCELLED"}

@@ -86,9 +86,9 @@ class IMFACE_PT_shape(_Section):
         """Draw the buttons and, once there is a face, its sliders; unmovable ones can be read."""
         _draw_button(self.layout, context, "imface.edit_shape")
         _draw_choices(self.layout, context, "seed", "strength")
-        row = self.layout.row(align=True)
+        column = self.layout.column(align=True)
         for operator in ("imface.randomize_shape", "imface.reset_shape", "imface.refine_shape"):
-            _draw_button(row, context, operator)
+            _draw_button(column, context, operator)
         if not faces.why_not_quads(context.object):
             _draw_sliders(self.layout, context.object)
 

@@ -34,7 +34,9 @@ def scan_file(request, make_mesh, tmp_path):
 
 @pytest.mark.parametrize("scan_file", EXTENSIONS, indirect=True)
 def test_a_file_is_imported_and_fitted(scan_file):
-    assert bpy.ops.imface.fit_file(filepath=str(scan_file), topology="FACE") == {"FINISHED"}
+    assert bpy.ops.imface.fit_file(filepath=str(scan_file), topology="FACE", refine=True) == {
+        "FINISHED"
+    }
     face = bpy.context.object
     assert face.name.endswith(" Face")
     assert face.imface.topology == "FACE"
@@ -42,6 +44,7 @@ def test_a_file_is_imported_and_fitted(scan_file):
     assert len(scan.data.vertices) >= 4
     received = json.loads(face.imface.codes)
     assert len(received["triangles"]) == len(scan.data.polygons)
+    assert received["refine"] is True
 
 
 @pytest.mark.parametrize("scan_file", [".ply"], indirect=True)
