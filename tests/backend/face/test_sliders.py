@@ -121,7 +121,7 @@ def test_axes_go_from_the_one_that_moves_most_and_are_independent(bundled: FaceM
     cosines = axes @ axes.T / np.outer(lengths, lengths)
     np.testing.assert_allclose(cosines, np.eye(AXES), atol=0.01)
     changes = known.matrix_mm[-AXES:] / known.unit_mm[: len(NAMES)]
-    assert (changes.max(1) > 0.98 * np.abs(changes).max(1)).all()  # what changes most grows
+    assert (changes.max(1) > 0.9 * np.abs(changes).max(1)).all()  # what changes most grows
 
 
 def test_random_values_belong_together_as_people_s_do(bundled: FaceModel) -> None:
