@@ -12,8 +12,11 @@ _POINTS = 100_000
 _NEIGHBORS, _SIZING = 12, 6
 #: A square's side in that distance: smaller ones leave holes, larger ones blur.
 _SIDE = 1.5
-#: A point whose neighbours are this many times as far away as usual floats in the air.
-_FLOATING = 4.0
+#: A point floats in the air whose neighbours are this many times as far away as is usual in the
+#: whole scan, or as theirs are.
+_FLOATING, _ALONE = 4.0, 1.7
+#: Without the worst ones, those beside them show.
+_PASSES = 2
 
 
 def squares_of_points(points: np.ndarray, seed: int = 0) -> Mesh:
@@ -34,10 +37,11 @@ def squares_of_points(points: np.ndarray, seed: int = 0) -> Mesh:
     """
     if len(points) > _POINTS:
         points = points[np.random.default_rng(seed).permutation(len(points))[:_POINTS]]
-    distance, near = cKDTree(points).query(points, _NEIGHBORS, workers=-1)
-    size = distance[:, _SIZING]
-    kept = (size > 0) & (size < _FLOATING * np.median(size))
-    points, near, size = points[kept], points[near[kept]], size[kept]
+    for _ in range(_PASSES):
+        size, near = _neighbors(points)
+        points = points[~_floating(size, near)]
+    size, near = _neighbors(points)
+    near = points[near]
     offsets = near - near.mean(1, keepdims=True)
     _, axes = np.linalg.eigh(np.einsum("nki,nkj->nij", offsets, offsets))
     first, second = axes[:, :, 2], axes[:, :, 1]
@@ -46,3 +50,17 @@ def squares_of_points(points: np.ndarray, seed: int = 0) -> Mesh:
     corners = [a * first + b * second for a, b in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
     vertices = points[:, None] + _SIDE / 2 * size[:, None, None] * np.stack(corners, axis=1)
     return Mesh(vertices.reshape(-1, 3), np.arange(4 * len(points)).reshape(-1, 4))
+
+
+def _neighbors(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distance (N,) that tells a square's size, and each point's neighbours (N, K),
+    the point among them."""
+    distance, near = cKDTree(points).query(points, _NEIGHBORS, workers=-1)
+    return distance[:, _SIZING], near
+
+
+def _floating(size: np.ndarray, near: np.ndarray) -> np.ndarray:
+    """Tell which points (N,) float in the air, or lie upon others."""
+    log = np.log(np.maximum(size, 1e-30))
+    alone = log > np.log(_ALONE) + log[near[:, 1:]].mean(1)
+    return (size == 0) | (size > _FLOATING * np.median(size)) | alone
