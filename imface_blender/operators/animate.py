@@ -21,7 +21,11 @@ class IMFACE_OT_keyframe_expression(ExpressionValues, PolledOperator):
     bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012 - Blender only reads it
 
     frame: IntProperty(
-        name="Frame", description="-1 is the current frame", default=CURRENT_FRAME, min=-1
+        name="Frame",
+        description="-1 is the current frame",
+        default=CURRENT_FRAME,
+        min=-1,
+        subtype="TIME",
     )
 
     @classmethod

@@ -54,7 +54,7 @@ class IMFACE_OT_fit_file(FitChoice, MeshChoice, PolledOperator):
         try:
             fit(self._how, True, **choices)
         except RuntimeError as error:  # what it reported; the scan stays
-            self.report({"ERROR"}, str(error).removeprefix("Error: ").strip())
+            self.report({"ERROR"}, str(error).removeprefix(f"{say('Error')}: ").strip())
             return {"CANCELLED"}
         return {"FINISHED"}
 

@@ -477,6 +477,7 @@ _REASONS = {
 
 #: What has gone wrong.
 _ERRORS = {
+    "Error": "Fehler",
     "A slider's value is not a number. Choose -5 to 5.": (
         "Der Wert eines Reglers ist keine Zahl. -5 bis 5 wählen."
     ),
