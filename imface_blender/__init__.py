@@ -3,7 +3,16 @@
 
 import bpy
 
-from . import jobs, operators, panels, preferences, properties, slider_properties, sliders
+from . import (
+    jobs,
+    operators,
+    panels,
+    preferences,
+    properties,
+    slider_properties,
+    sliders,
+    translations,
+)
 
 CLASSES = (
     *properties.CLASSES,
@@ -17,6 +26,9 @@ CLASSES = (
 
 def register() -> None:
     """Make the add-on known to Blender."""
+    blender = bpy.app.translations
+    blender.register(__package__, translations.dictionary())  # type: ignore[arg-type]
+    translations.use(blender.pgettext_rpt, blender.pgettext_iface)
     for cls in CLASSES:
         bpy.utils.register_class(cls)
     properties.register()
@@ -32,3 +44,4 @@ def unregister() -> None:
     properties.unregister()
     for cls in reversed(CLASSES):
         bpy.utils.unregister_class(cls)
+    bpy.app.translations.unregister(__package__)

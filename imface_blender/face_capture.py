@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -71,6 +72,13 @@ class Capture:
     assumed: bool
 
 
+class _Place(NamedTuple):
+    """A line of a file, for messages."""
+
+    file: str
+    line: int
+
+
 @dataclass(frozen=True)
 class _Table:
     """The rows of a file.
@@ -116,14 +124,16 @@ def read(path: Path, wanted: Sequence[str], fps: float = 0.0) -> Capture:
     table = _read_table(path.name, rows, header, spelling)
     seen = ~np.isnan(table.values).any(axis=1)
     if not seen.any():
-        raise UserError(f"'{path.name}' has no row with a face. Record it again.")
+        raise UserError("'{file}' has no row with a face. Record it again.", file=path.name)
     columns = dict(zip(names, table.values[seen].T, strict=True))
     _check_range(path.name, columns)
     seconds, rate, assumed = _clock(table, fps)
     if not seconds[-1] <= MAX_SECONDS:
         raise UserError(
-            f"'{path.name}' would last {seconds[-1] / 3600:.3g} hours. "
-            "Delete its column of times, and set the capture rate."
+            "'{file}' would last {hours:.3g} hours. Delete its column of times, and set the "
+            "capture rate.",
+            file=path.name,
+            hours=seconds[-1] / 3600,
         )
     known = {"", *_OTHERS, *spelling}
     unknown = [name for name in header if name.lower() not in known]
@@ -161,17 +171,24 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield line number and fields of every line that is not blank."""
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise UserError(f"'{path.name}' is larger than 512 MB. Cut it into shorter takes.")
+            raise UserError(
+                "'{file}' is larger than 512 MB. Cut it into shorter takes.", file=path.name
+            )
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file)
             for fields in reader:
                 if any(fields):
                     yield reader.line_num, fields
     except OSError as error:
-        reason = error.strerror
-        raise UserError(f"'{path}' cannot be read ({reason}). Choose a CSV file.") from error
+        raise UserError(
+            "'{path}' cannot be read ({reason}). Choose a CSV file.",
+            path=path,
+            reason=error.strerror,
+        ) from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"'{path.name}' is no CSV text. Export the capture as CSV.") from error
+        raise UserError(
+            "'{file}' is no CSV text. Export the capture as CSV.", file=path.name
+        ) from error
 
 
 def _header(file: str, rows: Iterator[tuple[int, list[str]]], wanted: Container[str]) -> list[str]:
@@ -179,12 +196,17 @@ def _header(file: str, rows: Iterator[tuple[int, list[str]]], wanted: Container[
     header = [name.strip() for name in next(rows, (1, []))[1]]
     if not any(name.lower() in wanted for name in header):
         raise UserError(
-            f"The first line of '{file}' names no expression that the face has. "
-            "Export the capture as CSV, with commas and a header such as EyeBlinkLeft,JawOpen."
+            "The first line of '{file}' names no expression that the face has. Export the capture "
+            "as CSV, with commas and a header such as EyeBlinkLeft,JawOpen.",
+            file=file,
         )
     repeated = [name for name, n in Counter(map(str.lower, header)).items() if name and n > 1]
     if repeated:
-        raise UserError(f"'{file}' has the column '{repeated[0]}' twice. Delete one of them.")
+        raise UserError(
+            "'{file}' has the column '{column}' twice. Delete one of them.",
+            file=file,
+            column=repeated[0],
+        )
     return header
 
 
@@ -200,38 +222,47 @@ def _read_table(
     for line, fields in rows:
         if len(lines) == MAX_ROWS:
             raise UserError(
-                f"'{file}' has more than {MAX_ROWS} rows, an hour at 60 per second. "
-                "Cut it into shorter takes."
+                "'{file}' has more than {most} rows, an hour at 60 per second. Cut it into "
+                "shorter takes.",
+                file=file,
+                most=MAX_ROWS,
             )
-        numbers.extend(_numbers(f"Line {line} of '{file}'", fields, header, columns))
+        numbers.extend(_numbers(_Place(file, line), fields, header, columns))
         lines.append(line)
         stamps.append(fields[at] if at < len(fields) else "")
     if not lines:
-        raise UserError(f"'{file}' has a header but no rows. Record it again.")
+        raise UserError("'{file}' has a header but no rows. Record it again.", file=file)
     clock = folded[at] if at < len(header) else ""
     return _Table(file, clock, lines, stamps, np.array(numbers).reshape(len(lines), -1))
 
 
 def _numbers(
-    line: str, fields: list[str], header: list[str], columns: list[int]
+    place: _Place, fields: list[str], header: list[str], columns: list[int]
 ) -> Sequence[float]:
     """Return a row's wanted values, NaN where all are blank: no face was seen there."""
     if not any(fields[i].strip() for i in columns if i < len(fields)):
         return [float("nan")] * len(columns)
     if len(fields) != len(header):
         raise UserError(
-            f"{line} has {len(fields)} values, the header {len(header)}. "
-            "Delete the line, or export the capture again."
+            "Line {line} of '{file}' has {values} values, the header {columns}. Delete the line, "
+            "or export the capture again.",
+            **place._asdict(),
+            values=len(fields),
+            columns=len(header),
         )
-    return [_number(line, header[i], fields[i]) for i in columns]
+    return [_number(place, header[i], fields[i]) for i in columns]
 
 
-def _number(line: str, name: str, text: str) -> float:
+def _number(place: _Place, name: str, text: str) -> float:
     try:
         return float(text)
     except ValueError:
         raise UserError(
-            f"{line} has '{text}' for {name}, which is no number. Correct it, or delete the line."
+            "Line {line} of '{file}' has '{text}' for {name}, which is no number. Correct it, or "
+            "delete the line.",
+            **place._asdict(),
+            text=text,
+            name=name,
         ) from None
 
 
@@ -241,8 +272,11 @@ def _check_range(file: str, columns: dict[str, np.ndarray]) -> None:
         largest = np.abs(values).max()
         if name not in HEAD_ANGLES and largest > LARGEST_VALUE:
             raise UserError(
-                f"'{file}' has {largest:g} for {name}; values go from 0 to 1. "
-                "Export the capture with values from 0 to 1."
+                "'{file}' has {largest:g} for {name}; values go from 0 to 1. Export the capture "
+                "with values from 0 to 1.",
+                file=file,
+                largest=largest,
+                name=name,
             )
 
 
@@ -264,7 +298,7 @@ def _clock(table: _Table, fps: float) -> tuple[np.ndarray, float, bool]:
 def _stamps(table: _Table) -> np.ndarray:
     """Return the numbers (T,) in the time's column."""
     values = [
-        _number(f"Line {line} of '{table.file}'", table.clock, text)
+        _number(_Place(table.file, line), table.clock, text)
         for line, text in zip(table.lines, table.stamps, strict=True)
     ]
     return np.array(values)
@@ -275,7 +309,7 @@ def _timecode_frames(table: _Table, fps: float) -> tuple[np.ndarray, float, bool
     that is assumed: a take within one second does not show how far its frames are counted."""
     parts = np.array(
         [
-            _timecode(f"Line {line} of '{table.file}'", text)
+            _timecode(_Place(table.file, line), text)
             for line, text in zip(table.lines, table.stamps, strict=True)
         ]
     )
@@ -284,8 +318,10 @@ def _timecode_frames(table: _Table, fps: float) -> tuple[np.ndarray, float, bool
     base = next((rate for rate in _TIMECODE_FPS if rate > frames.max()), 0)
     if not base:
         raise UserError(
-            f"The timecodes of '{table.file}' count up to frame {int(frames.max())}, which is no "
-            "frame rate. Delete that column and set the capture rate."
+            "The timecodes of '{file}' count up to frame {last}, which is no frame rate. Delete "
+            "that column and set the capture rate.",
+            file=table.file,
+            last=int(frames.max()),
         )
     within_a_second = bool(seconds[0] == seconds[-1])
     if within_a_second:
@@ -293,13 +329,15 @@ def _timecode_frames(table: _Table, fps: float) -> tuple[np.ndarray, float, bool
     return _rising(table, seconds * base + frames), fps or base, within_a_second and not fps
 
 
-def _timecode(line: str, text: str) -> list[float]:
+def _timecode(place: _Place, text: str) -> list[float]:
     """Read HH:MM:SS:FF.sss, also with the semicolon of drop-frame timecodes."""
     parts = _TIMECODE.fullmatch(text.strip())
     if parts is None:
         raise UserError(
-            f"{line} has the timecode '{text}', which is not HH:MM:SS:FF. "
-            "Correct it, or delete that column and set the capture rate."
+            "Line {line} of '{file}' has the timecode '{text}', which is not HH:MM:SS:FF. "
+            "Correct it, or delete that column and set the capture rate.",
+            **place._asdict(),
+            text=text,
         )
     return [float(part) for part in parts.groups()]
 
@@ -312,8 +350,10 @@ def _rising(table: _Table, stamps: np.ndarray, jitter: float = 1.0) -> np.ndarra
     behind = np.flatnonzero(~(latest - stamps < jitter))
     if len(behind):
         raise UserError(
-            f"The time runs backwards at line {table.lines[behind[0]]} of '{table.file}'. "
-            "Sort the lines, or delete the time's column and set the capture rate."
+            "The time runs backwards at line {line} of '{file}'. Sort the lines, or delete the "
+            "time's column and set the capture rate.",
+            line=table.lines[behind[0]],
+            file=table.file,
         )
     return latest - start
 
@@ -323,6 +363,9 @@ def _check_unit(table: _Table, seconds: np.ndarray) -> None:
     per_second = (len(seconds) - 1) / seconds[-1] if seconds[-1] > 0 else 0.0
     if len(seconds) > 1 and not 2 <= per_second <= 1000:
         raise UserError(
-            f"The column '{table.clock}' of '{table.file}' gives {per_second:.3g} rows per second, "
-            "so it does not count seconds. Set the capture rate instead."
+            "The column '{column}' of '{file}' gives {per_second:.3g} rows per second, so it does "
+            "not count seconds. Set the capture rate instead.",
+            column=table.clock,
+            file=table.file,
+            per_second=per_second,
         )

@@ -14,6 +14,7 @@ from mathutils import Matrix
 from .errors import UserError
 from .mesh_io import FaceMesh, mesh_of
 from .properties import of_mesh, of_object
+from .translations import label, say
 from .worker_client import Job
 
 POOR_ABOVE_MM = 1.5  # mean distance from the scan to the fit
@@ -36,20 +37,21 @@ def codes_of(obj: bpy.types.Object) -> Any:
         return codes | {"sliders": json.loads(text)["values"]} if text else codes
     except (ValueError, TypeError, KeyError) as error:
         raise UserError(
-            f"The codes stored on '{obj.name}' are damaged. Generate or fit the face again."
+            "The codes stored on '{name}' are damaged. Generate or fit the face again.",
+            name=obj.name,
         ) from error
 
 
 def why_not_mesh(obj: bpy.types.Object | None) -> str:
     """Return why nothing can be done with this mesh object, or an empty string."""
     if obj is None:
-        return "No object is active. Select a mesh object"
+        return say("No object is active. Select a mesh object")
     if obj.type != "MESH":
-        return f"'{obj.name}' is no mesh. Select a mesh object"
+        return say("'{name}' is no mesh. Select a mesh object", name=obj.name)
     if not (obj.is_editable and obj.data.is_editable):
-        return f"'{obj.name}' is linked from another file. Make it local first"
+        return say("'{name}' is linked from another file. Make it local first", name=obj.name)
     if not obj.visible_get():
-        return f"'{obj.name}' is hidden. Show it first"
+        return say("'{name}' is hidden. Show it first", name=obj.name)
     return ""
 
 
@@ -57,7 +59,10 @@ def why_not_face(obj: bpy.types.Object | None) -> str:
     """Return why this object cannot serve as a face, or an empty string."""
     reason = why_not_mesh(obj)
     if not reason and not is_face(obj):
-        reason = f"'{obj.name}' is no ImFace face. Select one made by Generate, Fit Scan or Blend"
+        reason = say(
+            "'{name}' is no ImFace face. Select one made by Generate, Fit Scan or Blend",
+            name=obj.name,
+        )
     return reason
 
 
@@ -70,7 +75,10 @@ def why_not_quads(obj: bpy.types.Object | None) -> str:
     """Return why this object cannot serve as a face of the fixed topology, or an empty string."""
     reason = why_not_face(obj)
     if not reason and of_object(obj).topology == "SURFACE":
-        reason = f"'{obj.name}' is a raw surface. Make the face again with the mesh Head or Face"
+        reason = say(
+            "'{name}' is a raw surface. Make the face again with the mesh Head or Face",
+            name=obj.name,
+        )
     return reason
 
 
@@ -79,8 +87,11 @@ def check_vertices(obj: bpy.types.Object, count: int) -> None:
     current = len(mesh_of(obj).vertices)
     if current != count:
         raise UserError(
-            f"'{obj.name}' has {current} vertices, but its codes give {count}. Sliders and "
-            "expressions need the mesh as it was made: undo the edit, or make the face again."
+            "'{name}' has {current} vertices, but its codes give {count}. Sliders and "
+            "expressions need the mesh as it was made: undo the edit, or make the face again.",
+            name=obj.name,
+            current=current,
+            count=count,
         )
 
 
@@ -105,13 +116,19 @@ def report_line(report: Mapping[str, Any]) -> str:
     """Return in one line how well a fitted face, with its detail if that was captured, matches its
     scan, and what to do if it does not."""
     figures = report.get("refined", report)
-    line = (
-        f"{figures['scan_to_fit_mean_mm']:.2f} mm mean, {100 * figures['within_2mm']:.0f} % within "
-        f"2 mm, {100 - 100 * figures['coverage']:.0f} % of the face not seen"
-    )
+    parts = [
+        label(
+            "{mean:.2f} mm mean, {within:.0f} % within 2 mm, {unseen:.0f} % of the face not seen",
+            mean=figures["scan_to_fit_mean_mm"],
+            within=100 * figures["within_2mm"],
+            unseen=100 - 100 * figures["coverage"],
+        )
+    ]
     if report.get("landmarks_used") is False:  # no report of an older version has it
-        line = f"{line}; {LANDMARKS_LEFT_OUT}"
-    return f"{line}; {POOR_FIT}" if is_poor_fit(report) else line
+        parts.append(label(LANDMARKS_LEFT_OUT))
+    if is_poor_fit(report):
+        parts.append(label(POOR_FIT))
+    return "; ".join(parts)
 
 
 def find(session_uid: int) -> bpy.types.Object:

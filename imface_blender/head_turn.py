@@ -33,8 +33,9 @@ def delta_rotation(obj: bpy.types.Object, angles: np.ndarray) -> tuple[str, np.n
     mode = obj.rotation_mode
     if mode == "AXIS_ANGLE":
         raise UserError(
-            f"'{obj.name}' has the rotation mode Axis Angle, which cannot take a head's rotation. "
-            "Set the mode to XYZ Euler, or leave Head Rotation off."
+            "'{name}' has the rotation mode Axis Angle, which cannot take a head's rotation. "
+            "Set the mode to XYZ Euler, or leave Head Rotation off.",
+            name=obj.name,
         )
     if mode == "QUATERNION":
         own = obj.rotation_quaternion.to_matrix()

@@ -18,6 +18,7 @@ import bpy
 
 from .errors import UserError
 from .runtime import Unpacking
+from .translations import label, say
 from .wire import Arrays
 from .work import Chain, Job
 from .worker_client import WorkerClient, runtime_command, runtime_environment
@@ -28,6 +29,7 @@ UNEXPECTED = (
     "Something unexpected went wrong and nothing was finished. "
     "Copy the details from the panel and report them."
 )
+NOT_IN_OBJECT_MODE = "Switch to Object Mode first"
 UNPACK_AGAIN = "Press Remove Runtime in the preferences and try again: it is then unpacked anew."
 Outcome = set[Any]  # what an operator returns; Any because the type stubs differ in versions
 
@@ -84,7 +86,7 @@ def _make_client(setup: Setup) -> WorkerClient:
         return WorkerClient(python, backend_dir())
     env = runtime_environment([backend_dir(), *packages])
     command = runtime_command(python)
-    return WorkerClient(python, backend_dir(), env, command=command, remedy=UNPACK_AGAIN)
+    return WorkerClient(python, backend_dir(), env, command=command, remedy=say(UNPACK_AGAIN))
 
 
 def submit(request: Request) -> Job:
@@ -106,13 +108,20 @@ def worker_line() -> str:
     """Return in one line what runs the worker."""
     hello = _client.hello if _client else {}
     if not hello:
-        return "The worker has not started yet"
-    return f"PyTorch {hello['torch']} on {hello['device']}, Python {hello['python']}"
+        return label("The worker has not started yet")
+    return label(
+        "PyTorch {torch} on {device}, Python {python}",
+        torch=hello["torch"],
+        device=hello["device"],
+        python=hello["python"],
+    )
 
 
 def model_line() -> str:
     """Return in one line which face model the worker has."""
-    return f"Face model {status.weights[:8]}" if status.weights else "Test Worker names the model"
+    if not status.weights:
+        return label("Test Worker names the model")
+    return label("Face model {name}", name=status.weights[:8])
 
 
 def close_worker() -> None:
@@ -151,7 +160,7 @@ class PolledOperator(bpy.types.Operator):
     @classmethod
     def why_not(cls, context: bpy.types.Context) -> str:
         """Return the reason, or an empty string when the operator can run."""
-        return "" if context.mode == "OBJECT" else "Switch to Object Mode first"
+        return "" if context.mode == "OBJECT" else say(NOT_IN_OBJECT_MODE)
 
 
 class JobOperator(PolledOperator):
@@ -177,7 +186,7 @@ class JobOperator(PolledOperator):
     def why_not(cls, context: bpy.types.Context) -> str:
         """Return why the job cannot start now; subclasses go on with what they need."""
         if status.job is not None:
-            return f"ImFace is busy ({status.label}). Wait, or cancel it"
+            return say("ImFace is busy ({job}). Wait, or cancel it", job=status.label)
         return super().why_not(context)
 
     def execute(self, context: bpy.types.Context) -> Outcome:
@@ -236,14 +245,14 @@ class JobOperator(PolledOperator):
             self._explain(error)
             return None
         status.job = self._job = job
-        status.label = self.label
+        status.label = label(self.label)
         return job
 
     def _conclude(self, context: bpy.types.Context, job: Job) -> Outcome:
         """Bring the ended job's result into the scene, or say why there is none."""
         self._end(context)
         if job.state == "cancelled":
-            self.report({"INFO"}, f"Cancelled: {self.label}")
+            self.report({"INFO"}, say("Cancelled: {job}", job=say(self.label)))
             return {"CANCELLED"}
         if job.state == "failed":
             self._fail(job.error, job.details)
@@ -269,7 +278,7 @@ class JobOperator(PolledOperator):
         if isinstance(error, UserError):
             self._fail(str(error))
         else:
-            self._fail(UNEXPECTED, "".join(traceback.format_exception(error)))
+            self._fail(say(UNEXPECTED), "".join(traceback.format_exception(error)))
 
     def _fail(self, message: str, details: str = "") -> None:
         status.error, status.details = message, details

@@ -27,7 +27,8 @@ def check_editable(*owners: Owner) -> None:
         action = owner.animation_data.action if owner.animation_data is not None else None
         if action is not None and not action.is_editable:
             raise UserError(
-                f"The action '{action.name}' is linked from another file. Make it local first."
+                "The action '{name}' is linked from another file. Make it local first.",
+                name=action.name,
             )
 
 

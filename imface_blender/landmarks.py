@@ -39,7 +39,11 @@ def of_scan(context: bpy.types.Context, scan: bpy.types.Object) -> dict[str, bpy
         if name not in LANDMARKS or child.name not in context.view_layer.objects:
             continue
         if name in found:
-            raise UserError(f"'{scan.name}' has the landmark {LANDMARKS[name]} twice. Delete one.")
+            raise UserError(
+                "'{scan}' has the landmark {landmark} twice. Delete one.",
+                scan=scan.name,
+                landmark=LANDMARKS[name],
+            )
         found[name] = child
     return found
 
@@ -63,14 +67,18 @@ def arrays(context: bpy.types.Context, scan: bpy.types.Object) -> Arrays:
     missing = [label for name, label in LANDMARKS.items() if name not in marks]
     if missing:
         raise UserError(
-            f"'{scan.name}' lacks landmarks: {', '.join(missing)}. Press Mark Landmarks to add "
-            "what is missing, or delete the others."
+            "'{scan}' lacks landmarks: {landmarks}. Press Mark Landmarks to add what is missing, "
+            "or delete the others.",
+            scan=scan.name,
+            landmarks=", ".join(missing),
         )
     guessed = [label for name, label in LANDMARKS.items() if _is_guess(marks[name])]
     if guessed:
         raise UserError(
-            f"Landmarks of '{scan.name}' have not been moved yet: {', '.join(guessed)}. Drag them "
-            "onto the face, or delete all five."
+            "Landmarks of '{scan}' have not been moved yet: {landmarks}. Drag them onto the face, "
+            "or delete all five.",
+            scan=scan.name,
+            landmarks=", ".join(guessed),
         )
     world = [_world(context, marks[name]).translation for name in LANDMARKS]
     return {"landmarks": mesh_io.backend_from_blender(np.array(world, dtype=np.float64))}

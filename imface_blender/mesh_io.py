@@ -91,13 +91,16 @@ def scan_arrays(scan: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> Array
         evaluated.to_mesh_clear()
     if len(triangles) == 0 and len(local) < MIN_POINTS:
         raise UserError(
-            f"'{scan.name}' has no faces. Select a mesh with at least 500 faces, or at least "
-            f"{MIN_POINTS} points."
+            "'{scan}' has no faces. Select a mesh with at least 500 faces, or at least {points} "
+            "points.",
+            scan=scan.name,
+            points=MIN_POINTS,
         )
     if not np.isfinite(local).all():
         raise UserError(
-            f"'{scan.name}' has vertices whose coordinates are not numbers (NaN or infinite). "
-            "Delete them, or import the scan again."
+            "'{scan}' has vertices whose coordinates are not numbers (NaN or infinite). "
+            "Delete them, or import the scan again.",
+            scan=scan.name,
         )
     place = np.array(evaluated.matrix_world, dtype=np.float64)
     world = local @ place[:3, :3].T + place[:3, 3]

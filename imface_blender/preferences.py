@@ -26,7 +26,7 @@ class ImFacePreferences(bpy.types.AddonPreferences):
         layout = self.layout
         layout.prop(self, "worker_python")
         for line in (jobs.worker_line(), jobs.model_line(), worker_setup.runtime_line()):
-            layout.label(text=line)
+            layout.label(text=line, translate=False)
         row = layout.row()
         row.operator("imface.check_worker")
         row.operator("imface.free_memory")

@@ -17,6 +17,8 @@ from bpy.props import (
     StringProperty,
 )
 
+from .translations import OWN_CONTEXT
+
 TOPOLOGIES = (
     ("HEAD", "Head", "The whole head with eyes and mouth: quads and UVs, ready for expressions"),
     ("FACE", "Face", "The face part: quads and UVs, ready for expressions"),
@@ -48,7 +50,10 @@ class MeshChoice:
     """Which mesh a face gets."""
 
     topology: EnumProperty(
-        name="Mesh", description="What the face's mesh is made of", items=TOPOLOGIES
+        name="Mesh",
+        description="What the face's mesh is made of",
+        items=TOPOLOGIES,
+        translation_context=OWN_CONTEXT,
     )
     resolution: IntProperty(
         name="Resolution",
@@ -71,6 +76,7 @@ class GenerateChoice:
         default=1.0,
         min=0.0,
         max=2.0,
+        subtype="FACTOR",
     )
 
 
@@ -162,7 +168,9 @@ class ObjectSettings(bpy.types.PropertyGroup):
     topology: StringProperty(name="Mesh", description="Head, face or surface")
     landmark: StringProperty(name="Landmark", description="Which landmark of its parent this marks")
     guess: FloatVectorProperty(
-        name="Guess", description="Where Mark Landmarks has put it, in the parent's space"
+        name="Guess",
+        description="Where Mark Landmarks has put it, in the parent's space",
+        subtype="TRANSLATION",
     )
 
 

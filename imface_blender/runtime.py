@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import UserError
+from .translations import label, say
 from .work import Job, State
 
 LIST = "wheels.json"  # build.py writes it
@@ -99,9 +100,13 @@ def check_fits(bundle: Bundle) -> None:
     system = SYSTEMS.get((sys.platform, platform.machine()), f"{sys.platform} {platform.machine()}")
     if (bundle.python, bundle.platform) != (python, system):
         raise UserError(
-            f"The add-on's runtime is for Python {bundle.python} on {bundle.platform} and this "
-            f"Blender has Python {python} on {system}. Install the zip that is made for it, "
-            "or set a Python that has PyTorch in the preferences."
+            "The add-on's runtime is for Python {made_for} on {platform} and this Blender has "
+            "Python {python} on {system}. Install the zip that is made for it, or set a Python "
+            "that has PyTorch in the preferences.",
+            made_for=bundle.python,
+            platform=bundle.platform,
+            python=python,
+            system=system,
         )
 
 
@@ -123,7 +128,8 @@ def remove(home: Path) -> None:
             shutil.rmtree(home)
     except OSError as error:
         raise UserError(
-            f"The runtime could not be removed ({error}). Close other Blenders and try again."
+            "The runtime could not be removed ({reason}). Close other Blenders and try again.",
+            reason=error,
         ) from error
 
 
@@ -131,11 +137,20 @@ class Unpacking(Job):
     """Unpacks the wheels in a thread of its own; folders of other wheels are deleted."""
 
     def __init__(self, bundle: Bundle, home: Path) -> None:
-        super().__init__("Unpacking the runtime, once")
+        super().__init__(label("Unpacking the runtime, once"))
         self._bundle = bundle
         self._home = home
+        self._titles = [
+            label(
+                "Unpacking {name} ({number} of {count}), once",
+                name=wheel.name,
+                number=number,
+                count=len(bundle.wheels),
+            )
+            for number, wheel in enumerate(bundle.wheels, start=1)
+        ]
         self._stop = threading.Event()
-        self._outcome: tuple[State, str, str] = ("running", "", "")
+        self._outcome: tuple[State, Exception | None] = ("running", None)
         self._news = (0.0, self.message)
         self._thread = threading.Thread(target=self._run, name="ImFace runtime", daemon=True)
         self._thread.start()
@@ -143,7 +158,15 @@ class Unpacking(Job):
     def poll(self) -> None:
         """Take in how far the thread is."""
         self.fraction, self.message = self._news
-        self.state, self.error, self.details = self._outcome
+        self.state, error = self._outcome
+        if isinstance(error, UserError):
+            self.error = str(error)
+        elif error is not None:
+            self.error = say(
+                "The runtime could not be unpacked ({reason}). Free some disk and try again.",
+                reason=error,
+            )
+            self.details = "".join(traceback.format_exception(error))
         if self._stop.is_set() and self.state == "done":
             self.state = "cancelled"
 
@@ -160,12 +183,9 @@ class Unpacking(Job):
     def _run(self) -> None:
         try:
             self._unpack_all()
-            self._outcome = ("done", "", "")
-        except UserError as error:
-            self._outcome = ("failed", str(error), "")
+            self._outcome = ("done", None)
         except Exception as error:  # whatever it is, the panel must not wait for ever
-            message = f"The runtime could not be unpacked ({error}). Free some disk and try again."
-            self._outcome = ("failed", message, "".join(traceback.format_exception(error)))
+            self._outcome = ("failed", error)
 
     def _unpack_all(self) -> None:
         target = self._bundle.unpacked(self._home)
@@ -173,8 +193,7 @@ class Unpacking(Job):
         _delete_all_but({target}, self._home)
         total = sum(wheel.size for wheel in self._bundle.wheels)
         done = 0
-        for number, wheel in enumerate(self._bundle.wheels, start=1):
-            title = f"Unpacking {wheel.name} ({number} of {len(self._bundle.wheels)}), once"
+        for wheel, title in zip(self._bundle.wheels, self._titles, strict=True):
             for share in unpack(wheel, self._bundle.folder, target):
                 if self._stop.is_set():
                     return
@@ -219,7 +238,9 @@ def _check(source: Path, wheel: Wheel) -> None:
         with source.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
     if digest != wheel.sha256:
-        raise UserError(f"{wheel.file} is missing or damaged. Install the add-on's zip again.")
+        raise UserError(
+            "{file} is missing or damaged. Install the add-on's zip again.", file=wheel.file
+        )
 
 
 def _is_left_out(name: str) -> bool:

@@ -15,6 +15,7 @@ import numpy as np
 from . import faces, mesh_io
 from .errors import UserError
 from .properties import of_key, of_mesh, of_object
+from .translations import say
 
 SURFACE = "SURFACE"  # the mesh that shares no vertices with another
 SMALLEST_APPLIED_CHANGE = 0.1  # of a matrix element: 10% of size, or 6 degrees
@@ -32,9 +33,9 @@ def own_keys(obj: bpy.types.Object) -> dict[str, bpy.types.ShapeKey]:
 
 def why_none(obj: bpy.types.Object) -> str:
     """Return why a face has no expressions to keyframe, or an empty string."""
-    return (
-        "" if own_keys(obj) else f"'{obj.name}' has no expressions yet. Use Add Expressions first"
-    )
+    if own_keys(obj):
+        return ""
+    return say("'{name}' has no expressions yet. Use Add Expressions first", name=obj.name)
 
 
 def write(
@@ -106,8 +107,10 @@ def add_morph(obj: bpy.types.Object, other: bpy.types.Object) -> bpy.types.Shape
     count = len(mesh_io.mesh_of(obj).vertices)
     if len(target) != count or SURFACE in (of_object(obj).topology, of_object(other).topology):
         raise UserError(
-            f"'{obj.name}' and '{other.name}' have different meshes. Make both with the mesh Head, "
-            "or both with Face."
+            "'{name}' and '{other}' have different meshes. Make both with the mesh Head, or both "
+            "with Face.",
+            name=obj.name,
+            other=other.name,
         )
     _need_basis(obj)
     key = add(obj, f"Morph {other.name}")
@@ -171,7 +174,9 @@ def _parse(expressions: str, keys: dict[str, bpy.types.ShapeKey]) -> dict[str, f
     for part in filter(None, (part.strip() for part in expressions.split(","))):
         name, _, number = (word.strip() for word in part.partition("="))
         if name not in keys:
-            raise UserError(f"The face has no expression '{name}'. Add it with Add Expressions.")
+            raise UserError(
+                "The face has no expression '{name}'. Add it with Add Expressions.", name=name
+            )
         values[name] = _number(name, number, keys[name])
     return values
 
@@ -185,6 +190,10 @@ def _number(name: str, text: str, key: bpy.types.ShapeKey) -> float:
         value = float("nan")
     if not low <= value <= high:
         raise UserError(
-            f"'{name}={text}' is no value from {low:g} to {high:g}. Write such as {name}=0.5."
+            "'{name}={text}' is no value from {low:g} to {high:g}. Write such as {name}=0.5.",
+            name=name,
+            text=text,
+            low=low,
+            high=high,
         )
     return value

@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The sliders' names by region, and what each measures. No bpy.
+"""The sliders' names by region, what each measures, and the words about them. No bpy.
 
 Blender wants them before any worker runs, so they stand here and in the backend; a test compares.
 """
 
+import re
+
 AXES = 10
+UNIT = "In standard deviations among people: 0 is the face as it was made, 2 is rare"
+LOCK = "Lock {slider}"
+LOCK_MEANING = "Random and Reset leave {slider} as it is"
 
 #: Region -> slider -> what grows with it.
 GROUPS: dict[str, dict[str, str]] = {
@@ -40,3 +45,8 @@ GROUPS: dict[str, dict[str, str]] = {
     },
 }
 NAMES = tuple(name for sliders in GROUPS.values() for name in sliders)
+
+
+def title(name: str) -> str:
+    """Return a slider's or a region's name as words."""
+    return re.sub(r"([A-Z]|\d+)", r" \1", name).strip().title()

@@ -7,7 +7,6 @@ slider can neither stand at a value that the mesh does not show, nor be animated
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -16,16 +15,10 @@ from bpy.props import BoolProperty, FloatProperty, PointerProperty
 
 from . import sliders
 from .errors import UserError
-from .slider_names import GROUPS, NAMES
+from .slider_names import GROUPS, LOCK, LOCK_MEANING, NAMES, UNIT, title
 
 GROUP = "imface_sliders"
 USUAL_VALUE = 3.0
-UNIT = "In standard deviations among people: 0 is the face as it was made, 2 is rare"
-
-
-def title(name: str) -> str:
-    """Return a slider's name as words."""
-    return re.sub(r"([A-Z]|\d+)", r" \1", name).strip().title()
 
 
 def lock_name(name: str) -> str:
@@ -41,7 +34,9 @@ def _setter(name: str) -> Callable[[Any, float], None]:
     def move(group: Any, value: float) -> None:
         face = sliders.face_of(group.id_data)
         if face is None:
-            raise UserError(f"'{group.id_data.name}' is not the mesh of a face. Select a face.")
+            raise UserError(
+                "'{name}' is not the mesh of a face. Select a face.", name=group.id_data.name
+            )
         sliders.move(face, {name: value})
 
     return move
@@ -63,8 +58,11 @@ def _slider(name: str, meaning: str) -> Any:
 
 
 def _lock(name: str) -> Any:
-    text = f"Random and Reset leave {title(name)} as it is"
-    return BoolProperty(name=f"Lock {title(name)}", description=text, options=set())
+    return BoolProperty(
+        name=LOCK.format(slider=title(name)),
+        description=LOCK_MEANING.format(slider=title(name)),
+        options=set(),
+    )
 
 
 class FaceSliders(bpy.types.PropertyGroup):

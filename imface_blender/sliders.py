@@ -26,6 +26,7 @@ from . import faces, jobs, mesh_io, shape_keys
 from .errors import UserError
 from .properties import of_key, of_mesh, of_object
 from .slider_names import NAMES
+from .translations import say
 from .wire import Arrays
 
 LARGEST_VALUE = 5.0
@@ -106,8 +107,8 @@ def why_not(obj: bpy.types.Object | None) -> str:
     """Return why the sliders of this object do not move, or an empty string."""
     reason = faces.why_not_quads(obj)
     if not reason and (obj.mode != "OBJECT" or mesh_io.mesh_of(obj).is_editmode):
-        reason = "Switch to Object Mode first"
-    return reason or ("" if preview_of(obj) else NOT_LOADED)
+        reason = say(jobs.NOT_IN_OBJECT_MODE)
+    return reason or ("" if preview_of(obj) else say(NOT_LOADED))
 
 
 def face_of(mesh: bpy.types.Mesh) -> bpy.types.Object | None:
@@ -137,7 +138,7 @@ def move(obj: bpy.types.Object, values: Values) -> None:
     """
     reason = why_not(obj)
     if reason:
-        raise UserError(f"{reason}.")
+        raise UserError("{reason}.", reason=reason)
     if not np.isfinite(list(values.values())).all():
         raise UserError("A slider's value is not a number. Choose -5 to 5.")
     before = _record(of_mesh(mesh_io.mesh_of(obj)).sliders)
@@ -150,7 +151,7 @@ def refine(obj: bpy.types.Object, exact: Values, vertices_mm: np.ndarray) -> Non
     the sliders stand at by now; UserError when the face has changed."""
     reason = why_not(obj)
     if reason:
-        raise UserError(f"{reason}.")
+        raise UserError("{reason}.", reason=reason)
     _keep_surface(obj, exact, mesh_io.metres_from_mm(vertices_mm))
     _bring(obj, Record(values_of(mesh_io.mesh_of(obj)), exact))
 
@@ -195,7 +196,7 @@ def _shape(obj: bpy.types.Object, record: Record) -> np.ndarray:
     """Return the vertices (V, 3) [m] that a record stands for."""
     surface = _surfaces.get(_surface_key(obj, record.exact))
     if surface is None:
-        raise UserError(f"{NOT_LOADED}.")
+        raise UserError("{reason}.", reason=say(NOT_LOADED))
     beyond = {
         name: record.values.get(name, 0.0) - record.exact.get(name, 0.0)
         for name in record.values | record.exact

@@ -25,7 +25,7 @@ Arrays = dict[str, np.ndarray]
 
 
 class ProtocolError(Exception):
-    """The other end sent something that is not a message."""
+    """The other end sent something that is not a message; the text says why not."""
 
 
 def pack(header: dict[str, Any], arrays: Arrays | None = None) -> bytes:
@@ -60,10 +60,7 @@ def read_message(stream: IO[bytes]) -> tuple[dict[str, Any], Arrays]:
             for name, nbytes in header.pop("arrays")
         }
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, MemoryError) as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise ProtocolError(
-            f"The worker sent something that is not a message ({reason})."
-        ) from error
+        raise ProtocolError(f"{type(error).__name__}: {error}") from error
     return header, arrays
 
 

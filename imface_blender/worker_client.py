@@ -20,6 +20,7 @@ from typing import Any
 
 from . import wire
 from .errors import UserError
+from .translations import label, say
 from .work import Job, State
 
 SECONDS_TO_HEED_A_CANCEL = 2.0
@@ -73,7 +74,8 @@ class WorkerClient:
     start_timeout
         How long the worker may take to say hello, PyTorch's import included [s].
     remedy
-        The sentence on what the user can do about a worker that does not start.
+        The sentence on what the user can do about a worker that does not start; to choose
+        another Python, if not given.
 
     Attributes
     ----------
@@ -90,14 +92,14 @@ class WorkerClient:
         *,
         command: Sequence[str] | None = None,
         start_timeout: float = 120.0,
-        remedy: str = ANOTHER_PYTHON,
+        remedy: str = "",
     ) -> None:
         self.hello: dict[str, Any] = {}
         self._python = python
         self._env = _worker_environment(backend_dir, env or {})
         self._command = list(command or worker_command(python))
         self._start_timeout = start_timeout
-        self._remedy = remedy
+        self._remedy = remedy or say(ANOTHER_PYTHON)
         self._process: _Process | None = None
         self._job: WorkerJob | None = None
         self._jobs_so_far = 0
@@ -118,8 +120,10 @@ class WorkerClient:
         except (OSError, ValueError) as error:
             self._process = None
             raise WorkerError(
-                f"The worker's Python at {self._python} cannot be started ({error}). "
-                + self._remedy
+                "The worker's Python at {python} cannot be started ({reason}). {remedy}",
+                python=self._python,
+                reason=error,
+                remedy=self._remedy,
             ) from error
 
     def submit(self, name: str, params: dict[str, Any], arrays: wire.Arrays | None = None) -> Job:
@@ -175,8 +179,12 @@ class WorkerClient:
             self.hello = header
             return
         self._lose_worker(
-            f"The worker speaks version {version} of the protocol and the add-on version "
-            f"{wire.PROTOCOL}. Install the add-on again and restart Blender.",
+            say(
+                "The worker speaks version {theirs} of the protocol and the add-on version {ours}. "
+                "Install the add-on again and restart Blender.",
+                theirs=version,
+                ours=wire.PROTOCOL,
+            ),
             f"Its first message: {header}",
         )
 
@@ -196,14 +204,19 @@ class WorkerClient:
         now = time.monotonic()
         if not self.hello and now > self._process.started + self._start_timeout:
             self._lose_worker(
-                f"The worker's Python at {self._python} did not answer within "
-                f"{self._start_timeout:g} seconds. {self._remedy}"
+                say(
+                    "The worker's Python at {python} did not answer within {seconds:g} seconds. "
+                    "{remedy}",
+                    python=self._python,
+                    seconds=self._start_timeout,
+                    remedy=self._remedy,
+                )
             )
         job = self._job
         if job is None or job.state != "running" or job._cancel_deadline is None:
             return
         if now > job._cancel_deadline:
-            self._lose_worker("The worker did not heed the cancel.")
+            self._lose_worker(say("The worker did not heed the cancel."))
 
     def _lose_worker(self, message: str, cause: str = "") -> None:
         """Kill the worker if it still lives, and fail its job."""
@@ -218,24 +231,34 @@ class WorkerClient:
 
     def _say_what_ended(self, event: _Ended) -> str:
         """Return one sentence on what became of the worker, and what to do about it."""
-        python = f"The worker's Python at {self._python}"
         last_line = event.stderr.rpartition("\n")[2]
-        if event.problem:
-            return f"{event.problem} {'Try again.' if self.hello else self._remedy}"
+        if event.problem is not None:
+            return f"{event.problem} {say('Try again.') if self.hello else self._remedy}"
         if self.hello and event.status == KILLED_FROM_OUTSIDE:
-            return (
-                "The system ended the worker, probably because memory ran out. "
-                "Choose a lower resolution or close other programs."
+            return say(
+                "The system ended the worker, probably because memory ran out. Choose a lower "
+                "resolution or close other programs."
             )
         if self.hello:
-            return f"The worker ended unexpectedly (exit status {event.status}). Try again."
+            return say(
+                "The worker ended unexpectedly (exit status {status}). Try again.",
+                status=event.status,
+            )
         if "Unknown option: -P" in event.stderr:
-            return f"{python} is older than Python 3.11. {self._remedy}"
+            return say(
+                "The worker's Python at {python} is older than Python 3.11. {remedy}",
+                python=self._python,
+                remedy=self._remedy,
+            )
         if event.status == EXIT_BAD_SETUP and last_line:
             return last_line
-        return (
-            f"{python} ended before the worker was ready "
-            f"(exit status {event.status}, {last_line or 'no error output'}). {self._remedy}"
+        return say(
+            "The worker's Python at {python} ended before the worker was ready (exit status "
+            "{status}, {last_line}). {remedy}",
+            python=self._python,
+            status=event.status,
+            last_line=last_line or say("no error output"),
+            remedy=self._remedy,
         )
 
 
@@ -243,7 +266,7 @@ class WorkerJob(Job):
     """A job that the worker was given; made by `WorkerClient.submit`."""
 
     def __init__(self, client: WorkerClient, job_id: int, request: bytes) -> None:
-        super().__init__("Starting" if client.hello else "Starting the worker")
+        super().__init__(label("Starting") if client.hello else label("Starting the worker"))
         self._client = client
         self._id = job_id
         self._request: bytes | None = request  # None once sent
@@ -292,7 +315,7 @@ class _Ended:
 
     status: int
     stderr: str
-    problem: str  # a sentence, if what it sent was at fault
+    problem: WorkerError | None  # if what it sent was at fault
 
 
 class _Process:
@@ -356,7 +379,7 @@ class _Process:
 
     def _read(self) -> None:
         assert self._popen.stdout is not None
-        problem = ""
+        problem = None
         with self._popen.stdout as stream:
             try:
                 while True:
@@ -364,15 +387,17 @@ class _Process:
             except EOFError:
                 pass  # what it died of stands in its exit status and on its stderr
             except (OSError, wire.ProtocolError) as error:
-                problem = str(error)
+                problem = WorkerError(
+                    "The worker sent something that is not a message ({reason}).", reason=error
+                )
         self._events.put(self._wait_for_end(problem))
 
-    def _wait_for_end(self, problem: str) -> _Ended:
+    def _wait_for_end(self, problem: WorkerError | None) -> _Ended:
         self._outgoing.put(None)
         try:
             self._popen.wait(SECONDS_TO_END)
         except subprocess.TimeoutExpired:
-            problem = problem or "The worker closed its output."
+            problem = problem or WorkerError("The worker closed its output.")
             self.kill()
         status = self._popen.wait()
         self._error_reader.join(SECONDS_TO_END)

@@ -13,6 +13,7 @@ import bpy
 from . import runtime
 from .errors import UserError
 from .runtime import Bundle, Unpacking
+from .translations import label
 
 
 class Setup(NamedTuple):
@@ -85,12 +86,17 @@ def runtime_line() -> str:
     except UserError as error:
         return str(error)
     if wheels is None:
-        return "Runtime: none in this zip"
+        return label("Runtime: none in this zip")
     size = runtime.size_of(wheels, home())
     if not size:
-        return "Runtime: in the zip, unpacked when first used"
-    used = "not used: another Python is set" if chosen_python() else "in use"
-    return f"Runtime: {size / 1e6:.0f} MB unpacked, {used}"
+        return label("Runtime: in the zip, unpacked when first used")
+    megabytes = size / 1e6
+    if chosen_python():
+        return label(
+            "Runtime: {megabytes:.0f} MB unpacked, not used: another Python is set",
+            megabytes=megabytes,
+        )
+    return label("Runtime: {megabytes:.0f} MB unpacked, in use", megabytes=megabytes)
 
 
 def has_unpacked() -> bool:

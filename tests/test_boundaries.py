@@ -18,6 +18,7 @@ ADDON_MODULES_WITHOUT_BPY = (
     "face_capture",
     "runtime",
     "slider_names",
+    "translations",
     "wire",
     "work",
     "worker_client",

@@ -83,7 +83,7 @@ def test_zip_of_the_project(tmp_path: Path) -> None:
     with zipfile.ZipFile(archive) as packed:
         names = {PurePosixPath(name) for name in packed.namelist() if not name.endswith("/")}
     tops = {name.parts[0] for name in names if len(name.parts) > 1}
-    assert tops == {"backend", "operators", "panels", "weights"}
+    assert tops == {"backend", "operators", "panels", "translations", "weights"}
     for needed in ("__init__.py", "blender_manifest.toml", "LICENSE", "backend/__main__.py"):
         assert PurePosixPath(needed) in names
     assert any(name.match("weights/*.safetensors") for name in names)

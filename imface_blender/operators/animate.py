@@ -8,6 +8,7 @@ from .. import faces, shape_keys
 from ..errors import UserError
 from ..jobs import Outcome, PolledOperator
 from ..properties import ExpressionValues
+from ..translations import say
 
 CURRENT_FRAME = -1
 
@@ -20,7 +21,11 @@ class IMFACE_OT_keyframe_expression(ExpressionValues, PolledOperator):
     bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012 - Blender only reads it
 
     frame: IntProperty(
-        name="Frame", description="-1 is the current frame", default=CURRENT_FRAME, min=-1
+        name="Frame",
+        description="-1 is the current frame",
+        default=CURRENT_FRAME,
+        min=-1,
+        subtype="TIME",
     )
 
     @classmethod
@@ -38,5 +43,6 @@ class IMFACE_OT_keyframe_expression(ExpressionValues, PolledOperator):
         except UserError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        self.report({"INFO"}, f"Keyframed {count} expressions at frame {frame}")
+        text = say("Keyframed {count} expressions at frame {frame}", count=count, frame=frame)
+        self.report({"INFO"}, text)
         return {"FINISHED"}

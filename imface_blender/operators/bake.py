@@ -8,6 +8,7 @@ from .. import faces, in_betweens, keyframes, shape_keys
 from ..errors import UserError
 from ..jobs import JobOperator, Outcome, PolledOperator, Request
 from ..properties import of_object
+from ..translations import say
 from ..worker_client import Job
 
 MAX_FRAMES = 1000  # a head takes a second and 300 kB for each in the worst case
@@ -24,8 +25,8 @@ class IMFACE_OT_bake_animation(JobOperator):
     )
     label = "Baking the animation"
 
-    start: IntProperty(name="Start", description="First frame", default=1)
-    end: IntProperty(name="End", description="Last frame", default=250)
+    start: IntProperty(name="Start", description="First frame", default=1, subtype="TIME")
+    end: IntProperty(name="End", description="Last frame", default=250, subtype="TIME")
     tolerance_mm: FloatProperty(
         name="Tolerance",
         description="How far, in millimetres, the animated mesh may be off",
@@ -45,8 +46,11 @@ class IMFACE_OT_bake_animation(JobOperator):
         frames = self.end - self.start + 1
         if not 1 <= frames <= MAX_FRAMES:
             raise UserError(
-                f"Frames {self.start} to {self.end} are {max(frames, 0)}. "
-                f"Bake 1 to {MAX_FRAMES} frames at once."
+                "Frames {start} to {end} are {count}. Bake 1 to {most} frames at once.",
+                start=self.start,
+                end=self.end,
+                count=max(frames, 0),
+                most=MAX_FRAMES,
             )
         face = context.object
         self._session_uid = face.session_uid
@@ -66,10 +70,16 @@ class IMFACE_OT_bake_animation(JobOperator):
         arrays = job.arrays
         count = in_betweens.write(face, arrays["basis_mm"], knots, arrays["offsets_mm"])
         keyframes.show(context.scene)
-        return (
-            f"{count} in-between shapes on '{face.name}', frames {self.start} to {self.end}: "
-            f"at most {job.values['before_mm']:.2f} mm off before, {job.values['after_mm']:.2f} "
-            f"mm now, over {job.values['measured']} different mixes"
+        return say(
+            "{count} in-between shapes on '{name}', frames {start} to {end}: at most {before:.2f} "
+            "mm off before, {after:.2f} mm now, over {measured} different mixes",
+            count=count,
+            name=face.name,
+            start=self.start,
+            end=self.end,
+            before=job.values["before_mm"],
+            after=job.values["after_mm"],
+            measured=job.values["measured"],
         )
 
 
@@ -85,11 +95,11 @@ class IMFACE_OT_remove_bake(PolledOperator):
         """Return why there is nothing to remove."""
         reason = super().why_not(context) or faces.why_not_face(context.object)
         if not reason and not in_betweens.own_keys(context.object):
-            return f"'{context.object.name}' has no baked animation"
+            return say("'{name}' has no baked animation", name=context.object.name)
         return reason
 
     def execute(self, context: bpy.types.Context) -> Outcome:
         """Remove them."""
         count = in_betweens.remove(context.object)
-        self.report({"INFO"}, f"Removed {count} in-between shapes")
+        self.report({"INFO"}, say("Removed {count} in-between shapes", count=count))
         return {"FINISHED"}

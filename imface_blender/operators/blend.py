@@ -6,6 +6,7 @@ import bpy
 from .. import faces
 from ..jobs import JobOperator, Request
 from ..properties import BlendChoice, MeshChoice, mesh_params
+from ..translations import say
 from ..worker_client import Job
 
 
@@ -37,7 +38,7 @@ class IMFACE_OT_blend(BlendChoice, MeshChoice, JobOperator):
     def finish(self, context: bpy.types.Context, job: Job) -> str:
         """Add the face between the two."""
         face = faces.add_face(context, "Blend", self.topology, self._place, job)
-        return f"Blended '{face.name}'"
+        return say("Blended '{name}'", name=face.name)
 
 
 def why_not_two_faces(context: bpy.types.Context) -> str:
@@ -47,5 +48,5 @@ def why_not_two_faces(context: bpy.types.Context) -> str:
         return reason
     others = faces.others(context)
     if len(others) != 1:
-        return "Select two faces: the active one and one other"
+        return say("Select two faces: the active one and one other")
     return faces.why_not_face(others[0])

@@ -12,6 +12,7 @@ from ..errors import UserError
 from ..face_capture import HEAD_ANGLES, Capture
 from ..jobs import Outcome, PolledOperator
 from ..mesh_io import mesh_of
+from ..translations import say
 
 
 class IMFACE_OT_import_capture(PolledOperator):
@@ -27,7 +28,9 @@ class IMFACE_OT_import_capture(PolledOperator):
 
     filepath: StringProperty(name="File", description="The CSV file", subtype="FILE_PATH")
     filter_glob: StringProperty(default="*.csv", options={"HIDDEN"})
-    start: IntProperty(name="Start Frame", description="Frame of the file's first row", default=1)
+    start: IntProperty(
+        name="Start Frame", description="Frame of the file's first row", default=1, subtype="TIME"
+    )
     capture_fps: FloatProperty(
         name="Capture Rate",
         description=(
@@ -44,6 +47,7 @@ class IMFACE_OT_import_capture(PolledOperator):
         default=1.0,
         min=0.0,
         soft_max=2.0,
+        subtype="FACTOR",
     )
     smoothing: FloatProperty(
         name="Smoothing",
@@ -102,26 +106,36 @@ class IMFACE_OT_import_capture(PolledOperator):
             kept += keyframes.write(mesh_of(face).shape_keys, key, self.start, "value", within)
         keyframes.show(scene)
         last = self.start + len(next(iter(columns.values()))) - 1
-        return (
-            f"Keyframed {len(expressions)} expressions of '{face.name}', frames {self.start} to "
-            f"{last}, from {_source(capture)}{_remarks(capture, wanted, kept)}"
+        sentence = say(
+            "Keyframed {count} expressions of '{name}', frames {start} to {last}, from {source}",
+            count=len(expressions),
+            name=face.name,
+            start=self.start,
+            last=last,
+            source=_source(capture),
         )
+        return ". ".join([sentence, *_remarks(capture, wanted, kept)])
 
 
 def _source(capture: Capture) -> str:
-    rows = f"{len(capture.seconds)} rows"
+    rows = len(capture.seconds)
     if not capture.fps:
-        return rows
-    return f"{rows} at {capture.fps:g} per second" + " (assumed)" * capture.assumed
+        return say("{rows} rows", rows=rows)
+    if capture.assumed:
+        return say("{rows} rows at {fps:g} per second (assumed)", rows=rows, fps=capture.fps)
+    return say("{rows} rows at {fps:g} per second", rows=rows, fps=capture.fps)
 
 
-def _remarks(capture: Capture, wanted: list[str], kept: int) -> str:
+def _remarks(capture: Capture, wanted: list[str], kept: int) -> list[str]:
     """Return what an artist should know besides, as sentences."""
     missing = [name for name in wanted if name not in capture.columns]
-    remarks = {"The file has no": missing, "The face has no": capture.unknown}
-    sentences = [f"{start} {', '.join(names)}" for start, names in remarks.items() if names]
+    sentences = []
+    if missing:
+        sentences.append(say("The file has no {names}", names=", ".join(missing)))
+    if capture.unknown:
+        sentences.append(say("The face has no {names}", names=", ".join(capture.unknown)))
     if capture.lost:
-        sentences.append(f"In {capture.lost} rows no face was seen: bridged")
+        sentences.append(say("In {rows} rows no face was seen: bridged", rows=capture.lost))
     if kept:
-        sentences.append(f"Your own keyframes among them stay: {kept}")
-    return "".join(f". {sentence}" for sentence in sentences)
+        sentences.append(say("Your own keyframes among them stay: {count}", count=kept))
+    return sentences

@@ -12,6 +12,7 @@ from .. import faces
 from ..errors import UserError
 from ..jobs import JobOperator, Outcome, PolledOperator, Request
 from ..properties import MeshChoice, mesh_params
+from ..translations import say
 from ..worker_client import Job
 
 EXTENSION = ".codes.json"
@@ -54,9 +55,16 @@ class IMFACE_OT_export_codes(CodesFile, PolledOperator):
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         except OSError as error:
-            self.report({"ERROR"}, f"{path} cannot be written: {error.strerror}. Choose another.")
+            self.report(
+                {"ERROR"},
+                say(
+                    "{path} cannot be written: {reason}. Choose another.",
+                    path=path,
+                    reason=error.strerror,
+                ),
+            )
             return {"CANCELLED"}
-        self.report({"INFO"}, f"Wrote {path.name}")
+        self.report({"INFO"}, say("Wrote {file}", file=path.name))
         return {"FINISHED"}
 
 
@@ -90,11 +98,16 @@ class IMFACE_OT_import_codes(CodesFile, MeshChoice, JobOperator):
             return json.loads(path.read_text())
         except OSError as error:
             raise UserError(
-                f"{path} cannot be read: {error.strerror}. Choose a {EXTENSION} file."
+                "{path} cannot be read: {reason}. Choose a {extension} file.",
+                path=path,
+                reason=error.strerror,
+                extension=EXTENSION,
             ) from error
         except ValueError as error:
             raise UserError(
-                f"{path.name} is no file of codes. Choose a {EXTENSION} file."
+                "{file} is no file of codes. Choose a {extension} file.",
+                file=path.name,
+                extension=EXTENSION,
             ) from error
 
     def finish(self, context: bpy.types.Context, job: Job) -> str:
@@ -102,4 +115,4 @@ class IMFACE_OT_import_codes(CodesFile, MeshChoice, JobOperator):
         name = Path(self.filepath).name.removesuffix(".json").removesuffix(".codes") or "Face"
         place = faces.life_size_at_cursor(context.scene)
         face = faces.add_face(context, name, self.topology, place, job)
-        return f"Made '{face.name}'"
+        return say("Made '{name}'", name=face.name)

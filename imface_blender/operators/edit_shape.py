@@ -10,6 +10,7 @@ from ..jobs import JobOperator, Outcome, PolledOperator, Request
 from ..mesh_io import mesh_of
 from ..properties import GenerateChoice, of_object
 from ..slider_names import NAMES
+from ..translations import say
 from ..worker_client import Job
 
 
@@ -29,7 +30,7 @@ class _ShapeJob(JobOperator):
     def _recall(self) -> bpy.types.Object:
         face = faces.find(self._session_uid)
         if of_object(face).codes != self._codes:
-            raise UserError(f"'{face.name}' is another face by now. Nothing was changed.")
+            raise UserError("'{name}' is another face by now. Nothing was changed.", name=face.name)
         return face
 
 
@@ -52,7 +53,7 @@ class IMFACE_OT_edit_shape(_ShapeJob):
         """Keep the answer; the scene stays as it is."""
         face = self._recall()
         sliders.load(face, job.values, job.arrays)
-        return f"The sliders of '{face.name}' are ready"
+        return say("The sliders of '{name}' are ready", name=face.name)
 
 
 class IMFACE_OT_refine_shape(_ShapeJob):
@@ -67,7 +68,7 @@ class IMFACE_OT_refine_shape(_ShapeJob):
         """Return why there is nothing to refine."""
         reason = super().why_not(context) or sliders.why_not(context.object)
         if not reason and sliders.is_exact(mesh_of(context.object)):
-            return f"'{context.object.name}' is exact already"
+            return say("'{name}' is exact already", name=context.object.name)
         return reason
 
     def prepare(self, context: bpy.types.Context) -> Request:
@@ -82,7 +83,7 @@ class IMFACE_OT_refine_shape(_ShapeJob):
         """Move the mesh, which may have gone on meanwhile, by what the preview lacked."""
         face = self._recall()
         sliders.refine(face, self._values, job.arrays["vertices_mm"])
-        return f"'{face.name}' is exact"
+        return say("'{name}' is exact", name=face.name)
 
 
 class _ShapeOperator(PolledOperator):

@@ -6,6 +6,7 @@ import bpy
 from .. import faces, shape_keys
 from ..jobs import JobOperator, Request
 from ..properties import ExpressionNames, of_object
+from ..translations import say
 from ..worker_client import Job
 
 
@@ -42,7 +43,7 @@ class IMFACE_OT_add_expressions(ExpressionNames, JobOperator):
         face = faces.find(self._session_uid)
         names = job.values["names"]
         shape_keys.write(face, names, job.arrays["basis_mm"], job.arrays["vertices_mm"])
-        absent = ", ".join(job.values.get("absent", []))
-        return f"{len(names)} expressions on '{face.name}'" + (
-            f". The model does not know {absent}" if absent else ""
-        )
+        sentences = [say("{count} expressions on '{name}'", count=len(names), name=face.name)]
+        if absent := job.values.get("absent"):
+            sentences.append(say("The model does not know {names}", names=", ".join(absent)))
+        return ". ".join(sentences)

@@ -8,6 +8,7 @@ import bpy
 from .. import fit_error
 from ..jobs import Outcome, PolledOperator
 from ..mesh_io import mesh_of
+from ..translations import say
 
 
 class IMFACE_OT_show_fit_error(PolledOperator):
@@ -20,13 +21,14 @@ class IMFACE_OT_show_fit_error(PolledOperator):
     def why_not(cls, context: bpy.types.Context) -> str:
         """Return why there is nothing to show."""
         if not fit_error.has_errors(context.object):
-            return "Select a face made by Fit Scan"
+            return say("Select a face made by Fit Scan")
         is_viewport = isinstance(context.space_data, bpy.types.SpaceView3D)
-        return "" if is_viewport else "Use this in a 3D viewport"
+        return "" if is_viewport else say("Use this in a 3D viewport")
 
     def execute(self, context: bpy.types.Context) -> Outcome:
         """Switch the viewport's colours."""
         space = cast(bpy.types.SpaceView3D, context.space_data)
         shown = fit_error.show(mesh_of(context.object), space.shading)
-        self.report({"INFO"}, fit_error.LEGEND if shown else "The material's colours are back")
+        text = say(fit_error.LEGEND) if shown else say("The material's colours are back")
+        self.report({"INFO"}, text)
         return {"FINISHED"}

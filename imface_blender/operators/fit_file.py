@@ -9,6 +9,7 @@ from bpy.props import StringProperty
 from ..errors import UserError
 from ..jobs import Outcome, PolledOperator
 from ..properties import FitChoice, MeshChoice
+from ..translations import say
 
 EXTENSIONS = (".obj", ".ply", ".stl", ".glb")
 
@@ -46,14 +47,14 @@ class IMFACE_OT_fit_file(FitChoice, MeshChoice, PolledOperator):
         except UserError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        self.report({"INFO"}, f"Imported '{scan.name}'")
+        self.report({"INFO"}, say("Imported '{name}'", name=scan.name))
         bpy.ops.ed.undo_push(message="Import Scan")
         fit = bpy.ops.imface.fit_scan  # type: ignore[attr-defined]
         choices = {name: getattr(self, name) for name in ("topology", "resolution", "refine")}
         try:
             fit(self._how, True, **choices)
         except RuntimeError as error:  # what it reported; the scan stays
-            self.report({"ERROR"}, str(error).removeprefix("Error: ").strip())
+            self.report({"ERROR"}, str(error).removeprefix(f"{say('Error')}: ").strip())
             return {"CANCELLED"}
         return {"FINISHED"}
 
@@ -80,17 +81,19 @@ def import_scan(context: bpy.types.Context, path: Path) -> bpy.types.Object:
     )
     importer = importers.get(path.suffix.lower())
     if importer is None:
-        raise UserError(f"{path.name} is no scan file. Use OBJ, PLY, STL or GLB.")
+        raise UserError("{file} is no scan file. Use OBJ, PLY, STL or GLB.", file=path.name)
     if not path.is_file():
-        raise UserError(f"There is no file {path}. Check the path.")
+        raise UserError("There is no file {path}. Check the path.", path=path)
     before = set(bpy.data.objects)
     try:
         importer(filepath=str(path))
     except (RuntimeError, AttributeError) as error:  # the importer says why
-        raise UserError(f"{path.name} cannot be imported: {error}. Export it again.") from error
+        raise UserError(
+            "{file} cannot be imported: {reason}. Export it again.", file=path.name, reason=error
+        ) from error
     made = [obj for obj in bpy.data.objects if obj not in before and obj.type == "MESH"]
     if not made:
-        raise UserError(f"{path.name} has no mesh in it. Choose another file.")
+        raise UserError("{file} has no mesh in it. Choose another file.", file=path.name)
     scan = max(made, key=lambda obj: len(obj.data.vertices))
     for obj in context.selected_objects:
         obj.select_set(False)

@@ -6,6 +6,7 @@ import bpy
 from .. import faces, landmarks, mesh_io
 from ..jobs import JobOperator, Request
 from ..properties import FitChoice, MeshChoice, mesh_params
+from ..translations import say
 from ..worker_client import Job
 
 
@@ -38,4 +39,4 @@ class IMFACE_OT_fit_scan(FitChoice, MeshChoice, JobOperator):
         place = mesh_io.place_from_pose(job.values.get("pose"))
         quality = faces.report_line(job.values["report"])
         face = faces.add_face(context, self._name, self.topology, place, job)
-        return f"Fitted '{face.name}': {quality}"
+        return say("Fitted '{name}': {quality}", name=face.name, quality=quality)

@@ -6,6 +6,7 @@ import bpy
 from ..faces import add_face, life_size_at_cursor
 from ..jobs import JobOperator, Request
 from ..properties import GenerateChoice, MeshChoice, mesh_params
+from ..translations import say
 from ..worker_client import Job
 
 
@@ -25,4 +26,4 @@ class IMFACE_OT_generate(GenerateChoice, MeshChoice, JobOperator):
         """Add the face, life-size."""
         place = life_size_at_cursor(context.scene)
         face = add_face(context, "Face", self.topology, place, job)
-        return f"Generated '{face.name}'"
+        return say("Generated '{name}'", name=face.name)

@@ -8,6 +8,7 @@ from .. import faces, landmarks
 from ..errors import UserError
 from ..jobs import Outcome, PolledOperator
 from ..properties import LANDMARKS, LandmarkPlaces
+from ..translations import say
 
 HINT = (
     "Drag the landmarks onto the face (snapping to faces helps), then press Fit Face to Scan. "
@@ -42,8 +43,9 @@ class IMFACE_OT_mark_landmarks(LandmarkPlaces, PolledOperator):
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         if not marks:
-            self.report({"INFO"}, f"'{scan.name}' has all its landmarks. {HINT}")
+            done = say("'{scan}' has all its landmarks", scan=scan.name)
+            self.report({"INFO"}, ". ".join([done, say(HINT)]))
             return {"CANCELLED"}
         faces.select_only(context, marks)
-        self.report({"INFO"}, HINT)
+        self.report({"INFO"}, say(HINT))
         return {"FINISHED"}

@@ -6,6 +6,7 @@ import bpy
 from .. import faces, shape_keys
 from ..errors import UserError
 from ..jobs import Outcome, PolledOperator
+from ..translations import say
 from .blend import why_not_two_faces
 
 
@@ -29,5 +30,5 @@ class IMFACE_OT_morph(PolledOperator):
         except UserError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        self.report({"INFO"}, f"Added '{key.name}' to '{face.name}'")
+        self.report({"INFO"}, say("Added '{key}' to '{name}'", key=key.name, name=face.name))
         return {"FINISHED"}

@@ -6,6 +6,7 @@ import bpy
 from .. import faces
 from ..jobs import JobOperator, Request
 from ..properties import MeshChoice, mesh_params
+from ..translations import say
 from ..worker_client import Job
 
 
@@ -13,7 +14,7 @@ class IMFACE_OT_neutralize(MeshChoice, JobOperator):
     """Make the active face's person with a neutral expression, beside the active face"""
 
     bl_idname = "imface.neutralize"
-    bl_label = "Neutralise"
+    bl_label = "Neutralise Face"
     label = "Taking the expression off"
 
     @classmethod
@@ -30,4 +31,4 @@ class IMFACE_OT_neutralize(MeshChoice, JobOperator):
     def finish(self, context: bpy.types.Context, job: Job) -> str:
         """Add the neutral face."""
         face = faces.add_face(context, self._name, self.topology, self._place, job)
-        return f"Made '{face.name}'"
+        return say("Made '{name}'", name=face.name)

@@ -6,6 +6,7 @@ import bpy
 from .. import jobs, worker_setup
 from ..errors import UserError
 from ..jobs import JobOperator, Outcome, PolledOperator, Request
+from ..translations import say
 from ..worker_client import Job
 
 
@@ -25,7 +26,7 @@ class IMFACE_OT_check_worker(JobOperator):
         """Say what answered; the scene stays as it is."""
         jobs.status.weights = job.values["model"]["sha256"]
         known = len(job.values["expressions"])
-        return f"{jobs.worker_line()}, {known} expressions"
+        return say("{worker}, {count} expressions", worker=jobs.worker_line(), count=known)
 
 
 class IMFACE_OT_free_memory(PolledOperator):
@@ -38,7 +39,7 @@ class IMFACE_OT_free_memory(PolledOperator):
     def why_not(cls, context: bpy.types.Context) -> str:
         """Return why there is no memory to free."""
         return _why_not_end_the_worker() or (
-            "" if jobs.has_worker() else "The worker is not running"
+            "" if jobs.has_worker() else say("The worker is not running")
         )
 
     def execute(self, context: bpy.types.Context) -> Outcome:
@@ -57,7 +58,7 @@ class IMFACE_OT_remove_runtime(PolledOperator):
     def why_not(cls, context: bpy.types.Context) -> str:
         """Return why nothing can be removed."""
         return _why_not_end_the_worker() or (
-            "" if worker_setup.has_unpacked() else "Nothing has been unpacked"
+            "" if worker_setup.has_unpacked() else say("Nothing has been unpacked")
         )
 
     def execute(self, context: bpy.types.Context) -> Outcome:
@@ -72,19 +73,21 @@ class IMFACE_OT_remove_runtime(PolledOperator):
 
 
 def _why_not_end_the_worker() -> str:
-    return f"ImFace is busy ({jobs.status.label})" if jobs.status.job else ""
+    if jobs.status.job is None:
+        return ""
+    return say("ImFace is busy ({job})", job=jobs.status.label)
 
 
 class IMFACE_OT_cancel_job(PolledOperator):
     """Cancel what ImFace is doing; Esc does so too"""
 
     bl_idname = "imface.cancel_job"
-    bl_label = "Cancel"
+    bl_label = "Cancel Face Job"
 
     @classmethod
     def why_not(cls, context: bpy.types.Context) -> str:
         """Return why there is nothing to cancel."""
-        return "" if jobs.status.job else "ImFace is not doing anything"
+        return "" if jobs.status.job else say("ImFace is not doing anything")
 
     def execute(self, context: bpy.types.Context) -> Outcome:
         """Cancel."""
@@ -101,7 +104,7 @@ class IMFACE_OT_copy_details(PolledOperator):
     @classmethod
     def why_not(cls, context: bpy.types.Context) -> str:
         """Return why there is nothing to copy."""
-        return "" if jobs.status.error else "There was no error"
+        return "" if jobs.status.error else say("There was no error")
 
     def execute(self, context: bpy.types.Context) -> Outcome:
         """Copy."""

@@ -7,6 +7,7 @@ from typing import Literal
 import bpy
 
 from ..jobs import status, worker_line
+from ..translations import label
 
 COLUMNS = 38  # of text in a sidebar of usual width: labels do not wrap by themselves
 Icon = Literal["NONE", "ERROR"]
@@ -35,7 +36,7 @@ def draw_text(layout: bpy.types.UILayout, text: str, icon: Icon = "NONE") -> Non
     """Draw a sentence on as many lines as it needs, the icon before the first."""
     column = layout.column(align=True)
     for line in textwrap.wrap(text, COLUMNS):
-        column.label(text=line, icon=icon)
+        column.label(text=line, icon=icon, translate=False)
         icon = "NONE"
 
 
@@ -44,7 +45,8 @@ def _draw_job(layout: bpy.types.UILayout) -> None:
     if status.waiting:
         layout.label(text="Ready: return to Object Mode to see it", icon="INFO")
     else:
-        layout.progress(text=f"{status.label}: {job.message}", factor=job.fraction)
+        text = label("{job}: {step}", job=status.label, step=job.message)
+        layout.progress(text=text, factor=job.fraction, translate=False)
     layout.operator("imface.cancel_job", icon="CANCEL")
 
 

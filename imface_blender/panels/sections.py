@@ -10,8 +10,9 @@ import bpy
 from .. import faces, fit_error, sliders
 from ..mesh_io import mesh_of
 from ..properties import of_scene
-from ..slider_names import GROUPS
-from ..slider_properties import lock_name, sliders_of, title
+from ..slider_names import GROUPS, title
+from ..slider_properties import lock_name, sliders_of
+from ..translations import OWN_CONTEXT, label
 from .main import Icon, draw_text
 
 POSES = {
@@ -60,7 +61,7 @@ class IMFACE_PT_fit_scan(_Section):
             draw_text(self.layout, faces.report_line(report), sign)
             if fit_error.has_errors(face):
                 self.layout.operator("imface.show_fit_error")
-                draw_text(self.layout, fit_error.LEGEND)
+                draw_text(self.layout, label(fit_error.LEGEND))
 
 
 class IMFACE_PT_blend(_Section):
@@ -100,16 +101,17 @@ def _draw_sliders(layout: bpy.types.UILayout, face: bpy.types.Object) -> None:
     for region, names in GROUPS.items():
         column = layout.box().column(align=True)
         row = column.row()
-        row.label(text=region)
+        row.label(text=region, text_ctxt=OWN_CONTEXT)
         _draw_lock(row, group, region)
         for name in names:
-            text = title(name)
+            text = label(title(name))
             if preview is not None:
-                text += f" {values.get(name, 0.0) * preview.unit_mm[name]:+.1f} mm"
+                change_mm = values.get(name, 0.0) * preview.unit_mm[name]
+                text = label("{slider} {change:+.1f} mm", slider=text, change=change_mm)
             row = column.row(align=True)
             slider = row.row(align=True)
             slider.enabled = movable
-            slider.prop(group, name, text=text, slider=True)
+            slider.prop(group, name, text=text, slider=True, translate=False)
             _draw_lock(row, group, name)
 
 

@@ -26,14 +26,14 @@ class Layout:
 
     box = column = row
 
-    def label(self, text="", icon="NONE"):
+    def label(self, text="", icon="NONE", text_ctxt="", translate=True):
         self.drawn.append(text)
         self.icons.append(icon)
 
-    def progress(self, text="", factor=0.0):
+    def progress(self, text="", factor=0.0, translate=True):
         self.drawn.append(f"{text} {factor:.0%}")
 
-    def prop(self, owner, name, text=None, icon="NONE", slider=False):
+    def prop(self, owner, name, text=None, icon="NONE", slider=False, translate=True):
         assert name in owner.bl_rna.properties
         self.drawn.append(text or name)
         if icon == "LOCKED":

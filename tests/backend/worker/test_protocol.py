@@ -111,7 +111,7 @@ def _pickled() -> bytes:
     ],
 )
 def test_what_is_no_message_is_refused(end: Any, data: bytes) -> None:
-    with pytest.raises(end.ProtocolError, match="sent something that is not a message"):
+    with pytest.raises(end.ProtocolError):
         end.read_message(io.BytesIO(data))
 
 

@@ -1,0 +1,737 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""German, in the words of Blender's own German interface.
+
+English text -> German text. What stands in braces is filled in: it has to stay as it is, but may
+move. Descriptions of properties and operators end without a full stop, which Blender adds.
+"""
+
+#: Names of operators, and of their buttons.
+OPERATORS = {
+    "Add Expressions": "Ausdrücke hinzufügen",
+    "Add Morph": "Morph hinzufügen",
+    "Bake Animation": "Animation backen",
+    "Blend Faces": "Gesichter überblenden",
+    "Cancel Face Job": "Gesichtsberechnung abbrechen",
+    "Copy Details": "Details kopieren",
+    "Edit Face Shape": "Gesichtsform bearbeiten",
+    "Fit Face to File": "Gesicht an Datei anpassen",
+    "Fit Face to Scan": "Gesicht an Scan anpassen",
+    "Free Memory": "Speicher freigeben",
+    "Generate Face": "Gesicht erzeugen",
+    "Import Face Capture": "Gesichtsaufnahme importieren",
+    "Jaw Open": "Kiefer offen",
+    "Keyframe Expression": "Schlüsselbild für Ausdruck einfügen",
+    "Load Face": "Gesicht laden",
+    "Mark Landmarks": "Landmarken setzen",
+    "Neutral": "Neutral",
+    "Neutralise Face": "Gesicht neutralisieren",
+    "Random Shape": "Zufällige Form",
+    "Refine Shape": "Form verfeinern",
+    "Remove Bake": "Backen entfernen",
+    "Remove Runtime": "Laufzeitumgebung entfernen",
+    "Reset Shape": "Form zurücksetzen",
+    "Save Face": "Gesicht speichern",
+    "Show Fit Error": "Abweichung anzeigen",
+    "Smile": "Lächeln",
+    "Test Worker": "Worker testen",
+}
+
+#: Headings, and names and descriptions of properties and choices.
+_INTERFACE = {
+    "-1 is the current frame": "-1 ist das aktuelle Einzelbild",
+    "0 gives the active face, 1 the other selected one": (
+        "0 ergibt das aktive Gesicht, 1 das andere ausgewählte"
+    ),
+    "A Python program, with PyTorch installed, in which faces are computed. Empty: what the "
+    "add-on's zip brings is used": (
+        "Ein Python-Programm mit installiertem PyTorch, in dem Gesichter berechnet werden. Leer: "
+        "Es wird verwendet, was das Zip des Add-ons mitbringt"
+    ),
+    "A face's codes": "Die Codes eines Gesichts",
+    "Also carry over what the face model cannot express, such as wrinkles: moves the skin by up "
+    "to 5 mm, in all expressions, and takes some seconds longer": (
+        "Auch übernehmen, was das Gesichtsmodell nicht ausdrücken kann, etwa Falten: verschiebt "
+        "die Haut um bis zu 5 mm, in allen Ausdrücken, und dauert einige Sekunden länger"
+    ),
+    "Also keyframe the object's delta rotation from HeadYaw, HeadPitch and HeadRoll; its own "
+    "rotation stays as it is": (
+        "Auch Schlüsselbilder für die Delta-Rotation des Objekts einfügen, aus HeadYaw, HeadPitch "
+        "und HeadRoll; seine eigene Rotation bleibt, wie sie ist"
+    ),
+    "An OBJ, PLY, STL or GLB file, in any unit and lying anyhow": (
+        "Eine OBJ-, PLY-, STL- oder GLB-Datei, in beliebiger Einheit und Lage"
+    ),
+    "Animate": "Animieren",
+    "Blend": "Überblendung",
+    "Both": "Beides",
+    "Brows": "Brauen",
+    "Brows and the forehead just above them": "Brauen und die Stirn dicht darüber",
+    "Capture Detail": "Details erfassen",
+    "Capture Rate": "Aufnahmerate",
+    "Chin, jaw and the outer cheeks": "Kinn, Kiefer und die äußeren Wangen",
+    "Codes": "Codes",
+    "End": "Ende",
+    "Expression": "Ausdruck",
+    "Expression to key name, as JSON": "Zu jedem Ausdruck der Name des Schlüssels, als JSON",
+    "Expressions": "Ausdrücke",
+    "Expressions separated by commas, such as jawOpen, browInnerUp; empty for all": (
+        "Ausdrücke, durch Kommas getrennt, etwa jawOpen, browInnerUp; leer für alle"
+    ),
+    "Eyes": "Augen",
+    "Eyes and lids": "Augen und Lider",
+    "Face": "Gesicht",
+    "Factor on all expressions; values stay within the shape keys' ranges": (
+        "Faktor für alle Ausdrücke; die Werte bleiben in den Bereichen der Formschlüssel"
+    ),
+    "File": "Datei",
+    "First frame": "Erstes Einzelbild",
+    "Fit Face to Scan": "Gesicht an Scan anpassen",
+    "Fit Scan": "An Scan anpassen",
+    "Frame": "Einzelbild",
+    "Frame of the file's first row": "Einzelbild der ersten Zeile der Datei",
+    "Generate": "Erzeugen",
+    "Generate Face": "Gesicht erzeugen",
+    "Grid cells along each side of the head; only for the mesh Surface": (
+        "Gitterzellen entlang jeder Seite des Kopfs; nur für das Mesh „Oberfläche“"
+    ),
+    "Guess": "Schätzung",
+    "Head": "Kopf",
+    "Head Rotation": "Kopfrotation",
+    "Head, face or surface": "Kopf, Gesicht oder Oberfläche",
+    "How far the face is from the average one: 0 is the average, 1 is usual": (
+        "Wie weit das Gesicht vom durchschnittlichen entfernt ist: 0 ist der Durchschnitt, 1 ist "
+        "üblich"
+    ),
+    "How far, in millimetres, the animated mesh may be off": (
+        "Wie weit, in Millimetern, das animierte Mesh abweichen darf"
+    ),
+    "How well a fit matches its scan, as JSON": (
+        "Wie gut eine Anpassung mit ihrem Scan übereinstimmt, als JSON"
+    ),
+    "Identity": "Identität",
+    "In-Betweens": "Zwischenformen",
+    "Jaw": "Kiefer",
+    "Landmark": "Landmarke",
+    "Last frame": "Letztes Einzelbild",
+    "Mesh": "Mesh",
+    "Mix the expressions, keep who the active face is": (
+        "Die Ausdrücke mischen, die Identität des aktiven Gesichts beibehalten"
+    ),
+    "Mix who it is and the expression": "Identität und Ausdruck mischen",
+    "Mix who it is, keep the active face's expression": (
+        "Die Identität mischen, den Ausdruck des aktiven Gesichts beibehalten"
+    ),
+    "Mouth": "Mund",
+    "Names": "Namen",
+    "Names of their keys, as JSON": "Namen ihrer Schlüssel, als JSON",
+    "Nose": "Nase",
+    "Regions": "Regionen",
+    "Report": "Bericht",
+    "Resolution": "Auflösung",
+    "Rows per second in the file, or frames per second of its timecodes; 0 takes what the file "
+    "says, or 60": (
+        "Zeilen pro Sekunde in der Datei oder Einzelbilder pro Sekunde ihrer Timecodes; 0 nimmt, "
+        "was die Datei angibt, sonst 60"
+    ),
+    "Scan": "Scan",
+    "Seed": "Startwert",
+    "Shape": "Form",
+    "Shape Keys": "Formschlüssel",
+    "Sliders": "Regler",
+    "Smoothing": "Glättung",
+    "Standard deviation, in frames, of a Gaussian average over time; 0 is none": (
+        "Standardabweichung, in Einzelbildern, einer zeitlichen Gauß-Mittelung; 0 ist keine"
+    ),
+    "Start": "Anfang",
+    "Start Frame": "Startbild",
+    "Strength": "Stärke",
+    "Such as mouthSmileLeft=1, mouthSmileRight=1; all other expressions are 0": (
+        "Etwa mouthSmileLeft=1, mouthSmileRight=1; alle anderen Ausdrücke sind 0"
+    ),
+    "Surface": "Oberfläche",
+    "The CSV file": "Die CSV-Datei",
+    "The face part: quads and UVs, ready for expressions": (
+        "Der Gesichtsteil: Vierecke und UVs, bereit für Ausdrücke"
+    ),
+    "The face's codes, as JSON": "Die Codes des Gesichts, als JSON",
+    "The lips and what surrounds them": "Die Lippen und ihre Umgebung",
+    "The mesh's sliders, as JSON": "Die Regler des Meshs, als JSON",
+    "The network's own surface, as triangles of the given resolution": (
+        "Die eigene Oberfläche des Netzwerks, als Dreiecke der gegebenen Auflösung"
+    ),
+    "The nose, from its root to the nostrils": "Die Nase, von der Wurzel bis zu den Nasenflügeln",
+    "The same seed gives the same face": "Der gleiche Startwert ergibt das gleiche Gesicht",
+    "The shape keys' sliders, as JSON": "Die Regler der Formschlüssel, als JSON",
+    "The whole head with eyes and mouth: quads and UVs, ready for expressions": (
+        "Der ganze Kopf mit Augen und Mund: Vierecke und UVs, bereit für Ausdrücke"
+    ),
+    "Tolerance": "Toleranz",
+    "Values": "Werte",
+    "Weight": "Gewicht",
+    "What is mixed": "Was gemischt wird",
+    "What the face's mesh is made of": "Woraus das Mesh des Gesichts besteht",
+    "Where Mark Landmarks has put it, in the parent's space": (
+        "Wohin „Landmarken setzen“ sie gesetzt hat, im Raum des Elternobjekts"
+    ),
+    "Where the other face is mixed in, Shift-click for several; none: everywhere": (
+        "Wo das andere Gesicht eingemischt wird, Umschalt-Klick für mehrere; keine: überall"
+    ),
+    "Which landmark of its parent this marks": (
+        "Welche Landmarke seines Elternobjekts dies markiert"
+    ),
+    "Worker's Python": "Python des Workers",
+}
+
+#: Descriptions of operators.
+_TOOLTIPS = {
+    "Add the expressions to the active face as shape keys, or update those added before. Your own "
+    "shape keys, and all values, drivers and keyframes stay as they are": (
+        "Dem aktiven Gesicht die Ausdrücke als Formschlüssel hinzufügen oder früher hinzugefügte "
+        "aktualisieren. Eigene Formschlüssel sowie alle Werte, Treiber und Schlüsselbilder "
+        "bleiben, wie sie sind"
+    ),
+    "Cancel what ImFace is doing; Esc does so too": (
+        "Abbrechen, was ImFace gerade tut; Esc bewirkt dasselbe"
+    ),
+    "Colour fitted faces in this viewport by their distance to the scan, or stop doing so": (
+        "Angepasste Gesichter in diesem Ansichtsfenster nach ihrem Abstand zum Scan einfärben oder "
+        "damit aufhören"
+    ),
+    "Compute the network's own surface along the active face's animation, and add in-between "
+    "shape keys where the mix of its expressions is off. Baking again replaces them": (
+        "Die eigene Oberfläche des Netzwerks entlang der Animation des aktiven Gesichts berechnen "
+        "und Zwischenformen als Formschlüssel hinzufügen, wo die Mischung seiner Ausdrücke "
+        "abweicht. Erneutes Backen ersetzt sie"
+    ),
+    "Copy the last error, with all that is known about it, to the clipboard": (
+        "Den letzten Fehler mit allem, was darüber bekannt ist, in die Zwischenablage kopieren"
+    ),
+    "Delete what the add-on has unpacked for its worker; the next job unpacks it again": (
+        "Löschen, was das Add-on für seinen Worker entpackt hat; die nächste Berechnung entpackt "
+        "es wieder"
+    ),
+    "End the worker and give its memory back; the next job starts it again": (
+        "Den Worker beenden und seinen Speicher freigeben; die nächste Berechnung startet ihn "
+        "wieder"
+    ),
+    "Get the active face's sliders ready": "Die Regler des aktiven Gesichts bereit machen",
+    "Give the active face a shape key that turns it into the other selected face": (
+        "Dem aktiven Gesicht einen Formschlüssel geben, der es in das andere ausgewählte Gesicht "
+        "verwandelt"
+    ),
+    "Import a scan file and make a face that matches it; the scan is imported as it is": (
+        "Eine Scan-Datei importieren und ein Gesicht erstellen, das ihr entspricht; der Scan wird "
+        "importiert, wie er ist"
+    ),
+    "Keyframe all expressions of the active face at once: the given values, and 0 for the rest": (
+        "Schlüsselbilder für alle Ausdrücke des aktiven Gesichts zugleich einfügen: die "
+        "angegebenen Werte und 0 für die übrigen"
+    ),
+    "Keyframe the active face's expressions from a CSV file: Live Link Face, or a header of ARKit "
+    "names. Importing again replaces what was imported; your own keyframes stay": (
+        "Schlüsselbilder für die Ausdrücke des aktiven Gesichts aus einer CSV-Datei einfügen: Live "
+        "Link Face oder eine Kopfzeile mit ARKit-Namen. Erneutes Importieren ersetzt das früher "
+        "Importierte; eigene Schlüsselbilder bleiben"
+    ),
+    "Make a face between the active one and the other selected one, beside the active one": (
+        "Ein Gesicht zwischen dem aktiven und dem anderen ausgewählten erstellen, neben dem aktiven"
+    ),
+    "Make a face of a file of codes, at the 3D cursor": (
+        "Aus einer Datei mit Codes ein Gesicht am 3D-Cursor erstellen"
+    ),
+    "Make a face that matches the active scan, in the scan's place; the scan stays as it is. It "
+    "may lie anyhow and be in any unit, and needs no landmarks; it uses those that it has": (
+        "Ein Gesicht erstellen, das dem aktiven Scan entspricht, an dessen Ort; der Scan bleibt, "
+        "wie er ist. Lage und Einheit sind beliebig, Landmarken sind nicht nötig; vorhandene "
+        "werden verwendet"
+    ),
+    "Make a random face at the 3D cursor; the same seed makes the same face": (
+        "Ein zufälliges Gesicht am 3D-Cursor erstellen; der gleiche Startwert ergibt das gleiche "
+        "Gesicht"
+    ),
+    "Make the active face's person with a neutral expression, beside the active face": (
+        "Die Person des aktiven Gesichts mit neutralem Ausdruck erstellen, neben dem aktiven "
+        "Gesicht"
+    ),
+    "Only where Fit Scan misses the face: add five empties to the active scan, as seen from this "
+    "view, and drag them onto eyes, nose and mouth. Those that exist stay where they are": (
+        "Nur wo „An Scan anpassen“ das Gesicht verfehlt: dem aktiven Scan, wie er in dieser "
+        "Ansicht zu sehen ist, fünf Leerobjekte hinzufügen, die auf Augen, Nase und Mund zu ziehen "
+        "sind. Vorhandene bleiben, wo sie sind"
+    ),
+    "Remove the in-between shapes of Bake Animation from the active face": (
+        "Die Zwischenformen von „Animation backen“ vom aktiven Gesicht entfernen"
+    ),
+    "Replace the preview that the sliders show by the exact surface of the active face": (
+        "Die Vorschau, die die Regler zeigen, durch die genaue Oberfläche des aktiven Gesichts "
+        "ersetzen"
+    ),
+    "Set all unlocked sliders to 0: the face as it was made": (
+        "Alle nicht gesperrten Regler auf 0 setzen: das Gesicht, wie es erstellt wurde"
+    ),
+    "Set all unlocked sliders to random values that belong together as people's do": (
+        "Alle nicht gesperrten Regler auf zufällige Werte setzen, die zusammengehören wie die "
+        "eines Menschen"
+    ),
+    "Start the worker and see that it has PyTorch and a face model": (
+        "Den Worker starten und prüfen, ob er PyTorch und ein Gesichtsmodell hat"
+    ),
+    "Write the active face's codes to a small file, which Load Face and the command line read": (
+        "Die Codes des aktiven Gesichts in eine kleine Datei schreiben, die „Gesicht laden“ und "
+        "die Befehlszeile lesen"
+    ),
+}
+
+#: Sliders of a face's shape: their names, what each measures, and the words about them.
+_SLIDERS = {
+    "In standard deviations among people: 0 is the face as it was made, 2 is rare": (
+        "In Standardabweichungen unter Menschen: 0 ist das Gesicht, wie es erstellt wurde, 2 ist "
+        "selten"
+    ),
+    "Lock {slider}": "{slider} sperren",
+    "Random and Reset leave {slider} as it is": (
+        "„Zufällige Form“ und „Form zurücksetzen“ ändern hier nichts: {slider}"
+    ),
+    "{slider} {change:+.1f} mm": "{slider} {change:+.1f} mm",
+    "Axes": "Achsen",
+    **{f"Axis {number:02}": f"Achse {number:02}" for number in range(1, 11)},
+    **{
+        f"Number {number} of the ways in which people differ most": (
+            f"Nummer {number} der Arten, in denen Menschen sich am meisten unterscheiden"
+        )
+        for number in range(1, 11)
+    },
+    "Angle to angle of the jaw": "Von Kieferwinkel zu Kieferwinkel",
+    "Bridge before the inner corners of the eyes": "Nasenrücken vor den inneren Augenwinkeln",
+    "Brow Ridge": "Brauenwulst",
+    "Brows before the outer corners of the eyes": "Brauen vor den äußeren Augenwinkeln",
+    "Brows to the top of the forehead": "Von den Brauen zum oberen Rand der Stirn",
+    "Cheekbone to cheekbone": "Von Wangenknochen zu Wangenknochen",
+    "Cheekbones": "Wangenknochen",
+    "Cheekbones before the corners of eyes and mouth": "Wangenknochen vor Augen- und Mundwinkeln",
+    "Chin Forward": "Kinn vor",
+    "Chin Height": "Kinnhöhe",
+    "Chin before the corners of the mouth": "Kinn vor den Mundwinkeln",
+    "Corner to corner of the mouth": "Von Mundwinkel zu Mundwinkel",
+    "Eye Size": "Augengröße",
+    "Eye Spacing": "Augenabstand",
+    "Eye to eye": "Von Auge zu Auge",
+    "Face Height": "Gesichtshöhe",
+    "Face Width": "Gesichtsbreite",
+    "Forehead Forward": "Stirn vor",
+    "Forehead Height": "Stirnhöhe",
+    "Forehead before the root of the nose": "Stirn vor der Nasenwurzel",
+    "Height of both lips": "Höhe beider Lippen",
+    "Jaw Width": "Kieferbreite",
+    "Lip Fullness": "Lippenfülle",
+    "Lower lip to the bottom of the chin": "Von der Unterlippe zum unteren Rand des Kinns",
+    "Mouth Width": "Mundbreite",
+    "Nose Bridge": "Nasenrücken",
+    "Nose Length": "Nasenlänge",
+    "Nose Width": "Nasenbreite",
+    "Nostril to nostril": "Von Nasenflügel zu Nasenflügel",
+    "Root of the nose to chin": "Von der Nasenwurzel zum Kinn",
+    "Root to base of the nose": "Von der Wurzel zur Basis der Nase",
+    "Width and opening of an eye": "Breite und Öffnung eines Auges",
+}
+
+#: What goes on, and what has been done.
+_REPORTS = {
+    "Added '{key}' to '{name}'": "„{key}“ zu „{name}“ hinzugefügt",
+    "Baking the animation": "Animation wird gebacken",
+    "Blended '{name}'": "„{name}“ überblendet",
+    "Blending two faces": "Zwei Gesichter werden überblendet",
+    "Blue 0 mm, green 1, yellow 2, red 3 and more; grey: not in the scan": (
+        "Blau 0 mm, grün 1, gelb 2, rot 3 und mehr; grau: nicht im Scan"
+    ),
+    "Cancelled: {job}": "Abgebrochen: {job}",
+    "Computing expressions": "Ausdrücke werden berechnet",
+    "Drag the landmarks onto the face (snapping to faces helps), then press Fit Face to Scan. "
+    "Right is the person's own": (
+        "Die Landmarken auf das Gesicht ziehen (Einrasten an Flächen hilft), dann „Gesicht an Scan "
+        "anpassen“ drücken. Rechts ist das Rechts der Person"
+    ),
+    "Face model {name}": "Gesichtsmodell {name}",
+    "Fitted '{name}': {quality}": "„{name}“ angepasst: {quality}",
+    "Fitting a scan": "Gesicht wird an Scan angepasst",
+    "Generated '{name}'": "„{name}“ erzeugt",
+    "Generating a face": "Gesicht wird erzeugt",
+    "Import Scan": "Scan importieren",
+    "Imported '{name}'": "„{name}“ importiert",
+    "In {rows} rows no face was seen: bridged": (
+        "In {rows} Zeilen war kein Gesicht zu sehen: überbrückt"
+    ),
+    "Keyframed {count} expressions at frame {frame}": (
+        "Schlüsselbilder für {count} Ausdrücke bei Einzelbild {frame} eingefügt"
+    ),
+    "Keyframed {count} expressions of '{name}', frames {start} to {last}, from {source}": (
+        "Schlüsselbilder für {count} Ausdrücke von „{name}“ eingefügt, Einzelbilder {start} bis "
+        "{last}, aus {source}"
+    ),
+    "Made '{name}'": "„{name}“ erstellt",
+    "Making a face of its codes": "Gesicht wird aus seinen Codes erstellt",
+    "Preparing the sliders": "Regler werden vorbereitet",
+    "PyTorch {torch} on {device}, Python {python}": "PyTorch {torch} auf {device}, Python {python}",
+    "Ready: return to Object Mode to see it": "Fertig: zum Ansehen in den Objektmodus zurückkehren",
+    "Refining the shape": "Form wird verfeinert",
+    "Removed {count} in-between shapes": "{count} Zwischenformen entfernt",
+    "Runtime: in the zip, unpacked when first used": (
+        "Laufzeitumgebung: im Zip, wird bei der ersten Verwendung entpackt"
+    ),
+    "Runtime: none in this zip": "Laufzeitumgebung: keine in diesem Zip",
+    "Runtime: {megabytes:.0f} MB unpacked, in use": (
+        "Laufzeitumgebung: {megabytes:.0f} MB entpackt, in Verwendung"
+    ),
+    "Runtime: {megabytes:.0f} MB unpacked, not used: another Python is set": (
+        "Laufzeitumgebung: {megabytes:.0f} MB entpackt, nicht verwendet: ein anderes Python ist "
+        "eingestellt"
+    ),
+    "Starting": "Starten",
+    "Starting the worker": "Worker wird gestartet",
+    "Taking the expression off": "Ausdruck wird entfernt",
+    "Test Worker names the model": "„Worker testen“ nennt das Modell",
+    "Testing the worker": "Worker wird getestet",
+    "The face has no {names}": "Das Gesicht hat nicht: {names}",
+    "The file has no {names}": "Die Datei hat nicht: {names}",
+    "The material's colours are back": "Die Farben des Materials sind zurück",
+    "The model does not know {names}": "Das Modell kennt nicht: {names}",
+    "The sliders of '{name}' are ready": "Die Regler von „{name}“ sind bereit",
+    "The worker has not started yet": "Der Worker ist noch nicht gestartet",
+    "Unpacking the runtime, once": "Laufzeitumgebung wird entpackt, einmalig",
+    "Unpacking {name} ({number} of {count}), once": (
+        "{name} wird entpackt ({number} von {count}), einmalig"
+    ),
+    "Wrote {file}": "{file} geschrieben",
+    "Your own keyframes among them stay: {count}": (
+        "Eigene Schlüsselbilder dazwischen bleiben: {count}"
+    ),
+    "'{name}' is exact": "„{name}“ ist genau",
+    "'{scan}' has all its landmarks": "„{scan}“ hat alle Landmarken",
+    "poor fit: check that nothing hides eyes, nose and mouth": (
+        "schlechte Anpassung: prüfen, ob etwas Augen, Nase oder Mund verdeckt"
+    ),
+    "the landmarks were left out, as without them the face matches plainly better": (
+        "die Landmarken wurden weggelassen, weil das Gesicht ohne sie deutlich besser passt"
+    ),
+    "{count} expressions on '{name}'": "{count} Ausdrücke auf „{name}“",
+    "{count} in-between shapes on '{name}', frames {start} to {end}: at most {before:.2f} mm off "
+    "before, {after:.2f} mm now, over {measured} different mixes": (
+        "{count} Zwischenformen auf „{name}“, Einzelbilder {start} bis {end}: Abweichung vorher "
+        "höchstens {before:.2f} mm, jetzt {after:.2f} mm, über {measured} verschiedene Mischungen"
+    ),
+    "{job}: {step}": "{job}: {step}",
+    "{mean:.2f} mm mean, {within:.0f} % within 2 mm, {unseen:.0f} % of the face not seen": (
+        "{mean:.2f} mm im Mittel, {within:.0f} % innerhalb von 2 mm, {unseen:.0f} % des Gesichts "
+        "nicht gesehen"
+    ),
+    "{rows} rows": "{rows} Zeilen",
+    "{rows} rows at {fps:g} per second": "{rows} Zeilen mit {fps:g} pro Sekunde",
+    "{rows} rows at {fps:g} per second (assumed)": (
+        "{rows} Zeilen mit {fps:g} pro Sekunde (angenommen)"
+    ),
+    "{worker}, {count} expressions": "{worker}, {count} Ausdrücke",
+}
+
+#: Why something cannot be done.
+_REASONS = {
+    "ImFace is busy ({job})": "ImFace ist beschäftigt ({job})",
+    "ImFace is busy ({job}). Wait, or cancel it": (
+        "ImFace ist beschäftigt ({job}). Warten oder abbrechen"
+    ),
+    "ImFace is not doing anything": "ImFace tut gerade nichts",
+    "No object is active. Select a mesh object": (
+        "Kein Objekt ist aktiv. Ein Mesh-Objekt auswählen"
+    ),
+    "Nothing has been unpacked": "Es wurde nichts entpackt",
+    "Press Edit Face Shape first": "Zuerst „Gesichtsform bearbeiten“ drücken",
+    "Select a face made by Fit Scan": "Ein mit „An Scan anpassen“ erstelltes Gesicht auswählen",
+    "Select two faces: the active one and one other": (
+        "Zwei Gesichter auswählen: das aktive und ein anderes"
+    ),
+    "Switch to Object Mode first": "Zuerst in den Objektmodus wechseln",
+    "The worker is not running": "Der Worker läuft nicht",
+    "There was no error": "Es gab keinen Fehler",
+    "Use this in a 3D viewport": "In einem 3D-Ansichtsfenster verwenden",
+    "'{name}' has no baked animation": "„{name}“ hat keine gebackene Animation",
+    "'{name}' has no expressions yet. Use Add Expressions first": (
+        "„{name}“ hat noch keine Ausdrücke. Zuerst „Ausdrücke hinzufügen“ verwenden"
+    ),
+    "'{name}' is a raw surface. Make the face again with the mesh Head or Face": (
+        "„{name}“ ist eine rohe Oberfläche. Das Gesicht mit dem Mesh „Kopf“ oder „Gesicht“ neu "
+        "erstellen"
+    ),
+    "'{name}' is exact already": "„{name}“ ist schon genau",
+    "'{name}' is hidden. Show it first": "„{name}“ ist ausgeblendet. Zuerst einblenden",
+    "'{name}' is linked from another file. Make it local first": (
+        "„{name}“ ist aus einer anderen Datei verknüpft. Zuerst lokal machen"
+    ),
+    "'{name}' is no ImFace face. Select one made by Generate, Fit Scan or Blend": (
+        "„{name}“ ist kein ImFace-Gesicht. Eines auswählen, das mit „Erzeugen“, „An Scan anpassen“ "
+        "oder „Überblendung“ erstellt wurde"
+    ),
+    "'{name}' is no mesh. Select a mesh object": (
+        "„{name}“ ist kein Mesh. Ein Mesh-Objekt auswählen"
+    ),
+    "{reason}.": "{reason}.",
+}
+
+#: What has gone wrong.
+_ERRORS = {
+    "Error": "Fehler",
+    "A slider's value is not a number. Choose -5 to 5.": (
+        "Der Wert eines Reglers ist keine Zahl. -5 bis 5 wählen."
+    ),
+    "Frames {start} to {end} are {count}. Bake 1 to {most} frames at once.": (
+        "Einzelbilder {start} bis {end} sind {count}. 1 bis {most} Einzelbilder auf einmal backen."
+    ),
+    "Landmarks of '{scan}' have not been moved yet: {landmarks}. Drag them onto the face, or "
+    "delete all five.": (
+        "Landmarken von „{scan}“ wurden noch nicht bewegt: {landmarks}. Sie auf das Gesicht ziehen "
+        "oder alle fünf löschen."
+    ),
+    "Something unexpected went wrong and nothing was finished. Copy the details from the panel "
+    "and report them.": (
+        "Etwas Unerwartetes ist schiefgegangen, und nichts wurde abgeschlossen. Die Details aus "
+        "dem Panel kopieren und melden."
+    ),
+    "The action '{name}' is linked from another file. Make it local first.": (
+        "Die Aktion „{name}“ ist aus einer anderen Datei verknüpft. Zuerst lokal machen."
+    ),
+    "The add-on's backend folder is missing. Install the add-on again.": (
+        "Der Ordner „backend“ des Add-ons fehlt. Das Add-on neu installieren."
+    ),
+    "The codes stored on '{name}' are damaged. Generate or fit the face again.": (
+        "Die in „{name}“ gespeicherten Codes sind beschädigt. Das Gesicht neu erzeugen oder "
+        "anpassen."
+    ),
+    "The face has no expression '{name}'. Add it with Add Expressions.": (
+        "Das Gesicht hat keinen Ausdruck „{name}“. Ihn mit „Ausdrücke hinzufügen“ hinzufügen."
+    ),
+    "The object was deleted while the job ran. Nothing was changed.": (
+        "Das Objekt wurde während der Berechnung gelöscht. Nichts wurde geändert."
+    ),
+    "There is no file {path}. Check the path.": "Es gibt keine Datei {path}. Den Pfad prüfen.",
+    "'{name}' and '{other}' have different meshes. Make both with the mesh Head, or both with "
+    "Face.": (
+        "„{name}“ und „{other}“ haben verschiedene Meshes. Beide mit dem Mesh „Kopf“ oder beide "
+        "mit „Gesicht“ erstellen."
+    ),
+    "'{name}' has the rotation mode Axis Angle, which cannot take a head's rotation. Set the mode "
+    "to XYZ Euler, or leave Head Rotation off.": (
+        "„{name}“ hat den Rotationsmodus „Axis Angle“, der keine Kopfrotation aufnehmen kann. Den "
+        "Modus auf „XYZ Euler“ setzen oder „Kopfrotation“ ausgeschaltet lassen."
+    ),
+    "'{name}' has {current} vertices, but its codes give {count}. Sliders and expressions need "
+    "the mesh as it was made: undo the edit, or make the face again.": (
+        "„{name}“ hat {current} Punkte, aber seine Codes ergeben {count}. Regler und Ausdrücke "
+        "brauchen das Mesh, wie es erstellt wurde: die Bearbeitung rückgängig machen oder das "
+        "Gesicht neu erstellen."
+    ),
+    "'{name}' is another face by now. Nothing was changed.": (
+        "„{name}“ ist inzwischen ein anderes Gesicht. Nichts wurde geändert."
+    ),
+    "'{name}' is not the mesh of a face. Select a face.": (
+        "„{name}“ ist nicht das Mesh eines Gesichts. Ein Gesicht auswählen."
+    ),
+    "'{name}={text}' is no value from {low:g} to {high:g}. Write such as {name}=0.5.": (
+        "„{name}={text}“ ist kein Wert von {low:g} bis {high:g}. Zum Beispiel {name}=0.5 schreiben."
+    ),
+    "'{scan}' has no faces. Select a mesh with at least 500 faces, or at least {points} points.": (
+        "„{scan}“ hat keine Flächen. Ein Mesh mit mindestens 500 Flächen oder mindestens {points} "
+        "Punkten auswählen."
+    ),
+    "'{scan}' has the landmark {landmark} twice. Delete one.": (
+        "„{scan}“ hat die Landmarke {landmark} zweimal. Eine löschen."
+    ),
+    "'{scan}' has vertices whose coordinates are not numbers (NaN or infinite). Delete them, or "
+    "import the scan again.": (
+        "„{scan}“ hat Punkte, deren Koordinaten keine Zahlen sind (NaN oder unendlich). Sie "
+        "löschen oder den Scan neu importieren."
+    ),
+    "'{scan}' lacks landmarks: {landmarks}. Press Mark Landmarks to add what is missing, or "
+    "delete the others.": (
+        "„{scan}“ fehlen Landmarken: {landmarks}. „Landmarken setzen“ drücken, um die fehlenden "
+        "hinzuzufügen, oder die anderen löschen."
+    ),
+    "{file} cannot be imported: {reason}. Export it again.": (
+        "{file} kann nicht importiert werden: {reason}. Die Datei neu exportieren."
+    ),
+    "{file} has no mesh in it. Choose another file.": (
+        "{file} enthält kein Mesh. Eine andere Datei wählen."
+    ),
+    "{file} is no file of codes. Choose a {extension} file.": (
+        "{file} ist keine Datei mit Codes. Eine {extension}-Datei wählen."
+    ),
+    "{file} is no scan file. Use OBJ, PLY, STL or GLB.": (
+        "{file} ist keine Scan-Datei. OBJ, PLY, STL oder GLB verwenden."
+    ),
+    "{path} cannot be read: {reason}. Choose a {extension} file.": (
+        "{path} kann nicht gelesen werden: {reason}. Eine {extension}-Datei wählen."
+    ),
+    "{path} cannot be written: {reason}. Choose another.": (
+        "{path} kann nicht geschrieben werden: {reason}. Eine andere Datei wählen."
+    ),
+}
+
+#: What is wrong with a face capture.
+_CAPTURE = {
+    "Line {line} of '{file}' has '{text}' for {name}, which is no number. Correct it, or delete "
+    "the line.": (
+        "Zeile {line} von „{file}“ hat „{text}“ für {name}, was keine Zahl ist. Das berichtigen "
+        "oder die Zeile löschen."
+    ),
+    "Line {line} of '{file}' has the timecode '{text}', which is not HH:MM:SS:FF. Correct it, or "
+    "delete that column and set the capture rate.": (
+        "Zeile {line} von „{file}“ hat den Timecode „{text}“, der nicht HH:MM:SS:FF ist. Ihn "
+        "berichtigen oder die Spalte löschen und die Aufnahmerate einstellen."
+    ),
+    "Line {line} of '{file}' has {values} values, the header {columns}. Delete the line, or "
+    "export the capture again.": (
+        "Zeile {line} von „{file}“ hat {values} Werte, die Kopfzeile {columns}. Die Zeile löschen "
+        "oder die Aufnahme neu exportieren."
+    ),
+    "The column '{column}' of '{file}' gives {per_second:.3g} rows per second, so it does not "
+    "count seconds. Set the capture rate instead.": (
+        "Die Spalte „{column}“ von „{file}“ ergibt {per_second:.3g} Zeilen pro Sekunde, zählt also "
+        "keine Sekunden. Stattdessen die Aufnahmerate einstellen."
+    ),
+    "The first line of '{file}' names no expression that the face has. Export the capture as CSV, "
+    "with commas and a header such as EyeBlinkLeft,JawOpen.": (
+        "Die erste Zeile von „{file}“ nennt keinen Ausdruck, den das Gesicht hat. Die Aufnahme als "
+        "CSV exportieren, mit Kommas und einer Kopfzeile wie EyeBlinkLeft,JawOpen."
+    ),
+    "The time runs backwards at line {line} of '{file}'. Sort the lines, or delete the time's "
+    "column and set the capture rate.": (
+        "Die Zeit läuft in Zeile {line} von „{file}“ rückwärts. Die Zeilen sortieren oder die "
+        "Spalte der Zeit löschen und die Aufnahmerate einstellen."
+    ),
+    "The timecodes of '{file}' count up to frame {last}, which is no frame rate. Delete that "
+    "column and set the capture rate.": (
+        "Die Timecodes von „{file}“ zählen bis Einzelbild {last}, was keine Bildrate ist. Die "
+        "Spalte löschen und die Aufnahmerate einstellen."
+    ),
+    "'{file}' has a header but no rows. Record it again.": (
+        "„{file}“ hat eine Kopfzeile, aber keine Zeilen. Neu aufnehmen."
+    ),
+    "'{file}' has more than {most} rows, an hour at 60 per second. Cut it into shorter takes.": (
+        "„{file}“ hat mehr als {most} Zeilen, eine Stunde mit 60 pro Sekunde. In kürzere Takes "
+        "schneiden."
+    ),
+    "'{file}' has no row with a face. Record it again.": (
+        "„{file}“ hat keine Zeile mit einem Gesicht. Neu aufnehmen."
+    ),
+    "'{file}' has the column '{column}' twice. Delete one of them.": (
+        "„{file}“ hat die Spalte „{column}“ zweimal. Eine davon löschen."
+    ),
+    "'{file}' has {largest:g} for {name}; values go from 0 to 1. Export the capture with values "
+    "from 0 to 1.": (
+        "„{file}“ hat {largest:g} für {name}; Werte gehen von 0 bis 1. Die Aufnahme mit Werten von "
+        "0 bis 1 exportieren."
+    ),
+    "'{file}' is larger than 512 MB. Cut it into shorter takes.": (
+        "„{file}“ ist größer als 512 MB. In kürzere Takes schneiden."
+    ),
+    "'{file}' is no CSV text. Export the capture as CSV.": (
+        "„{file}“ ist kein CSV-Text. Die Aufnahme als CSV exportieren."
+    ),
+    "'{file}' would last {hours:.3g} hours. Delete its column of times, and set the capture "
+    "rate.": (
+        "„{file}“ würde {hours:.3g} Stunden dauern. Die Spalte der Zeiten löschen und die "
+        "Aufnahmerate einstellen."
+    ),
+    "'{path}' cannot be read ({reason}). Choose a CSV file.": (
+        "„{path}“ kann nicht gelesen werden ({reason}). Eine CSV-Datei wählen."
+    ),
+}
+
+#: What is wrong with the worker.
+_WORKER = {
+    "A job is still running. Wait until it ends, or cancel it.": (
+        "Eine Berechnung läuft noch. Warten, bis sie endet, oder sie abbrechen."
+    ),
+    "Choose another Python in the preferences.": (
+        "In den Benutzereinstellungen ein anderes Python wählen."
+    ),
+    "No Python is chosen for the worker. Install the zip that brings PyTorch, or set a Python "
+    "that has it in the add-on's preferences or in IMFACE_PYTHON.": (
+        "Für den Worker ist kein Python gewählt. Das Zip installieren, das PyTorch mitbringt, oder "
+        "in den Einstellungen des Add-ons oder in IMFACE_PYTHON ein Python angeben, das es hat."
+    ),
+    "Press Remove Runtime in the preferences and try again: it is then unpacked anew.": (
+        "In den Benutzereinstellungen „Laufzeitumgebung entfernen“ drücken und erneut versuchen: "
+        "Sie wird dann neu entpackt."
+    ),
+    "The add-on's list of wheels is damaged. Install the add-on again.": (
+        "Die Liste der Wheels des Add-ons ist beschädigt. Das Add-on neu installieren."
+    ),
+    "The add-on's runtime is for Python {made_for} on {platform} and this Blender has Python "
+    "{python} on {system}. Install the zip that is made for it, or set a Python that has PyTorch "
+    "in the preferences.": (
+        "Die Laufzeitumgebung des Add-ons ist für Python {made_for} auf {platform}, und dieses "
+        "Blender hat Python {python} auf {system}. Das dafür gemachte Zip installieren oder in den "
+        "Benutzereinstellungen ein Python angeben, das PyTorch hat."
+    ),
+    "The runtime could not be removed ({reason}). Close other Blenders and try again.": (
+        "Die Laufzeitumgebung konnte nicht entfernt werden ({reason}). Andere Blender schließen "
+        "und erneut versuchen."
+    ),
+    "The runtime could not be unpacked ({reason}). Free some disk and try again.": (
+        "Die Laufzeitumgebung konnte nicht entpackt werden ({reason}). Speicherplatz freigeben und "
+        "erneut versuchen."
+    ),
+    "The system ended the worker, probably because memory ran out. Choose a lower resolution or "
+    "close other programs.": (
+        "Das System hat den Worker beendet, vermutlich, weil der Speicher ausging. Eine geringere "
+        "Auflösung wählen oder andere Programme schließen."
+    ),
+    "The worker closed its output.": "Der Worker hat seine Ausgabe geschlossen.",
+    "The worker did not heed the cancel.": "Der Worker hat den Abbruch nicht beachtet.",
+    "The worker ended unexpectedly (exit status {status}). Try again.": (
+        "Der Worker ist unerwartet beendet worden (Exit-Status {status}). Erneut versuchen."
+    ),
+    "The worker has other sliders than the add-on. Reinstall the add-on so that all its parts "
+    "have the same version.": (
+        "Der Worker hat andere Regler als das Add-on. Das Add-on neu installieren, damit alle "
+        "seine Teile die gleiche Version haben."
+    ),
+    "The worker sent something that is not a message ({reason}).": (
+        "Der Worker hat etwas gesendet, das keine Nachricht ist ({reason})."
+    ),
+    "The worker speaks version {theirs} of the protocol and the add-on version {ours}. Install "
+    "the add-on again and restart Blender.": (
+        "Der Worker spricht Version {theirs} des Protokolls und das Add-on Version {ours}. Das "
+        "Add-on neu installieren und Blender neu starten."
+    ),
+    "The worker's Python at {python} cannot be started ({reason}). {remedy}": (
+        "Das Python des Workers unter {python} kann nicht gestartet werden ({reason}). {remedy}"
+    ),
+    "The worker's Python at {python} did not answer within {seconds:g} seconds. {remedy}": (
+        "Das Python des Workers unter {python} hat nicht innerhalb von {seconds:g} Sekunden "
+        "geantwortet. {remedy}"
+    ),
+    "The worker's Python at {python} ended before the worker was ready (exit status {status}, "
+    "{last_line}). {remedy}": (
+        "Das Python des Workers unter {python} endete, bevor der Worker bereit war (Exit-Status "
+        "{status}, {last_line}). {remedy}"
+    ),
+    "The worker's Python at {python} is older than Python 3.11. {remedy}": (
+        "Das Python des Workers unter {python} ist älter als Python 3.11. {remedy}"
+    ),
+    "The worker's answer is not a mesh that Blender can show. Reinstall the add-on so that all "
+    "its parts have the same version.": (
+        "Die Antwort des Workers ist kein Mesh, das Blender zeigen kann. Das Add-on neu "
+        "installieren, damit alle seine Teile die gleiche Version haben."
+    ),
+    "This Blender comes without its Python program. Set a Python that has PyTorch in the add-on's "
+    "preferences or in IMFACE_PYTHON.": (
+        "Dieses Blender kommt ohne sein Python-Programm. In den Einstellungen des Add-ons oder in "
+        "IMFACE_PYTHON ein Python angeben, das PyTorch hat."
+    ),
+    "Try again.": "Erneut versuchen.",
+    "no error output": "keine Fehlerausgabe",
+    "{file} is missing or damaged. Install the add-on's zip again.": (
+        "{file} fehlt oder ist beschädigt. Das Zip des Add-ons neu installieren."
+    ),
+}
+
+TEXTS = _INTERFACE | _TOOLTIPS | _SLIDERS | _REPORTS | _REASONS | _ERRORS | _CAPTURE | _WORKER
