@@ -24,7 +24,7 @@ from ..codes import Codes
 from ..errors import BackendError
 from ..mesh import Mesh, triangulate, vertex_normals
 from ..model.forward_map import HeadTemplate
-from ..model.imface import UNIT_MM, Face, pieces, query_gradient
+from ..model.imface import UNIT_MM, Face, pieces, query_gradient, query_sdf
 from ..scan.watertight import depth_map, visible_from_front
 from .generate import code_tensors, face_of
 
@@ -43,8 +43,9 @@ _FREE_LIPS = 0.08
 _FREE_LIDS = 0.09
 #: Rim of the ball [model units] over which the field's lead fades out.
 _RIM = 0.15
-#: A vertex that the field puts this far [model units] from the forward map's place is not trusted.
-_MAX_APART = 0.15
+#: A vertex that the field moves this far [model units] from where the forward map does is not
+#: trusted: where skin covers skin, the field knows the outer one alone.
+_MAX_APART = 0.06
 _SNAP_ROUNDS = 3
 
 
@@ -75,7 +76,15 @@ def require_head(model: FaceModel) -> Head:
 
 
 def level_vertices(model: FaceModel, level: str) -> int:
-    """Return how many of the head's vertices, from the first, a level of detail has."""
+    """Return how many of the head's vertices, from the first, a level of detail has.
+
+    Raises
+    ------
+    BackendError
+        If there is no such level, or the model has no head.
+    """
+    if level not in LEVELS:
+        raise BackendError(f"There is no topology '{level}'. Choose head, face or surface.")
     head = require_head(model)
     return head.template.parts["face"][1] if level == "face" else len(head.template.vertices)
 
@@ -162,12 +171,12 @@ def template_mesh(
     inverse = invert_warp(lambda p: face.to_neutral(p)[0], neutral.points, start, model.device)
     offsets = inverse.points - proposal[rows]
     trusted = neutral.resolved & (inverse.residual_mm <= RESOLVED_MM)
-    trusted &= np.linalg.norm(offsets, axis=1) < _MAX_APART
+    trusted &= np.linalg.norm(offsets - neutral.offsets, axis=1) < _MAX_APART
     trusted &= np.linalg.norm(proposal[rows], axis=1) < 1
     rows, offsets = rows[trusted], offsets[trusted]
     fade = np.clip((1 - np.linalg.norm(proposal[rows], axis=1)) / _RIM, 0, 1)
     fade = fade * fade * (3 - 2 * fade)
-    offset = _spread(_laplacian(template), rows, offsets * fade[:, None])
+    offset = _spread(template, rows, offsets * fade[:, None])
     _carry_loose_parts(template, offset)
     snapped = np.zeros(len(proposal), bool)
     snapped[rows[fade == 1]] = True
@@ -206,22 +215,32 @@ def skin(template: HeadTemplate) -> np.ndarray:
 def _project(face: Face, vertices: np.ndarray, device: torch.device) -> np.ndarray:
     """Move points (N, 3) along the field's gradient onto the zero level set."""
     points = torch.from_numpy(vertices).float().to(device)
+    sdf = query_sdf(face, points)
     for _ in range(_SNAP_ROUNDS):
-        sdf, gradient = query_gradient(face, points)
+        away = (sdf.abs() * UNIT_MM > _REACHED_MM).nonzero()[:, 0]
+        if len(away) == 0:
+            break
+        value, gradient = query_gradient(face, points[away])
         squared = (gradient * gradient).sum(-1).clamp(min=0.25)
-        points = points - (sdf / squared)[:, None] * gradient
+        points[away] -= (value / squared)[:, None] * gradient
+        sdf[away] = query_sdf(face, points[away])
     return points.cpu().numpy().astype(np.float64)
 
 
-def _spread(graph: csr_matrix, rows: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """Extend offsets (N, 3) of the given vertices smoothly to all (V, 3), fading with distance."""
-    fixed = np.zeros(graph.shape[0], bool)
-    fixed[rows] = True
-    full = np.zeros((len(fixed), 3))
+def _spread(template: HeadTemplate, rows: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """Extend offsets (N, 3) of the given vertices smoothly to all that are joined to them, fading
+    with distance; those (V, 3) of loose parts are zero."""
+    graph = _laplacian(template)
+    is_free = np.zeros(graph.shape[0], bool)
+    for name in _JOINED_PARTS:
+        is_free[slice(*template.parts[name][:2])] = True
+    is_free[rows] = False
+    full = np.zeros((graph.shape[0], 3))
     full[rows] = offsets
-    free = np.flatnonzero(~fixed)
-    matrix = graph[free][:, free] + diags(np.full(len(free), 0.02))
-    known = -graph[free][:, rows] @ offsets
+    free = np.flatnonzero(is_free)
+    outward = graph[free]
+    matrix = outward[:, free] + diags(np.full(len(free), 0.02))
+    known = -outward[:, rows] @ offsets
     for axis in range(3):
         full[free, axis], _ = cg(matrix, known[:, axis], rtol=1e-4, maxiter=200)
     return full
@@ -264,9 +283,9 @@ def invert_warp(
     targets: np.ndarray,
     start: np.ndarray,
     device: torch.device,
-    rounds: int = 60,
+    rounds: int = 30,
 ) -> InverseWarp:
-    """Find the points that a warp carries to ``targets``.
+    """Find the points that a warp carries to ``targets``, by Broyden's method for each point.
 
     Parameters
     ----------
@@ -276,19 +295,32 @@ def invert_warp(
     start : ndarray (V, 3)
         First guess.
     rounds : int
-        Most steps of the fixed point x <- x - (warp(x) - target); a point that is there rests.
+        Most steps; a point that is there rests.
     """
     wanted = torch.from_numpy(targets).float().to(device)
     points = torch.from_numpy(start).float().to(device)
+    slope = torch.eye(3, device=device).repeat(len(points), 1, 1)  # of the inverse
     error = _through(warp, points) - wanted
     for _ in range(rounds):
         away = (error.norm(dim=-1) * UNIT_MM > _REACHED_MM).nonzero()[:, 0]
         if len(away) == 0:
             break
-        points[away] -= error[away]
-        error[away] = _through(warp, points[away]) - wanted[away]
+        step = -(slope[away] @ error[away, :, None])
+        points[away] += step[..., 0]
+        found = _through(warp, points[away]) - wanted[away]
+        slope[away] = _broyden(slope[away], step, (found - error[away])[..., None])
+        error[away] = found
     residual = error.norm(dim=-1) * UNIT_MM
     return InverseWarp(points.cpu().numpy().astype(np.float64), residual.cpu().numpy())
+
+
+def _broyden(slope: Tensor, step: Tensor, change: Tensor) -> Tensor:
+    """Return slopes (N, 3, 3) of an inverse, corrected by steps (N, 3, 1) and by what they changed
+    (N, 3, 1)."""
+    along = step.mT @ slope
+    share = along @ change
+    moved = (step - slope @ change) @ along
+    return slope + torch.where(share.abs() > 1e-12, moved / share, torch.zeros_like(moved))
 
 
 def _through(warp: Callable[[Tensor], Tensor], points: Tensor) -> Tensor:
@@ -310,9 +342,7 @@ def check_against_warp(model: FaceModel, codes: Codes) -> dict[str, float]:
     rows = skin(template)
     targets = template.vertices.cpu().numpy()[rows]
     face = face_of(model, codes)
-    inverse = invert_warp(
-        lambda p: face.query(p).template_points, targets, proposal[rows], model.device
-    )
+    inverse = invert_warp(face.through_warps, targets, proposal[rows], model.device)
     unresolved = inverse.unresolved()
     moved = np.linalg.norm(inverse.points - mesh.vertices[rows], axis=1)[mesh.snapped[rows]]
     forward = np.linalg.norm(inverse.points - proposal[rows], axis=1)
