@@ -8,7 +8,8 @@ shape, moved smoothly so that it meets the skin. A scan's detail is part of the 
 skin along, and fades out over lips and lids.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -23,7 +24,7 @@ from ..codes import Codes
 from ..errors import BackendError
 from ..mesh import Mesh, triangulate, vertex_normals
 from ..model.forward_map import HeadTemplate
-from ..model.imface import UNIT_MM, Face, pieces, query_gradient
+from ..model.imface import UNIT_MM, Face, pieces, query_gradient, query_sdf
 from ..scan.watertight import depth_map, visible_from_front
 from .generate import code_tensors, face_of
 
@@ -35,13 +36,16 @@ _SURFACE_PARTS = ("face", "head_and_neck", "eyeball_left", "eyeball_right")
 _JOINED_PARTS = ("face", "head_and_neck", "mouth_socket", "eye_socket_left", "eye_socket_right")
 #: An inverse warp is exact enough when it maps back this near [mm].
 RESOLVED_MM = 0.01
+#: The search for it ends here [mm].
+_REACHED_MM = 0.001
 #: Around lips and lids [model units] the forward map leads.
 _FREE_LIPS = 0.08
 _FREE_LIDS = 0.09
 #: Rim of the ball [model units] over which the field's lead fades out.
 _RIM = 0.15
-#: A vertex that the field puts this far [model units] from the forward map's place is not trusted.
-_MAX_APART = 0.15
+#: A vertex that the field moves this far [model units] from where the forward map does is not
+#: trusted: where skin covers skin, the field knows the outer one alone.
+_MAX_APART = 0.06
 _SNAP_ROUNDS = 3
 
 
@@ -72,7 +76,15 @@ def require_head(model: FaceModel) -> Head:
 
 
 def level_vertices(model: FaceModel, level: str) -> int:
-    """Return how many of the head's vertices, from the first, a level of detail has."""
+    """Return how many of the head's vertices, from the first, a level of detail has.
+
+    Raises
+    ------
+    BackendError
+        If there is no such level, or the model has no head.
+    """
+    if level not in LEVELS:
+        raise BackendError(f"There is no topology '{level}'. Choose head, face or surface.")
     head = require_head(model)
     return head.template.parts["face"][1] if level == "face" else len(head.template.vertices)
 
@@ -96,28 +108,75 @@ def propose(model: FaceModel, codes: Codes) -> np.ndarray:
     return vertices.cpu().numpy().astype(np.float64)
 
 
-def template_mesh(model: FaceModel, codes: Codes) -> TemplateMesh:
-    """Return the whole head on the fixed topology, its visible skin on the zero level set.
+@dataclass(frozen=True)
+class NeutralSkin:
+    """A person's visible skin without expression, which all of the person's expressions share.
+
+    The field of an expressed face is the neutral one seen through the expression's warp. What lies
+    on the neutral zero level set is carried onto the expressed one: only that warp is left to
+    invert.
+
+    Attributes
+    ----------
+    points : ndarray (N, 3)
+        The vertices of ``skin`` in neutral space, on the zero level set.
+    offsets : ndarray (N, 3)
+        From the forward map's neutral places to there.
+    resolved : ndarray (N,) bool
+        Whether the inverse of the identity's warp is exact enough.
+    """
+
+    points: np.ndarray
+    offsets: np.ndarray
+    resolved: np.ndarray
+
+
+def neutral_skin(model: FaceModel, codes: Codes) -> NeutralSkin:
+    """Return a person's skin; the codes' expression is left out.
 
     Raises
     ------
     BackendError
         If the model has no head, or the codes belong to other weights.
     """
-    face = face_of(model, codes)
-    proposal = propose(model, codes)
-    template = require_head(model).template
+    neutral = replace(codes, expression=None)
+    face, template = face_of(model, neutral), require_head(model).template
     rows = skin(template)
-    rows = rows[np.linalg.norm(proposal[rows], axis=1) < 1]
+    proposal = propose(model, neutral)[rows]
     targets = template.vertices.cpu().numpy()[rows]
-    inverse = invert_warps(face, targets, proposal[rows], model.device)
+    inverse = invert_warp(lambda p: face.to_template(p)[0], targets, proposal, model.device)
     points = _project(face, inverse.points, model.device)
-    apart = np.linalg.norm(points - proposal[rows], axis=1)
-    trusted = (inverse.residual_mm <= RESOLVED_MM) & (apart < _MAX_APART)
-    rows, points = rows[trusted], points[trusted]
+    return NeutralSkin(points, points - proposal, inverse.residual_mm <= RESOLVED_MM)
+
+
+def template_mesh(
+    model: FaceModel, codes: Codes, neutral: NeutralSkin | None = None
+) -> TemplateMesh:
+    """Return the whole head on the fixed topology, its visible skin on the zero level set.
+
+    Parameters
+    ----------
+    neutral : NeutralSkin, optional
+        Of the same person, where several expressions are made.
+
+    Raises
+    ------
+    BackendError
+        If the model has no head, or the codes belong to other weights.
+    """
+    neutral = neutral or neutral_skin(model, codes)
+    face, template = face_of(model, codes), require_head(model).template
+    rows, proposal = skin(template), propose(model, codes)
+    start = proposal[rows] + neutral.offsets
+    inverse = invert_warp(lambda p: face.to_neutral(p)[0], neutral.points, start, model.device)
+    offsets = inverse.points - proposal[rows]
+    trusted = neutral.resolved & (inverse.residual_mm <= RESOLVED_MM)
+    trusted &= np.linalg.norm(offsets - neutral.offsets, axis=1) < _MAX_APART
+    trusted &= np.linalg.norm(proposal[rows], axis=1) < 1
+    rows, offsets = rows[trusted], offsets[trusted]
     fade = np.clip((1 - np.linalg.norm(proposal[rows], axis=1)) / _RIM, 0, 1)
     fade = fade * fade * (3 - 2 * fade)
-    offset = _spread(_laplacian(template), rows, (points - proposal[rows]) * fade[:, None])
+    offset = _spread(template, rows, offsets * fade[:, None])
     _carry_loose_parts(template, offset)
     snapped = np.zeros(len(proposal), bool)
     snapped[rows[fade == 1]] = True
@@ -156,22 +215,32 @@ def skin(template: HeadTemplate) -> np.ndarray:
 def _project(face: Face, vertices: np.ndarray, device: torch.device) -> np.ndarray:
     """Move points (N, 3) along the field's gradient onto the zero level set."""
     points = torch.from_numpy(vertices).float().to(device)
+    sdf = query_sdf(face, points)
     for _ in range(_SNAP_ROUNDS):
-        sdf, gradient = query_gradient(face, points)
+        away = (sdf.abs() * UNIT_MM > _REACHED_MM).nonzero()[:, 0]
+        if len(away) == 0:
+            break
+        value, gradient = query_gradient(face, points[away])
         squared = (gradient * gradient).sum(-1).clamp(min=0.25)
-        points = points - (sdf / squared)[:, None] * gradient
+        points[away] -= (value / squared)[:, None] * gradient
+        sdf[away] = query_sdf(face, points[away])
     return points.cpu().numpy().astype(np.float64)
 
 
-def _spread(graph: csr_matrix, rows: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """Extend offsets (N, 3) of the given vertices smoothly to all (V, 3), fading with distance."""
-    fixed = np.zeros(graph.shape[0], bool)
-    fixed[rows] = True
-    full = np.zeros((len(fixed), 3))
+def _spread(template: HeadTemplate, rows: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """Extend offsets (N, 3) of the given vertices smoothly to all that are joined to them, fading
+    with distance; those (V, 3) of loose parts are zero."""
+    graph = _laplacian(template)
+    is_free = np.zeros(graph.shape[0], bool)
+    for name in _JOINED_PARTS:
+        is_free[slice(*template.parts[name][:2])] = True
+    is_free[rows] = False
+    full = np.zeros((graph.shape[0], 3))
     full[rows] = offsets
-    free = np.flatnonzero(~fixed)
-    matrix = graph[free][:, free] + diags(np.full(len(free), 0.02))
-    known = -graph[free][:, rows] @ offsets
+    free = np.flatnonzero(is_free)
+    outward = graph[free]
+    matrix = outward[:, free] + diags(np.full(len(free), 0.02))
+    known = -outward[:, rows] @ offsets
     for axis in range(3):
         full[free, axis], _ = cg(matrix, known[:, axis], rtol=1e-4, maxiter=200)
     return full
@@ -191,13 +260,13 @@ def _laplacian(template: HeadTemplate) -> csr_matrix:
 
 @dataclass(frozen=True)
 class InverseWarp:
-    """Template points carried into observation space.
+    """Points carried back through a warp.
 
     Attributes
     ----------
     points : ndarray (V, 3)
     residual_mm : ndarray (V,)
-        Distance, in template space, between the wanted point and where the result maps to.
+        Distance between the wanted point and where the result maps to.
     """
 
     points: np.ndarray
@@ -208,35 +277,54 @@ class InverseWarp:
         return np.flatnonzero(~(self.residual_mm <= tolerance_mm))
 
 
-def invert_warps(
-    face: Face, targets: np.ndarray, start: np.ndarray, device: torch.device, rounds: int = 60
+@torch.no_grad()
+def invert_warp(
+    warp: Callable[[Tensor], Tensor],
+    targets: np.ndarray,
+    start: np.ndarray,
+    device: torch.device,
+    rounds: int = 30,
 ) -> InverseWarp:
-    """Find the observation-space points that the warps carry to ``targets``.
+    """Find the points that a warp carries to ``targets``, by Broyden's method for each point.
 
     Parameters
     ----------
+    warp : callable
+        Points (1, N, 3) -> (1, N, 3).
     targets : ndarray (V, 3)
-        Template space.
     start : ndarray (V, 3)
-        First guess, observation space.
+        First guess.
     rounds : int
-        Most steps of the fixed point x <- x - (warp(x) - target); it ends when all are resolved.
+        Most steps; a point that is there rests.
     """
     wanted = torch.from_numpy(targets).float().to(device)
     points = torch.from_numpy(start).float().to(device)
+    slope = torch.eye(3, device=device).repeat(len(points), 1, 1)  # of the inverse
+    error = _through(warp, points) - wanted
     for _ in range(rounds):
-        error = _to_template(face, points) - wanted
-        residual = error.norm(dim=-1) * UNIT_MM
-        if bool((residual < 1e-3).all()):
+        away = (error.norm(dim=-1) * UNIT_MM > _REACHED_MM).nonzero()[:, 0]
+        if len(away) == 0:
             break
-        points = points - error
-    residual = (_to_template(face, points) - wanted).norm(dim=-1) * UNIT_MM
+        step = -(slope[away] @ error[away, :, None])
+        points[away] += step[..., 0]
+        found = _through(warp, points[away]) - wanted[away]
+        slope[away] = _broyden(slope[away], step, (found - error[away])[..., None])
+        error[away] = found
+    residual = error.norm(dim=-1) * UNIT_MM
     return InverseWarp(points.cpu().numpy().astype(np.float64), residual.cpu().numpy())
 
 
-@torch.no_grad()
-def _to_template(face: Face, points: Tensor) -> Tensor:
-    return torch.cat([face.query(piece).template_points[0] for piece in pieces(points)])
+def _broyden(slope: Tensor, step: Tensor, change: Tensor) -> Tensor:
+    """Return slopes (N, 3, 3) of an inverse, corrected by steps (N, 3, 1) and by what they changed
+    (N, 3, 1)."""
+    along = step.mT @ slope
+    share = along @ change
+    moved = (step - slope @ change) @ along
+    return slope + torch.where(share.abs() > 1e-12, moved / share, torch.zeros_like(moved))
+
+
+def _through(warp: Callable[[Tensor], Tensor], points: Tensor) -> Tensor:
+    return torch.cat([warp(piece)[0] for piece in pieces(points)])
 
 
 def check_against_warp(model: FaceModel, codes: Codes) -> dict[str, float]:
@@ -253,7 +341,8 @@ def check_against_warp(model: FaceModel, codes: Codes) -> dict[str, float]:
     template = require_head(model).template
     rows = skin(template)
     targets = template.vertices.cpu().numpy()[rows]
-    inverse = invert_warps(face_of(model, codes), targets, proposal[rows], model.device)
+    face = face_of(model, codes)
+    inverse = invert_warp(face.through_warps, targets, proposal[rows], model.device)
     unresolved = inverse.unresolved()
     moved = np.linalg.norm(inverse.points - mesh.vertices[rows], axis=1)[mesh.snapped[rows]]
     forward = np.linalg.norm(inverse.points - proposal[rows], axis=1)

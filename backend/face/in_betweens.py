@@ -12,6 +12,7 @@ import numpy as np
 
 from ..checkpoint import FaceModel
 from ..codes import Codes
+from .correspondence import neutral_skin
 from .shapes import Report, expressed_mm, shape_keys
 
 Offsets = Callable[[int], np.ndarray]
@@ -72,6 +73,7 @@ def in_betweens(
     names, weights = [names[i] for i in used], weights[:, used]
     keys = shape_keys(model, codes, names, level, lambda at, text: report(_KEYS_SHARE * at, text))
     moves = keys.vertices_mm - keys.basis_mm
+    neutral = neutral_skin(model, codes)
     known: dict[bytes, np.ndarray] = {}
 
     def offsets(frame: int) -> np.ndarray:
@@ -79,7 +81,8 @@ def in_betweens(
         if row.tobytes() not in known:
             mixed = keys.basis_mm + np.tensordot(row.astype(np.float32), moves, 1)
             mix = dict(zip(names, row.tolist(), strict=True))
-            known[row.tobytes()] = expressed_mm(model, codes, mix, level) - mixed
+            exact = expressed_mm(model, codes, mix, level, neutral)
+            known[row.tobytes()] = exact - mixed
         return known[row.tobytes()]
 
     knots, after = place_knots(

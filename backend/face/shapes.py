@@ -8,14 +8,14 @@ import numpy as np
 
 from ..checkpoint import FaceModel
 from ..codes import Codes
-from ..errors import BackendError
 from ..mesh import Mesh
 from ..model.imface import UNIT_MM
 from .correspondence import (
-    LEVELS,
+    NeutralSkin,
     check_against_warp,
     level_mesh,
     level_vertices,
+    neutral_skin,
     require_head,
     template_mesh,
 )
@@ -67,10 +67,8 @@ def build_mesh(model: FaceModel, codes: Codes, topology: str, resolution: int) -
     if topology == "surface":
         sdf = face_sdf(face_of(model, codes), model.device)
         return extract_mesh(sdf, ExtractConfig(resolution=resolution))
-    if topology not in LEVELS:
-        raise BackendError(f"There is no topology '{topology}'. Choose head, face or surface.")
-    vertices = template_mesh(model, codes).vertices[: level_vertices(model, topology)]
-    return level_mesh(model, vertices, topology)
+    count = level_vertices(model, topology)
+    return level_mesh(model, template_mesh(model, codes).vertices[:count], topology)
 
 
 def materials(model: FaceModel, polygons: int) -> tuple[list[str], np.ndarray]:
@@ -115,24 +113,29 @@ def shape_keys(
         If a name is unknown, or the model has no fixed topology.
     """
     check_names(model, names)
-    neutral = replace(codes, expression=None)
-    mesh = build_mesh(model, neutral, level, 0)
-    basis = (mesh.vertices * UNIT_MM).astype(np.float32)
+    neutral = neutral_skin(model, codes)
+    basis = expressed_mm(model, codes, {}, level, neutral)
     keys = np.empty((len(names), *basis.shape), np.float32)
     for i, name in enumerate(names):
         report(i / len(names), f"Expression {name}")
-        keys[i] = expressed_mm(model, codes, {name: 1.0}, level)
-    return ShapeKeys(basis, keys, mesh.polygons, check_against_warp(model, neutral))
+        keys[i] = expressed_mm(model, codes, {name: 1.0}, level, neutral)
+    residual = check_against_warp(model, replace(codes, expression=None))
+    return ShapeKeys(basis, keys, level_mesh(model, basis, level).polygons, residual)
 
 
 def expressed_mm(
-    model: FaceModel, codes: Codes, weights: Mapping[str, float], level: str
+    model: FaceModel,
+    codes: Codes,
+    weights: Mapping[str, float],
+    level: str,
+    neutral: NeutralSkin | None = None,
 ) -> np.ndarray:
     """Return a person's vertices (V, 3) [mm] in a mix of named expressions, eyes turned.
 
-    The codes' own expression is left out.
+    The codes' own expression is left out; ``neutral`` is as in ``template_mesh``.
     """
     expressed = replace(codes, expression=expression_code(model, weights))
-    vertices = build_mesh(model, expressed, level, 0).vertices
+    count = level_vertices(model, level)
+    vertices = template_mesh(model, expressed, neutral).vertices[:count]
     turned = turn_eyeballs(require_head(model).template, vertices, arkit_mix(weights))
     return (turned * UNIT_MM).astype(np.float32)

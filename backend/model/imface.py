@@ -73,6 +73,10 @@ class Face:
         out = self.identity(neutral_points)
         return warp(neutral_points, out[..., :-1]), out[..., -1]
 
+    def through_warps(self, points: Tensor) -> Tensor:
+        """Observation -> template space (B, N, 3)."""
+        return self.to_template(self.to_neutral(points)[0])[0]
+
     def query(self, points: Tensor) -> FieldValues:
         """Run the whole chain at points (B, N, 3) in observation space."""
         neutral_points, deformation = self.to_neutral(points)

@@ -25,7 +25,7 @@ from torch.nn import functional
 
 from backend.checkpoint import FaceModel, load_face_model
 from backend.codes import Codes
-from backend.face.correspondence import invert_warps, require_head, template_mesh
+from backend.face.correspondence import invert_warp, require_head, template_mesh
 from backend.face.extract import ExtractConfig, extract_mesh, face_sdf
 from backend.face.fit import fit_scan, mean_face
 from backend.face.fit_codes import FitConfig
@@ -207,7 +207,7 @@ def warps(model: FaceModel, codes: Codes) -> Row:
     targets = targets[np.linalg.norm(targets, axis=1) < 0.95]
     ours = seconds(lambda: template_mesh(model, codes), 2)
     face = face_of(model, codes)
-    naive = seconds(lambda: invert_warps(face, targets, targets, model.device), 1)
+    naive = seconds(lambda: invert_warp(face.through_warps, targets, targets, model.device), 1)
     return "face on the template", ours, naive, "beside inverting the warps"
 
 

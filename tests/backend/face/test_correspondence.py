@@ -12,7 +12,9 @@ from backend.face.correspondence import (
     InverseWarp,
     TemplateMesh,
     check_against_warp,
-    invert_warps,
+    invert_warp,
+    neutral_skin,
+    propose,
     require_head,
     template_mesh,
 )
@@ -99,7 +101,7 @@ def test_warp_of_the_inverse_returns_the_point(bundled: FaceModel, neutral: Face
     face, mesh = neutral
     rows = np.flatnonzero(mesh.snapped)
     wanted = require_head(bundled).template.vertices.numpy()[rows]
-    inverse = invert_warps(face, wanted, mesh.vertices[rows], bundled.device)
+    inverse = invert_warp(face.through_warps, wanted, mesh.vertices[rows], bundled.device)
     with torch.no_grad():
         back = face.query(torch.from_numpy(inverse.points).float()[None]).template_points[0]
     off_mm = np.linalg.norm(back.numpy() - wanted, axis=1) * UNIT_MM
@@ -108,12 +110,51 @@ def test_warp_of_the_inverse_returns_the_point(bundled: FaceModel, neutral: Face
     np.testing.assert_array_equal(inverse.unresolved(), np.flatnonzero(inverse.residual_mm > 0.01))
 
 
+@pytest.mark.parametrize("name", ["jawOpen", "mouthSmileLeft", "eyeBlinkLeft"])
+def test_an_expression_of_a_known_person_is_that_of_the_codes_alone(
+    bundled: FaceModel, name: str
+) -> None:
+    codes = generate(bundled, SEED, expressions={name: 1.0})
+    shared = neutral_skin(bundled, codes)
+    np.testing.assert_array_equal(
+        shared.points, neutral_skin(bundled, generate(bundled, SEED)).points
+    )
+    mesh = template_mesh(bundled, codes, shared)
+    np.testing.assert_array_equal(mesh.vertices, template_mesh(bundled, codes).vertices)
+    # Each vertex shows the same point of the skin as on the neutral face.
+    rows = np.flatnonzero(mesh.snapped)
+    carried, _ = face_of(bundled, codes).to_neutral(torch.from_numpy(mesh.vertices[None]).float())
+    neutral = template_mesh(bundled, generate(bundled, SEED))
+    rows = rows[neutral.snapped[rows]]
+    off_mm = np.linalg.norm(carried[0].numpy() - neutral.vertices, axis=1)[rows] * UNIT_MM
+    assert off_mm.max() < 0.01
+
+
+def test_a_warp_that_folds_makes_no_spikes(bundled: FaceModel) -> None:
+    """Closed lips that close further lie one inside the other: the field knows the outer one."""
+    codes = generate(bundled, SEED, expressions={"mouthClose": 1.0})
+    off_mm = np.linalg.norm(
+        template_mesh(bundled, codes).vertices - propose(bundled, codes), axis=1
+    )
+    assert off_mm.max() * UNIT_MM < 8
+
+
+def test_a_shear_is_inverted() -> None:
+    """Its fixed point x <- x - (warp(x) - target) would run away."""
+    shear = torch.tensor([[1.0, 1.5, 0.0], [-1.5, 1.0, 0.0], [0.0, 0.0, 2.5]])
+    points = np.random.default_rng(0).normal(size=(100, 3))
+    targets = points @ shear.numpy().T
+    inverse = invert_warp(lambda p: p @ shear.T, targets, targets, torch.device("cpu"))
+    np.testing.assert_allclose(inverse.points, points, atol=1e-4)
+    assert len(inverse.unresolved()) == 0
+
+
 def test_what_is_not_resolved_is_named(bundled: FaceModel, neutral: FaceAndMesh) -> None:
     result = InverseWarp(np.zeros((4, 3)), np.array([0.009, 0.011, np.nan, np.inf]))
     assert result.unresolved().tolist() == [1, 2, 3]
     assert result.unresolved(tolerance_mm=1.0).tolist() == [2, 3]
     wanted = require_head(bundled).template.vertices.numpy()[:100]
-    hasty = invert_warps(neutral[0], wanted, wanted, bundled.device, rounds=1)
+    hasty = invert_warp(neutral[0].through_warps, wanted, wanted, bundled.device, rounds=1)
     assert len(hasty.unresolved()) > 0  # one step does not get there, and it says so
 
 
