@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Make, test and show the project: `python3 build.py demo | test | zip | bench`.
+"""Make, test and show the project: `python3 build.py demo | test | zip | bench | docs`.
 
 Needs Python 3.11 and its standard library; everything else goes into folders of its own, which
 are used again as long as their requirements stay the same.
@@ -454,6 +454,12 @@ def bench(arguments: Sequence[str]) -> int:
     return run_module(MAIN, ["tests.bench.run_bench", *arguments])
 
 
+def docs() -> int:
+    """Build the documentation's site; a link in it that leads nowhere is an error."""
+    prepare(MAIN)
+    return run_module(MAIN, ["mkdocs", "build"])
+
+
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Return the command with its options, and as `rest` the arguments that it passes on."""
     parser = argparse.ArgumentParser(
@@ -468,6 +474,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         ("test", "lint, types and all tests, in Blender 4.2 and 5.0 [-- pytest's options]"),
         ("zip", "build the extension for Blender in dist/, with all that its worker needs"),
         ("bench", "print the benchmarks [-- their options]"),
+        ("docs", "build the documentation's site: out/docs/index.html"),
     ):
         commands.add_parser(name, help=summary)
     choices = commands.choices["zip"]
@@ -477,7 +484,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         "--no-runtime", action="store_true", help="small: PyTorch has to be there already"
     )
     options, rest = parser.parse_known_args(arguments)
-    if rest and options.command in ("demo", "zip"):
+    if rest and options.command in ("demo", "zip", "docs"):
         parser.error(f"{options.command} does not know: {' '.join(rest)}")
     options.rest = rest[1:] if rest[:1] == ["--"] else rest
     return options
@@ -506,6 +513,8 @@ def main(arguments: Sequence[str]) -> int:
                 return test(options.rest)
             case "bench":
                 return bench(options.rest)
+            case "docs":
+                return docs()
         if options.no_runtime:
             make_zip()
         else:

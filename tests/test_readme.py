@@ -1,26 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The README's commands are commands that the programs understand."""
 
-import re
-import shlex
-from pathlib import Path
-
 import pytest
 
 import build
 from backend.__main__ import _parser
+from tests.pages import ROOT, commands, text_of
 
-TEXT = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
-COMMANDS = [
-    shlex.split(line, comments=True)
-    for block in re.findall(r"```\n(.*?)```", TEXT, re.DOTALL)
-    for line in block.splitlines()
-]
+README = ROOT / "README.md"
 
 
 def after(*program: str) -> list[list[str]]:
     """Return the arguments of all commands in the README that start so."""
-    found = [words[len(program) :] for words in COMMANDS if words[: len(program)] == [*program]]
+    found = commands(README, *program)
     assert found
     return found
 
@@ -37,4 +29,4 @@ def test_a_command_line_of_build_py(arguments: list[str]) -> None:
 
 
 def test_the_version_is_the_manifest_s() -> None:
-    assert f"dist/{build.archive_name(build.ROOT, 'linux-x64-py311')}" in TEXT
+    assert f"dist/{build.archive_name(build.ROOT, 'linux-x64-py311')}" in text_of(README)
