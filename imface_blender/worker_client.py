@@ -26,9 +26,10 @@ SECONDS_TO_HEED_A_CANCEL = 2.0
 SECONDS_TO_END = 2.0
 STDERR_TAIL_BYTES = 16 * 2**10
 
+STARTING = "Starting the worker"
 ANOTHER_PYTHON = "Choose another Python in the preferences."
 KILLED_FROM_OUTSIDE = -9  # what Popen says of SIGKILL, which Linux sends when memory runs out
-EXIT_BAD_SETUP = 2  # the worker's last line on stderr is a sentence for the user
+EXIT_SAID_WHY = 2  # the worker's last line on stderr is a sentence for the user
 
 Message = tuple[dict[str, Any], wire.Arrays]
 
@@ -100,6 +101,7 @@ class WorkerClient:
         self._remedy = remedy
         self._process: _Process | None = None
         self._job: WorkerJob | None = None
+        self._leaving: WorkerJob | None = None  # cancelled, but the worker is still in it
         self._jobs_so_far = 0
 
     def start(self) -> None:
@@ -125,6 +127,8 @@ class WorkerClient:
     def submit(self, name: str, params: dict[str, Any], arrays: wire.Arrays | None = None) -> Job:
         """Hand the worker a job, starting the worker if need be; return at once.
 
+        It waits until the worker has left a job that was cancelled.
+
         Raises
         ------
         WorkerError
@@ -132,7 +136,9 @@ class WorkerClient:
         """
         self.poll()
         if self._job is not None and self._job.state == "running":
-            raise WorkerError("A job is still running. Wait until it ends, or cancel it.")
+            if self._job._cancel_deadline is None:
+                raise WorkerError("A job is still running. Wait until it ends, or cancel it.")
+            self._leaving = self._job
         self.start()
         self._jobs_so_far += 1
         header = {"type": "job", "id": self._jobs_so_far, "name": name, "params": params}
@@ -151,8 +157,8 @@ class WorkerClient:
         """End the worker and its job; return when the process is gone (about 2 s at most)."""
         process, self._process = self._process, None
         idle = bool(self.hello)
-        if self._job is not None and self._job.state == "running":
-            self._job._finish("cancelled")
+        for job in self._running_jobs():
+            job._finish("cancelled")
             idle = False
         if process is not None:
             process.close(SECONDS_TO_END if idle else 0.0)
@@ -163,11 +169,15 @@ class WorkerClient:
             self._lose_worker(message, f"Exit status: {event.status}")
             return
         header, arrays = event
-        job = self._job
         if not self.hello:
             self._greet(header)
-        elif job is not None and job.state == "running" and header.get("id") == job._id:
-            job._take(header, arrays)
+        for job in self._running_jobs():
+            if header.get("id") == job._id:
+                job._take(header, arrays)
+
+    def _running_jobs(self) -> list[WorkerJob]:
+        jobs = (self._leaving, self._job)
+        return [job for job in jobs if job is not None and job.state == "running"]
 
     def _greet(self, header: dict[str, Any]) -> None:
         version = header.get("protocol")
@@ -182,7 +192,10 @@ class WorkerClient:
 
     def _send_waiting_job(self) -> None:
         job = self._job
-        if self._process is not None and self.hello and job is not None and job._request:
+        if self._leaving is not None and self._leaving.state != "running":
+            self._leaving = None
+        ready = self._process is not None and self.hello and self._leaving is None
+        if ready and job is not None and job._request:
             self._process.send(job._request)
             job._request = None
 
@@ -199,22 +212,33 @@ class WorkerClient:
                 f"The worker's Python at {self._python} did not answer within "
                 f"{self._start_timeout:g} seconds. {self._remedy}"
             )
-        job = self._job
-        if job is None or job.state != "running" or job._cancel_deadline is None:
-            return
-        if now > job._cancel_deadline:
+        if any(job._cancel_deadline and now > job._cancel_deadline for job in self._running_jobs()):
             self._lose_worker("The worker did not heed the cancel.")
 
     def _lose_worker(self, message: str, cause: str = "") -> None:
-        """Kill the worker if it still lives, and fail its job."""
+        """Kill the worker if it still lives, and fail its job; one that only waited for it to leave
+        another gets a new worker."""
         process, self._process = self._process, None
         if process is None:
             return
         process.kill()
-        if self._job is not None and self._job.state == "running":
+        if self._leaving is not None:
+            self._leaving._finish("cancelled")
+            self._leaving = None
+            self._start_again()
+        elif self._job is not None and self._job.state == "running":
             facts = [f"Command: {' '.join(self._command)}", f"Worker: {self.hello or 'no hello'}"]
             tail = process.stderr_tail() or "The worker wrote no error output."
             self._job._finish("failed", message, "\n".join([*facts, cause, "", tail]))
+
+    def _start_again(self) -> None:
+        if self._job is None or self._job.state != "running":
+            return
+        try:
+            self.start()
+            self._job.message = STARTING
+        except WorkerError as error:
+            self._job._finish("failed", str(error))
 
     def _say_what_ended(self, event: _Ended) -> str:
         """Return one sentence on what became of the worker, and what to do about it."""
@@ -227,12 +251,12 @@ class WorkerClient:
                 "The system ended the worker, probably because memory ran out. "
                 "Choose a lower resolution or close other programs."
             )
-        if self.hello:
-            return f"The worker ended unexpectedly (exit status {event.status}). Try again."
         if "Unknown option: -P" in event.stderr:
             return f"{python} is older than Python 3.11. {self._remedy}"
-        if event.status == EXIT_BAD_SETUP and last_line:
+        if event.status == EXIT_SAID_WHY and last_line:
             return last_line
+        if self.hello:
+            return f"The worker ended unexpectedly (exit status {event.status}). Try again."
         return (
             f"{python} ended before the worker was ready "
             f"(exit status {event.status}, {last_line or 'no error output'}). {self._remedy}"
@@ -243,7 +267,7 @@ class WorkerJob(Job):
     """A job that the worker was given; made by `WorkerClient.submit`."""
 
     def __init__(self, client: WorkerClient, job_id: int, request: bytes) -> None:
-        super().__init__("Starting" if client.hello else "Starting the worker")
+        super().__init__("Starting" if client.hello else STARTING)
         self._client = client
         self._id = job_id
         self._request: bytes | None = request  # None once sent
@@ -365,6 +389,8 @@ class _Process:
                 pass  # what it died of stands in its exit status and on its stderr
             except (OSError, wire.ProtocolError) as error:
                 problem = str(error)
+            except MemoryError:
+                problem = "Memory ran out in Blender. Choose a lower resolution."
         self._events.put(self._wait_for_end(problem))
 
     def _wait_for_end(self, problem: str) -> _Ended:

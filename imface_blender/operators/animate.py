@@ -5,14 +5,13 @@ import bpy
 from bpy.props import IntProperty
 
 from .. import faces, shape_keys
-from ..errors import UserError
-from ..jobs import Outcome, PolledOperator
+from ..jobs import Outcome, QuickOperator
 from ..properties import ExpressionValues
 
 CURRENT_FRAME = -1
 
 
-class IMFACE_OT_keyframe_expression(ExpressionValues, PolledOperator):
+class IMFACE_OT_keyframe_expression(ExpressionValues, QuickOperator):
     """Keyframe all expressions of the active face at once: the given values, and 0 for the rest"""
 
     bl_idname = "imface.keyframe_expression"
@@ -30,13 +29,9 @@ class IMFACE_OT_keyframe_expression(ExpressionValues, PolledOperator):
         reason = super().why_not(context) or faces.why_not_face(face)
         return reason or shape_keys.why_none(face)
 
-    def execute(self, context: bpy.types.Context) -> Outcome:
+    def work(self, context: bpy.types.Context) -> Outcome:
         """Set the values and keyframe them."""
         frame = context.scene.frame_current if self.frame == CURRENT_FRAME else self.frame
-        try:
-            count = shape_keys.keyframe(context.object, self.expressions, frame)
-        except UserError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
+        count = shape_keys.keyframe(context.object, self.expressions, frame)
         self.report({"INFO"}, f"Keyframed {count} expressions at frame {frame}")
         return {"FINISHED"}
