@@ -3,7 +3,6 @@
 fault the next job makes the same face as before."""
 
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -19,6 +18,8 @@ import numpy as np
 import pytest
 
 from tests.addon.without_bpy import import_without_bpy
+
+resource = pytest.importorskip("resource")  # Windows has none
 
 ROOT = Path(__file__).resolve().parents[2]
 HAS_WEIGHTS = any((ROOT / "weights").glob("*.safetensors"))
@@ -84,7 +85,7 @@ def _wait_for(condition: Callable[[], bool], job: Any, seconds: float = 120) -> 
 
 def _assert_works(client: Any, face: np.ndarray) -> None:
     job = _run(client)
-    assert (job.state, job.error) == ("done", "")
+    assert job.state == "done", f"{job.error}\n{job.details}"
     np.testing.assert_allclose(job.arrays["vertices_mm"], face, atol=1e-3)
 
 
@@ -344,6 +345,7 @@ def read_only_extension(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "Zusätze für Blender" / "imface blender"
     no_bytecode = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "backend", folder / "backend", ignore=no_bytecode)
+    shutil.copy(ROOT / "blender_manifest.toml", folder)
     (folder / "weights").mkdir()
     for path in (ROOT / "weights").iterdir():
         (folder / "weights" / path.name).symlink_to(path)
