@@ -31,7 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return EXIT_BAD_INPUT
     except OSError as error:
-        print(f"{error.filename}: {error.strerror}. Check path and free space.", file=sys.stderr)
+        where = error.filename or "The output cannot be written"  # a full disk names no file
+        print(f"{where}: {error.strerror}. Check path and free space.", file=sys.stderr)
         return EXIT_FAILED
     if options.json:
         print(json.dumps(answer))

@@ -162,6 +162,35 @@ class PolledOperator(bpy.types.Operator):
         """Return the reason, or an empty string when the operator can run."""
         return "" if context.mode == "OBJECT" else say(NOT_IN_OBJECT_MODE)
 
+    def _explain(self, error: Exception) -> None:
+        """Tell the user of an error: of bad input its sentence, of our own fault the traceback."""
+        if isinstance(error, UserError):
+            self._fail(str(error))
+        else:
+            self._fail(say(UNEXPECTED), "".join(traceback.format_exception(error)))
+
+    def _fail(self, message: str, details: str = "") -> None:
+        status.error, status.details = message, details
+        self.report({"ERROR"}, message)
+        redraw_panels(bpy.context)
+
+
+class QuickOperator(PolledOperator):
+    """An operator that needs no worker: `work`, at once."""
+
+    def work(self, context: bpy.types.Context) -> Outcome:
+        """Do it; UserError, before any change, when that is not possible."""
+        raise NotImplementedError
+
+    def execute(self, context: bpy.types.Context) -> Outcome:
+        """Do it, or show in the panel why not."""
+        status.error = status.details = ""
+        try:
+            return self.work(context)
+        except Exception as error:
+            self._explain(error)
+            return {"CANCELLED"}
+
 
 class JobOperator(PolledOperator):
     """An operator whose work is done by the worker: `prepare`, the job, `finish`."""
@@ -272,17 +301,6 @@ class JobOperator(PolledOperator):
             context.window_manager.event_timer_remove(self._timer)
             self._timer = None
         redraw_panels(context)
-
-    def _explain(self, error: Exception) -> None:
-        """Tell the user of an error: of bad input its sentence, of our own fault the traceback."""
-        if isinstance(error, UserError):
-            self._fail(str(error))
-        else:
-            self._fail(say(UNEXPECTED), "".join(traceback.format_exception(error)))
-
-    def _fail(self, message: str, details: str = "") -> None:
-        status.error, status.details = message, details
-        self.report({"ERROR"}, message)
 
 
 def cancel_job() -> None:

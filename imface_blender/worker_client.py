@@ -27,9 +27,10 @@ SECONDS_TO_HEED_A_CANCEL = 2.0
 SECONDS_TO_END = 2.0
 STDERR_TAIL_BYTES = 16 * 2**10
 
+STARTING = "Starting the worker"
 ANOTHER_PYTHON = "Choose another Python in the preferences."
 KILLED_FROM_OUTSIDE = -9  # what Popen says of SIGKILL, which Linux sends when memory runs out
-EXIT_BAD_SETUP = 2  # the worker's last line on stderr is a sentence for the user
+EXIT_SAID_WHY = 2  # the worker's last line on stderr is a sentence for the user
 
 Message = tuple[dict[str, Any], wire.Arrays]
 
@@ -102,6 +103,7 @@ class WorkerClient:
         self._remedy = remedy or say(ANOTHER_PYTHON)
         self._process: _Process | None = None
         self._job: WorkerJob | None = None
+        self._leaving: WorkerJob | None = None  # cancelled, but the worker is still in it
         self._jobs_so_far = 0
 
     def start(self) -> None:
@@ -129,6 +131,8 @@ class WorkerClient:
     def submit(self, name: str, params: dict[str, Any], arrays: wire.Arrays | None = None) -> Job:
         """Hand the worker a job, starting the worker if need be; return at once.
 
+        It waits until the worker has left a job that was cancelled.
+
         Raises
         ------
         WorkerError
@@ -136,7 +140,9 @@ class WorkerClient:
         """
         self.poll()
         if self._job is not None and self._job.state == "running":
-            raise WorkerError("A job is still running. Wait until it ends, or cancel it.")
+            if self._job._cancel_deadline is None:
+                raise WorkerError("A job is still running. Wait until it ends, or cancel it.")
+            self._leaving = self._job
         self.start()
         self._jobs_so_far += 1
         header = {"type": "job", "id": self._jobs_so_far, "name": name, "params": params}
@@ -155,8 +161,8 @@ class WorkerClient:
         """End the worker and its job; return when the process is gone (about 2 s at most)."""
         process, self._process = self._process, None
         idle = bool(self.hello)
-        if self._job is not None and self._job.state == "running":
-            self._job._finish("cancelled")
+        for job in self._running_jobs():
+            job._finish("cancelled")
             idle = False
         if process is not None:
             process.close(SECONDS_TO_END if idle else 0.0)
@@ -167,11 +173,15 @@ class WorkerClient:
             self._lose_worker(message, f"Exit status: {event.status}")
             return
         header, arrays = event
-        job = self._job
         if not self.hello:
             self._greet(header)
-        elif job is not None and job.state == "running" and header.get("id") == job._id:
-            job._take(header, arrays)
+        for job in self._running_jobs():
+            if header.get("id") == job._id:
+                job._take(header, arrays)
+
+    def _running_jobs(self) -> list[WorkerJob]:
+        jobs = (self._leaving, self._job)
+        return [job for job in jobs if job is not None and job.state == "running"]
 
     def _greet(self, header: dict[str, Any]) -> None:
         version = header.get("protocol")
@@ -190,7 +200,10 @@ class WorkerClient:
 
     def _send_waiting_job(self) -> None:
         job = self._job
-        if self._process is not None and self.hello and job is not None and job._request:
+        if self._leaving is not None and self._leaving.state != "running":
+            self._leaving = None
+        ready = self._process is not None and self.hello and self._leaving is None
+        if ready and job is not None and job._request:
             self._process.send(job._request)
             job._request = None
 
@@ -212,22 +225,33 @@ class WorkerClient:
                     remedy=self._remedy,
                 )
             )
-        job = self._job
-        if job is None or job.state != "running" or job._cancel_deadline is None:
-            return
-        if now > job._cancel_deadline:
+        if any(job._cancel_deadline and now > job._cancel_deadline for job in self._running_jobs()):
             self._lose_worker(say("The worker did not heed the cancel."))
 
     def _lose_worker(self, message: str, cause: str = "") -> None:
-        """Kill the worker if it still lives, and fail its job."""
+        """Kill the worker if it still lives, and fail its job; one that only waited for it to leave
+        another gets a new worker."""
         process, self._process = self._process, None
         if process is None:
             return
         process.kill()
-        if self._job is not None and self._job.state == "running":
+        if self._leaving is not None:
+            self._leaving._finish("cancelled")
+            self._leaving = None
+            self._start_again()
+        elif self._job is not None and self._job.state == "running":
             facts = [f"Command: {' '.join(self._command)}", f"Worker: {self.hello or 'no hello'}"]
             tail = process.stderr_tail() or "The worker wrote no error output."
             self._job._finish("failed", message, "\n".join([*facts, cause, "", tail]))
+
+    def _start_again(self) -> None:
+        if self._job is None or self._job.state != "running":
+            return
+        try:
+            self.start()
+            self._job.message = label(STARTING)
+        except WorkerError as error:
+            self._job._finish("failed", str(error))
 
     def _say_what_ended(self, event: _Ended) -> str:
         """Return one sentence on what became of the worker, and what to do about it."""
@@ -239,19 +263,19 @@ class WorkerClient:
                 "The system ended the worker, probably because memory ran out. Choose a lower "
                 "resolution or close other programs."
             )
-        if self.hello:
-            return say(
-                "The worker ended unexpectedly (exit status {status}). Try again.",
-                status=event.status,
-            )
         if "Unknown option: -P" in event.stderr:
             return say(
                 "The worker's Python at {python} is older than Python 3.11. {remedy}",
                 python=self._python,
                 remedy=self._remedy,
             )
-        if event.status == EXIT_BAD_SETUP and last_line:
+        if event.status == EXIT_SAID_WHY and last_line:
             return last_line
+        if self.hello:
+            return say(
+                "The worker ended unexpectedly (exit status {status}). Try again.",
+                status=event.status,
+            )
         return say(
             "The worker's Python at {python} ended before the worker was ready (exit status "
             "{status}, {last_line}). {remedy}",
@@ -266,7 +290,7 @@ class WorkerJob(Job):
     """A job that the worker was given; made by `WorkerClient.submit`."""
 
     def __init__(self, client: WorkerClient, job_id: int, request: bytes) -> None:
-        super().__init__(label("Starting") if client.hello else label("Starting the worker"))
+        super().__init__(label("Starting") if client.hello else label(STARTING))
         self._client = client
         self._id = job_id
         self._request: bytes | None = request  # None once sent
@@ -390,6 +414,8 @@ class _Process:
                 problem = WorkerError(
                     "The worker sent something that is not a message ({reason}).", reason=error
                 )
+            except MemoryError:
+                problem = WorkerError("Memory ran out in Blender. Choose a lower resolution.")
         self._events.put(self._wait_for_end(problem))
 
     def _wait_for_end(self, problem: WorkerError | None) -> _Ended:

@@ -53,6 +53,8 @@ def read_message(stream: IO[bytes]) -> tuple[dict[str, Any], Arrays]:
         If the stream ends, between two messages or within one.
     ProtocolError
         If the bytes are not a message.
+    MemoryError
+        If there is no room for it.
     """
     try:
         nbytes = int.from_bytes(_read_part(stream, 4, limit=4), "big")
@@ -61,7 +63,7 @@ def read_message(stream: IO[bytes]) -> tuple[dict[str, Any], Arrays]:
             str(name): _npy_array(_read_part(stream, nbytes, MAX_ARRAY_BYTES))
             for name, nbytes in header.pop("arrays")
         }
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, MemoryError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise ProtocolError(
             f"The add-on sent something that is not a message ({reason})."

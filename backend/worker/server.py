@@ -2,20 +2,23 @@
 """The worker process: reads jobs from stdin, runs them one by one, answers on stdout.
 
 The main thread runs the jobs. A second thread reads stdin, so that a cancel arrives while a job
-runs. The end of stdin ends the process, whatever it is doing: no worker outlives its Blender.
+runs: it breaks the job off between any two of its steps, not only where the job reports. The end
+of stdin ends the process, whatever it is doing: no worker outlives its Blender.
 """
 
 from __future__ import annotations
 
+import _thread
 import faulthandler
 import os
 import platform
 import queue
+import signal
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Callable, Mapping
+from types import FrameType
 from typing import IO, Any
 
 import backend
@@ -25,8 +28,8 @@ from backend.worker.protocol import PROTOCOL, Arrays, ProtocolError, pack, read_
 Report = Callable[[float, str], None]
 JobFunction = Callable[[dict[str, Any], Arrays, Report], tuple[dict[str, Any], Arrays]]
 
-EXIT_BAD_SETUP = 2
-SECONDS_TO_LEAVE_A_JOB = 2.0
+EXIT_SAID_WHY = 2  # the last line on stderr is a sentence for the user
+NO_MEMORY = "Memory ran out. Choose a lower resolution or close other programs."
 
 
 def serve(jobs: Mapping[str, JobFunction] | None = None) -> int:
@@ -44,7 +47,8 @@ def serve(jobs: Mapping[str, JobFunction] | None = None) -> int:
     int
         The exit status: 0, or 2 if a package is missing (one sentence on stderr says which).
     """
-    source, sink = _take_over_streams()
+    server = _Server(*_take_over_streams())
+    server.listen()
     faulthandler.enable()
     try:
         hello = _hello()
@@ -54,9 +58,9 @@ def serve(jobs: Mapping[str, JobFunction] | None = None) -> int:
             jobs = JOBS
     except ModuleNotFoundError as error:
         print(_missing_package(error), file=sys.stderr)
-        return EXIT_BAD_SETUP
+        return EXIT_SAID_WHY
     try:
-        _Server(source, sink, jobs).run(hello)
+        server.run(hello, jobs)
     except OSError as error:  # a job's own errors never get here: the other end is gone
         print(f"The connection to Blender was lost: {error}", file=sys.stderr)
     return 0
@@ -103,26 +107,34 @@ def _missing_package(error: ModuleNotFoundError) -> str:
 
 
 class _Server:
-    def __init__(self, source: IO[bytes], sink: IO[bytes], jobs: Mapping[str, JobFunction]) -> None:
+    def __init__(self, source: IO[bytes], sink: IO[bytes]) -> None:
         self._source = source
         self._sink = sink
-        self._jobs = jobs
-        self._waiting: queue.SimpleQueue[tuple[dict[str, Any], Arrays] | None] = queue.SimpleQueue()
+        self._jobs: Mapping[str, JobFunction] = {}
+        self._waiting: queue.SimpleQueue[tuple[dict[str, Any], Arrays]] = queue.SimpleQueue()
         self._cancelled: set[int] = set()
-        self._closing = False
+        self._job_id = 0
+        self._breakable = False  # the job's own code runs, and no message is half sent
 
-    def run(self, hello: dict[str, Any]) -> None:
-        self._send(pack(hello))
+    def listen(self) -> None:
+        # Also keeps Ctrl-C in Blender's terminal, which reaches the worker too, from ending it.
+        signal.signal(signal.SIGINT, self._break_off)
         threading.Thread(target=self._listen, daemon=True).start()
-        while (job := self._waiting.get()) is not None:
-            self._send(self._answer(*job))
+
+    def run(self, hello: dict[str, Any], jobs: Mapping[str, JobFunction]) -> None:
+        self._jobs = jobs
+        self._send(pack(hello))
+        while True:
+            self._send(self._answer(*self._waiting.get()))
 
     def _send(self, message: bytes) -> None:
         self._sink.write(message)
         self._sink.flush()
 
     def _listen(self) -> None:
-        """Sort what comes in until nothing comes any more, then see that the process ends."""
+        """Sort what comes in until nothing comes any more, then end the process: no job has
+        anything to save."""
+        status = 0
         try:
             while self._take(*read_message(self._source)):
                 pass
@@ -130,14 +142,12 @@ class _Server:
             pass  # the usual end: Blender closed the pipe, or is gone
         except ProtocolError as error:
             print(error, file=sys.stderr)
+        except MemoryError:  # where the next message begins is not known any more
+            print(NO_MEMORY, file=sys.stderr)
+            status = EXIT_SAID_WHY
         finally:
-            self._end()
-
-    def _end(self) -> None:
-        self._closing = True
-        self._waiting.put(None)
-        time.sleep(SECONDS_TO_LEAVE_A_JOB)
-        os._exit(0)  # a job did not heed `_closing`: otherwise the process is gone by now
+            sys.stderr.flush()
+            os._exit(status)
 
     def _take(self, header: dict[str, Any], arrays: Arrays) -> bool:
         match header.get("type"):
@@ -145,25 +155,54 @@ class _Server:
                 self._waiting.put((header, arrays))
             case "cancel":
                 self._cancelled.add(header.get("id", 0))
+                _thread.interrupt_main()
             case "quit":
                 return False
         return True
 
     def _answer(self, header: dict[str, Any], arrays: Arrays) -> bytes:
-        job_id = header["id"]
-
-        def report(fraction: float, message: str) -> None:
-            if self._closing or job_id in self._cancelled:
-                raise Cancelled("The job was cancelled.")
-            progress = {"fraction": float(fraction), "message": message}
-            self._send(pack({"type": "progress", "id": job_id, **progress}))
-
+        job_id = self._job_id = header["id"]
         try:
-            report(0.0, "Starting")
-            values, answer = self._jobs[header["name"]](header["params"], arrays, report)
+            values, answer = self._run_job(header, arrays)
             return pack({"type": "result", "id": job_id, "values": values}, answer)
         except Exception as error:
             return pack({"type": "error", "id": job_id, **_describe(error)})
+        finally:
+            self._cancelled.discard(job_id)
+
+    def _run_job(self, header: dict[str, Any], arrays: Arrays) -> tuple[dict[str, Any], Arrays]:
+        try:
+            self._report(0.0, "Starting")
+            return self._jobs[header["name"]](header["params"], arrays, self._report)
+        finally:
+            self._breakable = False
+
+    def _report(self, fraction: float, message: str) -> None:
+        self._heed_cancel()
+        self._breakable = False
+        progress = {"fraction": float(fraction), "message": message}
+        self._send(pack({"type": "progress", "id": self._job_id, **progress}))
+        self._breakable = True
+        self._heed_cancel()
+
+    def _heed_cancel(self) -> None:
+        if self._job_id in self._cancelled:
+            self._breakable = False
+            raise Cancelled("The job was cancelled.")
+
+    def _break_off(self, signal_number: int, frame: FrameType | None) -> None:
+        """Heed a cancel wherever the main thread's Python is, once it can be left there."""
+        if self._breakable and not _is_importing(frame):
+            self._heed_cancel()
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    """Tell whether a module is being imported: half of one would break the next job."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _describe(error: Exception) -> dict[str, str]:
@@ -174,8 +213,7 @@ def _describe(error: Exception) -> dict[str, str]:
         return {"kind": "user", "message": str(error), "details": ""}
     details = "".join(traceback.format_exception(error))
     if _is_out_of_memory(error):
-        message = "Memory ran out. Choose a lower resolution or close other programs."
-        return {"kind": "user", "message": message, "details": details}
+        return {"kind": "user", "message": NO_MEMORY, "details": details}
     first_line = str(error).partition("\n")[0]
     message = f"The worker met an unexpected error ({type(error).__name__}: {first_line})."
     return {"kind": "internal", "message": message, "details": details}

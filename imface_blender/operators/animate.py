@@ -5,15 +5,14 @@ import bpy
 from bpy.props import IntProperty
 
 from .. import faces, shape_keys
-from ..errors import UserError
-from ..jobs import Outcome, PolledOperator
+from ..jobs import Outcome, QuickOperator
 from ..properties import ExpressionValues
 from ..translations import say
 
 CURRENT_FRAME = -1
 
 
-class IMFACE_OT_keyframe_expression(ExpressionValues, PolledOperator):
+class IMFACE_OT_keyframe_expression(ExpressionValues, QuickOperator):
     """Keyframe all expressions of the active face at once: the given values, and 0 for the rest"""
 
     bl_idname = "imface.keyframe_expression"
@@ -35,14 +34,10 @@ class IMFACE_OT_keyframe_expression(ExpressionValues, PolledOperator):
         reason = super().why_not(context) or faces.why_not_face(face)
         return reason or shape_keys.why_none(face)
 
-    def execute(self, context: bpy.types.Context) -> Outcome:
+    def work(self, context: bpy.types.Context) -> Outcome:
         """Set the values and keyframe them."""
         frame = context.scene.frame_current if self.frame == CURRENT_FRAME else self.frame
-        try:
-            count = shape_keys.keyframe(context.object, self.expressions, frame)
-        except UserError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
+        count = shape_keys.keyframe(context.object, self.expressions, frame)
         text = say("Keyframed {count} expressions at frame {frame}", count=count, frame=frame)
         self.report({"INFO"}, text)
         return {"FINISHED"}

@@ -6,7 +6,7 @@ from bpy.props import FloatProperty, IntProperty
 
 from .. import faces, in_betweens, keyframes, shape_keys
 from ..errors import UserError
-from ..jobs import JobOperator, Outcome, PolledOperator, Request
+from ..jobs import JobOperator, Outcome, QuickOperator, Request
 from ..properties import of_object
 from ..translations import say
 from ..worker_client import Job
@@ -83,7 +83,7 @@ class IMFACE_OT_bake_animation(JobOperator):
         )
 
 
-class IMFACE_OT_remove_bake(PolledOperator):
+class IMFACE_OT_remove_bake(QuickOperator):
     """Remove the in-between shapes of Bake Animation from the active face"""
 
     bl_idname = "imface.remove_bake"
@@ -98,7 +98,7 @@ class IMFACE_OT_remove_bake(PolledOperator):
             return say("'{name}' has no baked animation", name=context.object.name)
         return reason
 
-    def execute(self, context: bpy.types.Context) -> Outcome:
+    def work(self, context: bpy.types.Context) -> Outcome:
         """Remove them."""
         count = in_betweens.remove(context.object)
         self.report({"INFO"}, say("Removed {count} in-between shapes", count=count))

@@ -8,14 +8,13 @@ import numpy as np
 from bpy.props import BoolProperty, FloatProperty, IntProperty, StringProperty
 
 from .. import face_capture, faces, head_turn, keyframes, shape_keys
-from ..errors import UserError
 from ..face_capture import HEAD_ANGLES, Capture
-from ..jobs import Outcome, PolledOperator
+from ..jobs import Outcome, QuickOperator
 from ..mesh_io import mesh_of
 from ..translations import say
 
 
-class IMFACE_OT_import_capture(PolledOperator):
+class IMFACE_OT_import_capture(QuickOperator):
     """Keyframe the active face's expressions from a face capture."""
 
     bl_idname = "imface.import_capture"
@@ -77,14 +76,9 @@ class IMFACE_OT_import_capture(PolledOperator):
         context.window_manager.fileselect_add(self)
         return {"RUNNING_MODAL"}
 
-    def execute(self, context: bpy.types.Context) -> Outcome:
+    def work(self, context: bpy.types.Context) -> Outcome:
         """Read the file and keyframe what it holds."""
-        try:
-            report = self._import(context)
-        except UserError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
-        self.report({"INFO"}, report)
+        self.report({"INFO"}, self._import(context))
         return {"FINISHED"}
 
     def _import(self, context: bpy.types.Context) -> str:

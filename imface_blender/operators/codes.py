@@ -2,6 +2,7 @@
 """Faces as small files: write a face's codes, and make a face of codes."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from bpy.props import StringProperty
 
 from .. import faces
 from ..errors import UserError
-from ..jobs import JobOperator, Outcome, PolledOperator, Request
+from ..jobs import JobOperator, Outcome, QuickOperator, Request
 from ..properties import MeshChoice, mesh_params
 from ..translations import say
 from ..worker_client import Job
@@ -27,7 +28,7 @@ class CodesFile:
     filter_glob: StringProperty(default="*.json", options={"HIDDEN", "SKIP_SAVE"})
 
 
-class IMFACE_OT_export_codes(CodesFile, PolledOperator):
+class IMFACE_OT_export_codes(CodesFile, QuickOperator):
     """Write the active face's codes to a small file, which Load Face and the command line read"""
 
     bl_idname = "imface.export_codes"
@@ -46,26 +47,26 @@ class IMFACE_OT_export_codes(CodesFile, PolledOperator):
         context.window_manager.fileselect_add(self)
         return {"RUNNING_MODAL"}
 
-    def execute(self, context: bpy.types.Context) -> Outcome:
+    def work(self, context: bpy.types.Context) -> Outcome:
         """Write the file."""
         path = Path(bpy.path.abspath(self.filepath))
-        try:
-            path.write_text(json.dumps(faces.codes_of(context.object)))
-        except UserError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
-        except OSError as error:
-            self.report(
-                {"ERROR"},
-                say(
-                    "{path} cannot be written: {reason}. Choose another.",
-                    path=path,
-                    reason=error.strerror,
-                ),
-            )
-            return {"CANCELLED"}
+        _write(path, json.dumps(faces.codes_of(context.object)))
         self.report({"INFO"}, say("Wrote {file}", file=path.name))
         return {"FINISHED"}
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file; one that is there stays as it is until all of the new one is on the disk."""
+    part = path.with_name(f"{path.name}.part")
+    try:
+        part.write_text(text)
+        part.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink()
+        raise UserError(
+            "{path} cannot be written: {reason}. Choose another.", path=path, reason=error.strerror
+        ) from error
 
 
 class IMFACE_OT_import_codes(CodesFile, MeshChoice, JobOperator):

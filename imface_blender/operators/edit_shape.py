@@ -6,7 +6,7 @@ import numpy as np
 
 from .. import faces, slider_properties, sliders
 from ..errors import UserError
-from ..jobs import JobOperator, Outcome, PolledOperator, Request
+from ..jobs import JobOperator, Outcome, QuickOperator, Request
 from ..mesh_io import mesh_of
 from ..properties import GenerateChoice, of_object
 from ..slider_names import NAMES
@@ -86,7 +86,7 @@ class IMFACE_OT_refine_shape(_ShapeJob):
         return say("'{name}' is exact", name=face.name)
 
 
-class _ShapeOperator(PolledOperator):
+class _ShapeOperator(QuickOperator):
     bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012 - Blender only reads it
 
     @classmethod
@@ -101,7 +101,7 @@ class IMFACE_OT_randomize_shape(GenerateChoice, _ShapeOperator):
     bl_idname = "imface.randomize_shape"
     bl_label = "Random Shape"
 
-    def execute(self, context: bpy.types.Context) -> Outcome:
+    def work(self, context: bpy.types.Context) -> Outcome:
         """Draw the values."""
         face = context.object
         preview = sliders.preview_of(face)
@@ -121,7 +121,7 @@ class IMFACE_OT_reset_shape(_ShapeOperator):
     bl_idname = "imface.reset_shape"
     bl_label = "Reset Shape"
 
-    def execute(self, context: bpy.types.Context) -> Outcome:
+    def work(self, context: bpy.types.Context) -> Outcome:
         """Reset."""
         face = context.object
         sliders.move(face, dict.fromkeys(slider_properties.unlocked(mesh_of(face)), 0.0))

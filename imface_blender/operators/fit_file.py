@@ -7,14 +7,14 @@ import bpy
 from bpy.props import StringProperty
 
 from ..errors import UserError
-from ..jobs import Outcome, PolledOperator
+from ..jobs import Outcome, QuickOperator
 from ..properties import FitChoice, MeshChoice
 from ..translations import say
 
 EXTENSIONS = (".obj", ".ply", ".stl", ".glb")
 
 
-class IMFACE_OT_fit_file(FitChoice, MeshChoice, PolledOperator):
+class IMFACE_OT_fit_file(FitChoice, MeshChoice, QuickOperator):
     """Import a scan file and make a face that matches it; the scan is imported as it is"""
 
     bl_idname = "imface.fit_file"
@@ -40,13 +40,9 @@ class IMFACE_OT_fit_file(FitChoice, MeshChoice, PolledOperator):
         context.window_manager.fileselect_add(self)
         return {"RUNNING_MODAL"}
 
-    def execute(self, context: bpy.types.Context) -> Outcome:
+    def work(self, context: bpy.types.Context) -> Outcome:
         """Import the scan, an undo step of its own, and start the fit."""
-        try:
-            scan = import_scan(context, Path(bpy.path.abspath(self.filepath)))
-        except UserError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
+        scan = import_scan(context, Path(bpy.path.abspath(self.filepath)))
         self.report({"INFO"}, say("Imported '{name}'", name=scan.name))
         bpy.ops.ed.undo_push(message="Import Scan")
         fit = bpy.ops.imface.fit_scan  # type: ignore[attr-defined]

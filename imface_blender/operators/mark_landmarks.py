@@ -5,8 +5,7 @@ import bpy
 from mathutils import Vector
 
 from .. import faces, landmarks
-from ..errors import UserError
-from ..jobs import Outcome, PolledOperator
+from ..jobs import Outcome, QuickOperator
 from ..properties import LANDMARKS, LandmarkPlaces
 from ..translations import say
 
@@ -16,7 +15,7 @@ HINT = (
 )
 
 
-class IMFACE_OT_mark_landmarks(LandmarkPlaces, PolledOperator):
+class IMFACE_OT_mark_landmarks(LandmarkPlaces, QuickOperator):
     """Add five empties to the active scan, to be dragged onto its face."""
 
     bl_idname = "imface.mark_landmarks"
@@ -32,16 +31,12 @@ class IMFACE_OT_mark_landmarks(LandmarkPlaces, PolledOperator):
         """Return why there is no scan to mark."""
         return super().why_not(context) or faces.why_not_mesh(landmarks.scan_of(context.object))
 
-    def execute(self, context: bpy.types.Context) -> Outcome:
+    def work(self, context: bpy.types.Context) -> Outcome:
         """Add what is missing and select it, so that nothing drags the scan along."""
         scan = landmarks.scan_of(context.object)
         given = [name for name in LANDMARKS if self.properties.is_property_set(name)]
         places = {name: Vector(getattr(self, name)) for name in given}
-        try:
-            marks = landmarks.place(context, scan, places)
-        except UserError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
+        marks = landmarks.place(context, scan, places)
         if not marks:
             done = say("'{scan}' has all its landmarks", scan=scan.name)
             self.report({"INFO"}, ". ".join([done, say(HINT)]))

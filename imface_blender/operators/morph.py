@@ -4,13 +4,12 @@
 import bpy
 
 from .. import faces, shape_keys
-from ..errors import UserError
-from ..jobs import Outcome, PolledOperator
+from ..jobs import Outcome, QuickOperator
 from ..translations import say
 from .blend import why_not_two_faces
 
 
-class IMFACE_OT_morph(PolledOperator):
+class IMFACE_OT_morph(QuickOperator):
     """Give the active face a shape key that turns it into the other selected face"""
 
     bl_idname = "imface.morph"
@@ -22,13 +21,9 @@ class IMFACE_OT_morph(PolledOperator):
         """Return why there are no two faces."""
         return super().why_not(context) or why_not_two_faces(context)
 
-    def execute(self, context: bpy.types.Context) -> Outcome:
+    def work(self, context: bpy.types.Context) -> Outcome:
         """Add the key, at 0: nothing is seen to change."""
         face, other = context.object, faces.others(context)[0]
-        try:
-            key = shape_keys.add_morph(face, other)
-        except UserError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
+        key = shape_keys.add_morph(face, other)
         self.report({"INFO"}, say("Added '{key}' to '{name}'", key=key.name, name=face.name))
         return {"FINISHED"}

@@ -4,8 +4,7 @@
 import bpy
 
 from .. import jobs, worker_setup
-from ..errors import UserError
-from ..jobs import JobOperator, Outcome, PolledOperator, Request
+from ..jobs import JobOperator, Outcome, PolledOperator, QuickOperator, Request
 from ..translations import say
 from ..worker_client import Job
 
@@ -48,7 +47,7 @@ class IMFACE_OT_free_memory(PolledOperator):
         return {"FINISHED"}
 
 
-class IMFACE_OT_remove_runtime(PolledOperator):
+class IMFACE_OT_remove_runtime(QuickOperator):
     """Delete what the add-on has unpacked for its worker; the next job unpacks it again"""
 
     bl_idname = "imface.remove_runtime"
@@ -61,14 +60,10 @@ class IMFACE_OT_remove_runtime(PolledOperator):
             "" if worker_setup.has_unpacked() else say("Nothing has been unpacked")
         )
 
-    def execute(self, context: bpy.types.Context) -> Outcome:
+    def work(self, context: bpy.types.Context) -> Outcome:
         """End the worker, which may use it, and delete it."""
         jobs.close_worker()
-        try:
-            worker_setup.remove_runtime()
-        except UserError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
+        worker_setup.remove_runtime()
         return {"FINISHED"}
 
 

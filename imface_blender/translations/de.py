@@ -646,6 +646,9 @@ _CAPTURE = {
 
 #: What is wrong with the worker.
 _WORKER = {
+    "Memory ran out in Blender. Choose a lower resolution.": (
+        "Der Speicher in Blender reicht nicht. Eine geringere Auflösung wählen."
+    ),
     "A job is still running. Wait until it ends, or cancel it.": (
         "Eine Berechnung läuft noch. Warten, bis sie endet, oder sie abbrechen."
     ),

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import build
-from tests.addon.without_bpy import import_without_bpy
+from tests.addon.without_bpy import ROOT, import_without_bpy
 from tests.conftest import HERE
 
 runtime = import_without_bpy("runtime")
@@ -133,6 +133,56 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(wheels: Path, home: Pat
     assert job.state == "failed"
     assert job.error.startswith("The runtime could not be unpacked (")
     assert "Traceback" in job.details
+
+
+def test_a_full_disk_is_one_sentence_and_the_next_time_goes_on(wheels: Path, home: Path) -> None:
+    resource = pytest.importorskip("resource")
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, unlimited[1]))  # the third wheel has more
+    try:
+        job = run(wheels, home)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+    assert job.state == "failed"
+    assert job.error.endswith("Free some disk and try again.")
+    bundle = runtime.read_bundle(wheels)
+    assert runtime.size_of(bundle, home) == 0
+    assert run(wheels, home).state == "done"
+
+
+UNPACK = """
+import importlib, sys, types
+from pathlib import Path
+package = types.ModuleType("p"); package.__path__ = [sys.argv[1]]
+sys.modules["p"] = package
+runtime = importlib.import_module("p.runtime")
+sys.stdin.readline()
+job = runtime.Unpacking(runtime.read_bundle(Path(sys.argv[2])), Path(sys.argv[3]))
+job.wait()
+print(job.state, job.error)
+"""
+
+
+def test_two_blenders_unpack_at_once(home: Path, tmp_path: Path, make_bundle: MakeBundle) -> None:
+    make_bundle(tmp_path / "wheels", {f"m{i}": LONG for i in range(40)})
+    words = [str(ROOT / "imface_blender"), str(tmp_path / "wheels"), str(home)]
+    blenders = [
+        subprocess.Popen(
+            [sys.executable, "-c", UNPACK, *words],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    for blender in blenders:
+        assert blender.stdin is not None
+        blender.stdin.write("go\n")
+        blender.stdin.flush()
+    assert [blender.communicate()[0] for blender in blenders] == ["done \n"] * 2
+    target = runtime.read_bundle(tmp_path / "wheels").unpacked(home)
+    assert len(list(target.iterdir())) == 41
+    assert len(unpacked_files(home)) == 40
 
 
 def test_other_wheels_are_unpacked_anew_and_the_old_ones_deleted(

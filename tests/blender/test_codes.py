@@ -6,6 +6,8 @@ import json
 import bpy
 import pytest
 
+from imface_blender import jobs
+
 
 @pytest.fixture
 def path(tmp_path):
@@ -45,6 +47,25 @@ def test_a_folder_that_is_missing(make_face, path, assert_refused):
     there = str(path.parent / "none" / "face.codes.json")
     assert_refused(bpy.ops.imface.export_codes, "cannot be written: No such", filepath=there)
     assert_refused(bpy.ops.imface.import_codes, "cannot be read: No such", filepath=there)
+
+
+def test_a_full_disk_leaves_the_old_file_as_it_was(make_face, path, assert_refused):
+    resource = pytest.importorskip("resource")
+    make_face(seed=1)
+    bpy.ops.imface.export_codes(filepath=str(path))
+    before = path.read_text()
+    make_face(seed=2)
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, unlimited[1]))  # as a disk with 10 bytes left
+    try:
+        assert_refused(bpy.ops.imface.export_codes, "cannot be written", filepath=str(path))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+    assert path.read_text() == before
+    assert list(path.parent.iterdir()) == [path]
+    assert jobs.status.error.endswith(" Choose another.")
+    assert bpy.ops.imface.export_codes(filepath=str(path)) == {"FINISHED"}
+    assert path.read_text() != before
 
 
 def test_a_file_that_is_no_json(path, assert_refused):

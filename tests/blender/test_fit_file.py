@@ -24,7 +24,8 @@ def scan_file(request, make_mesh, tmp_path):
     """Return the file of a triangle, with a smaller one beside it where a file can hold two."""
     make_mesh("Crumb", vertices=((5, 0, 0), (5.1, 0, 0), (5, 0, 0.1)))
     make_mesh(vertices=((0, 0, 0), (1, 0, 0), (0, 0, 1), (0, 1, 0)), faces=((0, 1, 2), (0, 1, 3)))
-    path = tmp_path / f"my scan{request.param}"
+    (tmp_path / "Büsten & Köpfe").mkdir()
+    path = tmp_path / "Büsten & Köpfe" / f"my scan{request.param}"
     EXPORTERS[request.param](str(path))
     for obj in list(bpy.data.objects):
         bpy.data.objects.remove(obj)

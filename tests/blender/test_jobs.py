@@ -8,8 +8,9 @@ from types import SimpleNamespace
 import bpy
 import pytest
 
-from imface_blender import faces, jobs
+from imface_blender import faces, jobs, shape_keys
 from imface_blender.jobs import JobOperator, Request
+from imface_blender.operators.worker import IMFACE_OT_copy_details
 
 USER_ERROR, INTERNAL_ERROR, DEATH, BAD_INDEX, BAD_VERTEX, ENDLESS = range(100, 106)  # seeds
 
@@ -233,8 +234,27 @@ def test_a_closed_window_cancels_its_job():
     window = Window(ENDLESS)
     window.cancel(window.context)
     assert jobs.status.job is None
-    time.sleep(0.3)  # the worker needs a moment to heed it
     assert bpy.ops.imface.generate() == {"FINISHED"}
+
+
+@pytest.mark.parametrize("load", ["another file", "a new file"])
+def test_another_file_can_be_loaded_during_a_job(load, make_face, tmp_path, census):
+    make_face()
+    path = str(tmp_path / "Gesichter für später.blend")
+    bpy.ops.wm.save_as_mainfile(filepath=path)
+    window = Window(ENDLESS)
+    window.tick_until(lambda _: jobs.status.job.fraction == 0.5)
+    window.cancel(window.context)  # as Blender does, which then loads the file
+    if load == "another file":
+        bpy.ops.wm.open_mainfile(filepath=path)
+        assert bpy.data.objects.keys() == ["Face"]
+    else:
+        bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
+        assert bpy.data.objects.keys() == []
+    before = len(bpy.data.objects)
+    assert bpy.ops.imface.generate(seed=2) == {"FINISHED"}
+    assert len(bpy.data.objects) == before + 1
+    assert (window.finished, window.reports, jobs.status.error) == (0, [], "")
 
 
 def test_a_face_that_was_deleted_meanwhile(make_face):
@@ -243,6 +263,33 @@ def test_a_face_that_was_deleted_meanwhile(make_face):
     bpy.data.objects.remove(bpy.data.objects["Face"])
     with pytest.raises(jobs.UserError, match="deleted while the job ran"):
         faces.find(uid)
+
+
+def test_errors_of_operators_without_a_job_are_shown_too(
+    make_mesh, make_face, monkeypatch, assert_refused
+):
+    make_face()
+    bpy.ops.imface.add_expressions(names="jawOpen")
+    keyframe, nonsense = bpy.ops.imface.keyframe_expression, "jawOpen"
+    assert_refused(keyframe, "jawOpen", expressions=nonsense)
+    assert "jawOpen" in jobs.status.error
+    assert jobs.status.details == ""
+    monkeypatch.setattr(shape_keys, "keyframe", lambda *_: 1 / 0)
+    assert_refused(keyframe, jobs.UNEXPECTED, expressions="jawOpen=1")
+    assert jobs.status.error == jobs.UNEXPECTED
+    assert "ZeroDivisionError" in jobs.status.details
+    monkeypatch.undo()
+    assert keyframe(expressions="jawOpen=1") == {"FINISHED"}
+    assert jobs.status.error == jobs.status.details == ""
+
+
+def test_the_error_can_be_copied_with_all_that_is_known_of_it(census):
+    refused(census, INTERNAL_ERROR)
+    copied = SimpleNamespace(window_manager=SimpleNamespace())
+    assert IMFACE_OT_copy_details.execute(None, copied) == {"FINISHED"}
+    assert copied.window_manager.clipboard == (
+        "The worker failed.\nPyTorch 2.13.0 on CPU, Python 3.11.7\nTraceback: a line of it"
+    )
 
 
 def test_nothing_to_cancel_and_nothing_to_copy():

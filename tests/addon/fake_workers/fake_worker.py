@@ -92,6 +92,13 @@ def heed_cancel() -> None:
         _send({"type": "error", "id": job_id, "kind": "cancelled", "message": "", "details": ""})
 
 
+def die_of_cancel() -> None:
+    job_id = _hello_and_job()
+    _send({"type": "progress", "id": job_id, "fraction": 0.5, "message": "Listening"})
+    read_message(STDIN)
+    os._exit(7)
+
+
 def answer_in_spite_of_cancel() -> None:
     job_id = _hello_and_job()
     read_message(STDIN)
