@@ -4,6 +4,7 @@
 import bpy
 
 from . import (
+    command_line,
     jobs,
     operators,
     panels,
@@ -34,11 +35,13 @@ def register() -> None:
     properties.register()
     slider_properties.register()
     sliders.register()
+    command_line.register()
 
 
 def unregister() -> None:
     """End the worker and take the add-on out of Blender."""
     jobs.close_worker()
+    command_line.unregister()
     sliders.unregister()
     slider_properties.unregister()
     properties.unregister()

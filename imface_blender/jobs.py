@@ -21,7 +21,7 @@ from .runtime import Unpacking
 from .translations import label, say
 from .wire import Arrays
 from .work import Chain, Job
-from .worker_client import WorkerClient, runtime_command, runtime_environment
+from .worker_client import WorkerClient, runtime_command, runtime_environment, worker_command
 from .worker_setup import Setup, unpacking, worker_setup
 
 SECONDS_BETWEEN_POLLS = 0.1
@@ -81,12 +81,17 @@ def client() -> WorkerClient:
 
 
 def _make_client(setup: Setup) -> WorkerClient:
+    command, env = backend_command(setup, ["serve"])
+    remedy = say(UNPACK_AGAIN) if setup.packages else ""
+    return WorkerClient(setup.python, backend_dir(), env, command=command, remedy=remedy)
+
+
+def backend_command(setup: Setup, words: list[str]) -> tuple[list[str], dict[str, str]]:
+    """Return the command line that has the backend do these words, and the variables for it."""
     python, packages = setup
     if not packages:
-        return WorkerClient(python, backend_dir())
-    env = runtime_environment([backend_dir(), *packages])
-    command = runtime_command(python)
-    return WorkerClient(python, backend_dir(), env, command=command, remedy=say(UNPACK_AGAIN))
+        return worker_command(python, words), {}
+    return runtime_command(python, words), runtime_environment([backend_dir(), *packages])
 
 
 def submit(request: Request) -> Job:

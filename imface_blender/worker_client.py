@@ -39,15 +39,15 @@ class WorkerError(UserError):
     """The worker cannot take the job."""
 
 
-def worker_command(python: str) -> list[str]:
-    """Return the command line that makes a Python a worker."""
+def worker_command(python: str, words: Sequence[str] = ("serve",)) -> list[str]:
+    """Return the command line that makes a Python a worker, or have the backend do other words."""
     # -P: a file in the current folder must not pass for one of the worker's modules.
-    return [python, "-P", "-m", "backend", "serve"]
+    return [python, "-P", "-m", "backend", *words]
 
 
-def runtime_command(python: str) -> list[str]:
+def runtime_command(python: str, words: Sequence[str] = ("serve",)) -> list[str]:
     """Return the command line for packages of our own: no other package is seen, wherever it is."""
-    return [python, "-S", "-s", *worker_command(python)[1:]]
+    return [python, "-S", "-s", *worker_command(python, words)[1:]]
 
 
 def runtime_environment(folders: Sequence[Path]) -> dict[str, str]:
@@ -57,6 +57,27 @@ def runtime_environment(folders: Sequence[Path]) -> dict[str, str]:
         "PYTHONNOUSERSITE": "1",
         "PYTHONDONTWRITEBYTECODE": "",  # PyTorch takes seconds longer without its bytecode
     }
+
+
+def worker_environment(backend_dir: Path, extra: Mapping[str, str]) -> dict[str, str]:
+    """Return a worker's variables: ours, and Blender's but what would mislead another Python."""
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONHOME"}
+    own = {
+        "PYTHONPATH": str(backend_dir),
+        "PYTHONDONTWRITEBYTECODE": "1",  # the add-on's folder may be read-only, and stays clean
+        "PYTHONUTF8": "1",
+    }
+    return {**inherited, **own, **extra}
+
+
+def cannot_start(python: str, error: Exception, remedy: str = "") -> WorkerError:
+    """Return what is said of a Python that the system cannot run."""
+    return WorkerError(
+        "The worker's Python at {python} cannot be started ({reason}). {remedy}",
+        python=python,
+        reason=error,
+        remedy=remedy or say(ANOTHER_PYTHON),
+    )
 
 
 class WorkerClient:
@@ -97,7 +118,7 @@ class WorkerClient:
     ) -> None:
         self.hello: dict[str, Any] = {}
         self._python = python
-        self._env = _worker_environment(backend_dir, env or {})
+        self._env = worker_environment(backend_dir, env or {})
         self._command = list(command or worker_command(python))
         self._start_timeout = start_timeout
         self._remedy = remedy or say(ANOTHER_PYTHON)
@@ -121,12 +142,7 @@ class WorkerClient:
             self._process = _Process(self._command, self._env)
         except (OSError, ValueError) as error:
             self._process = None
-            raise WorkerError(
-                "The worker's Python at {python} cannot be started ({reason}). {remedy}",
-                python=self._python,
-                reason=error,
-                remedy=self._remedy,
-            ) from error
+            raise cannot_start(self._python, error, self._remedy) from error
 
     def submit(self, name: str, params: dict[str, Any], arrays: wire.Arrays | None = None) -> Job:
         """Hand the worker a job, starting the worker if need be; return at once.
@@ -441,13 +457,3 @@ def _start_thread(target: Callable[[], None]) -> threading.Thread:
     thread = threading.Thread(target=target, name="ImFace worker", daemon=True)
     thread.start()
     return thread
-
-
-def _worker_environment(backend_dir: Path, extra: Mapping[str, str]) -> dict[str, str]:
-    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONHOME"}
-    own = {
-        "PYTHONPATH": str(backend_dir),
-        "PYTHONDONTWRITEBYTECODE": "1",  # the add-on's folder may be read-only, and stays clean
-        "PYTHONUTF8": "1",
-    }
-    return {**inherited, **own, **extra}

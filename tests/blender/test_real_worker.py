@@ -9,7 +9,7 @@ import bpy
 import numpy as np
 import pytest
 
-from imface_blender import jobs
+from imface_blender import command_line, jobs
 
 ROOT = Path(__file__).resolve().parents[2]
 HAS_WEIGHTS = any((ROOT / "weights").glob("*.safetensors"))
@@ -86,3 +86,12 @@ def test_the_same_seed_gives_the_same_face(points):
     first = points(bpy.context.object.data.vertices)
     bpy.ops.imface.generate(seed=3)
     assert (points(bpy.context.object.data.vertices) == first).all()
+
+
+def test_the_command_line(tmp_path, capfd):
+    words = ["generate", "--topology", "template", "--out", str(tmp_path / "a.obj"), "--json"]
+    assert command_line.run(words) == 0
+    answer = json.loads(capfd.readouterr().out)
+    assert Path(answer["mesh"]).is_file()
+    assert command_line.run([*words, "--seed", "one"]) == 2
+    assert "invalid int value" in capfd.readouterr().err
