@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import bpy
 import numpy as np
@@ -15,7 +15,7 @@ from .errors import UserError
 from .mesh_io import FaceMesh, mesh_of
 from .properties import of_mesh, of_object
 from .translations import label, say
-from .worker_client import Job
+from .wire import Arrays
 
 POOR_ABOVE_MM = 1.5  # mean distance from the scan to the fit
 POOR_BELOW_COVERAGE = 0.6  # share of the fit that is near the scan
@@ -154,25 +154,30 @@ def beside(obj: bpy.types.Object, other: bpy.types.Object) -> Matrix:
     return obj.matrix_world @ Matrix.Translation((step, 0.0, 0.0))
 
 
-def add_face(
-    context: bpy.types.Context,
-    name: str,
-    topology: str,
-    place: Matrix,
-    job: Job,
-) -> bpy.types.Object:
-    """Make a face object from a job's mesh answer; it becomes the active and only selected one.
+class Answer(NamedTuple):
+    """A face as the worker made it: its mesh, and its codes and fit's report as JSON."""
 
-    A bad answer raises before anything is made.
-    """
-    answer = FaceMesh.from_answer(job.values, job.arrays)
-    codes = json.dumps(job.values["codes"])
-    obj = bpy.data.objects.new(name, answer.to_blender(name))
-    answer.add_groups(obj)
+    mesh: FaceMesh
+    codes: str
+    report: str
+
+
+def read_answer(values: Mapping[str, Any], arrays: Arrays) -> Answer:
+    """Return the face in a job's answer; a bad one raises."""
+    report = json.dumps(values["report"]) if "report" in values else ""
+    return Answer(FaceMesh.from_answer(values, arrays), json.dumps(values["codes"]), report)
+
+
+def add_face(
+    context: bpy.types.Context, name: str, topology: str, place: Matrix, answer: Answer
+) -> bpy.types.Object:
+    """Make a face object from an answer; it becomes the active and only selected one."""
+    obj = bpy.data.objects.new(name, answer.mesh.to_blender(name))
+    answer.mesh.add_groups(obj)
     obj.matrix_world = place
-    of_object(obj).codes = codes
+    of_object(obj).codes = answer.codes
     of_object(obj).topology = topology
-    of_object(obj).report = json.dumps(job.values["report"]) if "report" in job.values else ""
+    of_object(obj).report = answer.report
     link(context, obj)
     select_only(context, [obj])
     return obj

@@ -161,11 +161,14 @@ class SceneSettings(
 
 
 class ObjectSettings(bpy.types.PropertyGroup):
-    """What makes an object a face, or a landmark."""
+    """What makes an object a face, a landmark or a gallery of faces."""
 
     codes: StringProperty(name="Codes", description="The face's codes, as JSON")
     report: StringProperty(name="Report", description="How well a fit matches its scan, as JSON")
     topology: StringProperty(name="Mesh", description="Head, face or surface")
+    is_gallery: BoolProperty(
+        name="Gallery", description="Whether it holds the faces of a Random Gallery together"
+    )
     landmark: StringProperty(name="Landmark", description="Which landmark of its parent this marks")
     guess: FloatVectorProperty(
         name="Guess",

@@ -82,6 +82,18 @@ def generate_job(params: Params, arrays: Arrays, report: Report) -> Answer:
     return _face_answer(codes, params, report)
 
 
+def gallery_job(params: Params, arrays: Arrays, report: Report) -> Answer:
+    """Draw a random face of each of the `seeds`: `faces` holds what is said of each, and the name
+    of each array starts with its place there, as in `0/vertices_mm`."""
+    said, out, seeds = [], Arrays(), list(params["seeds"])
+    for i, seed in enumerate(seeds):
+        report(i / len(seeds), f"Face {i + 1} of {len(seeds)}")
+        values, made = generate_job(params | {"seed": seed}, {}, lambda _, __: None)
+        said.append(values)
+        out |= {f"{i}/{name}": array for name, array in made.items()}
+    return {"faces": said}, out
+
+
 def mesh_job(params: Params, arrays: Arrays, report: Report) -> Answer:
     """Build the mesh of given codes."""
     return _face_answer(_codes(params.get("codes")), params, report)
@@ -231,6 +243,7 @@ def info_job(params: Params, arrays: Arrays, report: Report) -> Answer:
 
 JOBS: dict[str, JobFunction] = {
     "generate": generate_job,
+    "gallery": gallery_job,
     "mesh": mesh_job,
     "express": express_job,
     "fit": fit_job,

@@ -12,6 +12,7 @@ from . import (
     fit_error,
     fit_file,
     fit_scan,
+    gallery,
     generate,
     mark_landmarks,
     morph,
@@ -21,6 +22,8 @@ from . import (
 
 CLASSES = (
     generate.IMFACE_OT_generate,
+    gallery.IMFACE_OT_random_gallery,
+    gallery.IMFACE_OT_keep_face,
     fit_scan.IMFACE_OT_fit_scan,
     fit_file.IMFACE_OT_fit_file,
     mark_landmarks.IMFACE_OT_mark_landmarks,

@@ -39,6 +39,9 @@ class IMFACE_PT_generate(_Section):
         _draw_choices(self.layout, context, "seed", "strength", "topology", "resolution")
         _draw_button(self.layout, context, "imface.generate")
         row = self.layout.row(align=True)
+        _draw_button(row, context, "imface.random_gallery")
+        _draw_button(row, context, "imface.keep_face")
+        row = self.layout.row(align=True)
         _draw_button(row, context, "imface.import_codes")
         _draw_button(row, context, "imface.export_codes")
 

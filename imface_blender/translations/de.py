@@ -20,11 +20,13 @@ OPERATORS = {
     "Generate Face": "Gesicht erzeugen",
     "Import Face Capture": "Gesichtsaufnahme importieren",
     "Jaw Open": "Kiefer offen",
+    "Keep This Face": "Dieses Gesicht behalten",
     "Keyframe Expression": "Schlüsselbild für Ausdruck einfügen",
     "Load Face": "Gesicht laden",
     "Mark Landmarks": "Landmarken setzen",
     "Neutral": "Neutral",
     "Neutralise Face": "Gesicht neutralisieren",
+    "Random Gallery": "Zufallsgalerie",
     "Random Shape": "Zufällige Form",
     "Refine Shape": "Form verfeinern",
     "Remove Bake": "Backen entfernen",
@@ -89,8 +91,12 @@ _INTERFACE = {
     "Fit Scan": "An Scan anpassen",
     "Frame": "Einzelbild",
     "Frame of the file's first row": "Einzelbild der ersten Zeile der Datei",
+    "Gallery": "Galerie",
     "Generate": "Erzeugen",
     "Generate Face": "Gesicht erzeugen",
+    "Whether it holds the faces of a Random Gallery together": (
+        "Ob es die Gesichter einer Zufallsgalerie zusammenhält"
+    ),
     "Grid cells along each side of the head; only for the mesh Surface": (
         "Gitterzellen entlang jeder Seite des Kopfs; nur für das Mesh „Oberfläche“"
     ),
@@ -245,6 +251,13 @@ _TOOLTIPS = {
         "wie er ist. Lage und Einheit sind beliebig, Landmarken sind nicht nötig; vorhandene "
         "werden verwendet"
     ),
+    "Keep the active face of a random gallery, in the gallery's middle, and delete the others": (
+        "Das aktive Gesicht einer Zufallsgalerie in deren Mitte behalten und die anderen löschen"
+    ),
+    "Make nine random faces around the 3D cursor, of this seed and the next ones, to choose from": (
+        "Neun zufällige Gesichter um den 3D-Cursor zur Auswahl erzeugen, aus diesem und den "
+        "folgenden Startwerten"
+    ),
     "Make a random face at the 3D cursor; the same seed makes the same face": (
         "Ein zufälliges Gesicht am 3D-Cursor erstellen; der gleiche Startwert ergibt das gleiche "
         "Gesicht"
@@ -356,6 +369,11 @@ _REPORTS = {
     "Fitting a scan": "Gesicht wird an Scan angepasst",
     "Generated '{name}'": "„{name}“ erzeugt",
     "Generating a face": "Gesicht wird erzeugt",
+    "Generating nine faces": "Neun Gesichter werden erzeugt",
+    "Kept '{name}'": "„{name}“ behalten",
+    "Select a face, then press Keep This Face": (
+        "Ein Gesicht auswählen, dann „Dieses Gesicht behalten“ drücken"
+    ),
     "Import Scan": "Scan importieren",
     "Imported '{name}'": "„{name}“ importiert",
     "In {rows} rows no face was seen: bridged": (
@@ -444,6 +462,7 @@ _REASONS = {
     ),
     "Nothing has been unpacked": "Es wurde nichts entpackt",
     "Press Edit Face Shape first": "Zuerst „Gesichtsform bearbeiten“ drücken",
+    "Select a face of a Random Gallery": "Ein Gesicht einer Zufallsgalerie auswählen",
     "Select a face made by Fit Scan": "Ein mit „An Scan anpassen“ erstelltes Gesicht auswählen",
     "Select two faces: the active one and one other": (
         "Zwei Gesichter auswählen: das aktive und ein anderes"
@@ -493,6 +512,9 @@ _ERRORS = {
     "and report them.": (
         "Etwas Unerwartetes ist schiefgegangen, und nichts wurde abgeschlossen. Die Details aus "
         "dem Panel kopieren und melden."
+    ),
+    "The gallery is linked from another file. Make it local first.": (
+        "Die Galerie ist aus einer anderen Datei verknüpft. Sie zuerst lokal machen."
     ),
     "The action '{name}' is linked from another file. Make it local first.": (
         "Die Aktion „{name}“ ist aus einer anderen Datei verknüpft. Zuerst lokal machen."

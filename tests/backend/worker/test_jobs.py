@@ -68,6 +68,16 @@ def test_generate_blend_and_mesh_answer_alike() -> None:
     assert mesh["polygons"].shape[1] == 3
 
 
+def test_a_gallery_is_the_faces_of_its_seeds() -> None:
+    values, arrays = _run("gallery", {"seeds": [4, 5], "topology": "face"})
+    for i, seed in enumerate((4, 5)):
+        said, made = _run("generate", {"seed": seed, "topology": "face"})
+        assert values["faces"][i] == said
+        for name, array in made.items():
+            np.testing.assert_array_equal(arrays[f"{i}/{name}"], array)
+    assert len(arrays) == 2 * len(made)
+
+
 def test_express_changes_the_expression_alone() -> None:
     small = {"topology": "surface", "resolution": 16}
     values, _ = _run("generate", {"seed": 1, "expressions": {"jawOpen": 0.5}, **small})

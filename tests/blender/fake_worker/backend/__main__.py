@@ -86,6 +86,12 @@ def generate(params, arrays):
     return values | {"codes": codes(seed + params["strength"])}, answer
 
 
+def gallery(params, arrays):
+    made = [generate(params | {"seed": seed}, {}) for seed in params["seeds"]]
+    out = {f"{i}/{name}": array for i, (_, face) in enumerate(made) for name, array in face.items()}
+    return {"faces": [values for values, _ in made]}, out
+
+
 def fit(params, arrays):
     values, answer = mesh(params["topology"])
     answer["error_mm"] = ERROR_MM
@@ -162,7 +168,7 @@ def info(params, arrays):
     }, {}
 
 
-WORK = (generate, fit, express, blend, shape_keys, in_betweens, sliders, info)
+WORK = (generate, gallery, fit, express, blend, shape_keys, in_betweens, sliders, info)
 JOBS = {f.__name__: f for f in WORK}
 JOBS["mesh"] = mesh_of_codes
 

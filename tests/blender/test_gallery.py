@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Random Gallery: nine faces on a wall, one of which is kept."""
+
+import json
+
+import bpy
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def wall():
+    bpy.context.scene.cursor.location = (1, 2, 3)
+    assert bpy.ops.imface.random_gallery(seed=5, strength=0.5) == {"FINISHED"}
+    return [bpy.data.objects[f"Face {seed}"] for seed in range(5, 14)]
+
+
+def test_nine_faces_of_nine_seeds_hang_around_the_cursor(wall):
+    assert len(bpy.data.objects) == len(wall) + 1
+    identities = [json.loads(face.imface.codes)["identity"] for face in wall]
+    assert identities == [[seed + 0.5] for seed in range(5, 14)]
+    bpy.context.view_layer.update()
+    places = np.array([face.matrix_world.translation for face in wall])
+    np.testing.assert_allclose(places[4], (1, 2, 3), atol=1e-6)
+    np.testing.assert_allclose(places[0], (0.7, 2, 3.35), atol=1e-6)
+    np.testing.assert_allclose(places[8], (1.3, 2, 2.65), atol=1e-6)
+    assert bpy.context.selected_objects == [bpy.context.object] == [wall[4]]
+
+
+def test_keep_leaves_one_face_at_the_cursor_and_nothing_else(wall):
+    codes = wall[2].imface.codes
+    bpy.context.view_layer.objects.active = wall[2]
+    assert bpy.ops.imface.keep_face() == {"FINISHED"}
+    assert [obj.name for obj in bpy.data.objects] == ["Face 7"]
+    assert len(bpy.data.meshes) == 1
+    face = bpy.data.objects["Face 7"]
+    assert face.imface.codes == codes
+    assert face.parent is None
+    assert tuple(face.matrix_world.translation) == pytest.approx((1, 2, 3))
+    assert bpy.context.object == face
+    assert bpy.context.selected_objects == [face]
+
+
+def test_each_is_one_undo_step():
+    bpy.ops.ed.undo_push(message="Before")
+    bpy.ops.imface.random_gallery("EXEC_DEFAULT", True)
+    bpy.ops.imface.keep_face("EXEC_DEFAULT", True)
+    assert bpy.data.objects.keys() == ["Face 5"]
+    bpy.ops.ed.undo()
+    assert len(bpy.data.objects) == 10
+    bpy.ops.ed.undo()
+    assert len(bpy.data.objects) == 0
+
+
+def test_keep_needs_a_face_of_a_gallery(make_face, make_mesh):
+    make_face()
+    assert not bpy.ops.imface.keep_face.poll()
+    child = make_mesh("Child")
+    child.parent = bpy.data.objects["Face"]
+    assert not bpy.ops.imface.keep_face.poll()
+
+
+def test_a_mesh_that_the_user_shares_with_a_face_stays(wall):
+    other = bpy.data.objects.new("Other", wall[0].data)
+    bpy.context.scene.collection.objects.link(other)
+    assert bpy.ops.imface.keep_face() == {"FINISHED"}
+    assert set(bpy.data.objects.keys()) == {"Other", "Face 9"}
+    assert len(other.data.vertices) == 5
+
+
+def test_a_bad_answer_leaves_the_scene_alone():
+    with pytest.raises(RuntimeError):
+        bpy.ops.imface.random_gallery(seed=95)  # up to 103, a face with an index too many
+    assert len(bpy.data.objects) == len(bpy.data.meshes) == 0
