@@ -114,6 +114,7 @@ _INTERFACE = {
     "Landmark": "Landmarke",
     "Last frame": "Letztes Einzelbild",
     "Mesh": "Mesh",
+    "Mix": "Mischen",
     "Mix the expressions, keep who the active face is": (
         "Die Ausdrücke mischen, die Identität des aktiven Gesichts beibehalten"
     ),
