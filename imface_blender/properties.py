@@ -102,7 +102,7 @@ class BlendChoice:
         max=1.0,
         subtype="FACTOR",
     )
-    what: EnumProperty(name="Blend", description="What is mixed", items=BLEND_PARTS)
+    what: EnumProperty(name="Mix", description="What is mixed", items=BLEND_PARTS)
     regions: EnumProperty(
         name="Regions",
         description="Where the other face is mixed in, Shift-click for several; none: everywhere",

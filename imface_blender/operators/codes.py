@@ -115,5 +115,7 @@ class IMFACE_OT_import_codes(CodesFile, MeshChoice, JobOperator):
         """Add the face, life-size."""
         name = Path(self.filepath).name.removesuffix(".json").removesuffix(".codes") or "Face"
         place = faces.life_size_at_cursor(context.scene)
-        face = faces.add_face(context, name, self.topology, place, faces.read_answer(job.values, job.arrays))
+        face = faces.add_face(
+            context, name, self.topology, place, faces.read_answer(job.values, job.arrays)
+        )
         return say("Made '{name}'", name=face.name)

@@ -16,7 +16,7 @@ SPACING_M = (0.3, 0.35)  # between the middles of faces
 
 
 class IMFACE_OT_random_gallery(GenerateChoice, MeshChoice, JobOperator):
-    """Make nine random faces around the 3D cursor, of this seed and the next ones, to choose from"""
+    """Make nine random faces around the 3D cursor, of this seed and the next, to choose from"""
 
     bl_idname = "imface.random_gallery"
     bl_label = "Random Gallery"

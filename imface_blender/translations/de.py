@@ -120,6 +120,7 @@ _INTERFACE = {
     "Landmark": "Landmarke",
     "Last frame": "Letztes Einzelbild",
     "Mesh": "Mesh",
+    "Mix": "Mischen",
     "Mix the expressions, keep who the active face is": (
         "Die Ausdrücke mischen, die Identität des aktiven Gesichts beibehalten"
     ),
@@ -254,7 +255,7 @@ _TOOLTIPS = {
     "Keep the active face of a random gallery, in the gallery's middle, and delete the others": (
         "Das aktive Gesicht einer Zufallsgalerie in deren Mitte behalten und die anderen löschen"
     ),
-    "Make nine random faces around the 3D cursor, of this seed and the next ones, to choose from": (
+    "Make nine random faces around the 3D cursor, of this seed and the next, to choose from": (
         "Neun zufällige Gesichter um den 3D-Cursor zur Auswahl erzeugen, aus diesem und den "
         "folgenden Startwerten"
     ),
