@@ -179,8 +179,9 @@ def test_another_python_gets_one_sentence(
 def test_arguments_are_passed_on_only_where_they_mean_something() -> None:
     assert build.parse(["test", "--", "-k", "wire"]).rest == ["-k", "wire"]
     assert build.parse(["bench", "--json"]).rest == ["--json"]
-    with pytest.raises(SystemExit, match="2"):
-        build.parse(["zip", "--fast"])
+    for command in ("demo", "zip", "docs"):
+        with pytest.raises(SystemExit, match="2"):
+            build.parse([command, "--fast"])
 
 
 LINUX = build.Target("linux-x64", "3.11")
