@@ -191,6 +191,15 @@ class Unpacking(Job):
         target = self._bundle.unpacked(self._home)
         target.mkdir(parents=True, exist_ok=True)
         _delete_all_but({target}, self._home)
+        try:
+            self._unpack_into(target)
+        except OSError:
+            if not size_of(self._bundle, self._home):  # else another Blender was faster
+                raise
+        if size_of(self._bundle, self._home):
+            _delete_all_but(set(self._bundle.packages(self._home)), target)
+
+    def _unpack_into(self, target: Path) -> None:
         total = sum(wheel.size for wheel in self._bundle.wheels)
         done = 0
         for wheel, title in zip(self._bundle.wheels, self._titles, strict=True):
@@ -199,8 +208,12 @@ class Unpacking(Job):
                     return
                 self._news = ((done + share * wheel.size) / total, title)
             done += wheel.size
-        _delete_all_but(set(self._bundle.packages(self._home)), target)
-        size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
+        size = sum(
+            path.stat().st_size
+            for folder in self._bundle.packages(self._home)
+            for path in folder.rglob("*")
+            if path.is_file()
+        )
         (target / COMPLETE).write_text(str(size), encoding="utf-8")
 
 

@@ -150,6 +150,21 @@ def test_a_full_disk_is_one_sentence_and_the_next_time_goes_on(wheels: Path, hom
     assert run(wheels, home).state == "done"
 
 
+def test_another_blender_that_was_faster_may_sweep_this_one_s_files_away(
+    wheels: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def be_overtaken(*_: Any) -> Any:
+        monkeypatch.undo()
+        yield 0.0
+        assert run(wheels, home).state == "done"
+        raise FileNotFoundError("a folder that has just been made")
+
+    monkeypatch.setattr(runtime, "unpack", be_overtaken)
+    job = run(wheels, home)
+    assert (job.state, job.error) == ("done", "")
+    assert runtime.size_of(runtime.read_bundle(wheels), home)
+
+
 UNPACK = """
 import importlib, sys, types
 from pathlib import Path
