@@ -25,7 +25,7 @@ STEPS = (
 )
 WITH_A_FACE = STEPS[2:-1]
 WITH_THE_TAB = STEPS[1:]
-COLORS = 500  # a shaded head has more, a grid alone has fewer
+COLORS = 1500  # a shaded head has over 3000, a grid alone some 600
 
 
 @pytest.mark.parametrize("name", STEPS)
