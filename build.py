@@ -428,17 +428,24 @@ def demo() -> int:
         )
 
 
-def test(arguments: Sequence[str]) -> int:
-    """Run every check, whatever the ones before said; pytest's closing line comes last."""
+def test(arguments: Sequence[str], blender: str) -> int:
+    """Run every check, whatever the ones before said; pytest's closing line comes last.
+
+    The window of a Blender is driven too, if one is given.
+    """
     prepare(MAIN)
     prepare(BLENDER_42)
     failed = []
-    for title, environment, words in (
+    checks = [
         ("Lint", MAIN, ["ruff", "check"]),
         ("Format", MAIN, ["ruff", "format", "--check"]),
         ("Types", MAIN, ["mypy"]),
         ("Tests in Blender 4.2", BLENDER_42, ["pytest", "tests/blender", *arguments]),
-    ):
+    ]
+    if blender:
+        words = ["pytest", "tests/gui", "-rs", "--blender", blender, *arguments]
+        checks.append(("Tests in a window of Blender", MAIN, words))
+    for title, environment, words in checks:
         with step(title):
             status = run_module(environment, words)
         if status and not (arguments and status == NO_TESTS_COLLECTED):
@@ -446,6 +453,14 @@ def test(arguments: Sequence[str]) -> int:
     print(f"== All tests, in Blender 5.0. Failed so far: {', '.join(failed) or 'none'}", flush=True)
     status = run_module(MAIN, ["pytest", *arguments])
     return 1 if failed else status
+
+
+def find_blender(name: str) -> str:
+    """Return the path of a Blender; BuildError when there is none."""
+    path = shutil.which(name)
+    if path is None:
+        raise BuildError(f"There is no Blender {name}. Name its program: --blender PATH.")
+    return str(Path(path).resolve())
 
 
 def bench(arguments: Sequence[str]) -> int:
@@ -477,6 +492,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         ("docs", "build the documentation's site: out/docs/index.html"),
     ):
         commands.add_parser(name, help=summary)
+    choices = commands.choices["test"]
+    choices.add_argument("--gui", action="store_true", help="drive a Blender's window too")
+    choices.add_argument("--blender", default="blender", metavar="PATH", help="that Blender")
     choices = commands.choices["zip"]
     choices.add_argument("--platform", choices=PIP_PLATFORMS, default=this_platform())
     choices.add_argument("--python", choices=PYTHONS, default=PYTHONS[0], help="Blender's")
@@ -510,7 +528,7 @@ def main(arguments: Sequence[str]) -> int:
             case "demo":
                 return demo()
             case "test":
-                return test(options.rest)
+                return test(options.rest, find_blender(options.blender) if options.gui else "")
             case "bench":
                 return bench(options.rest)
             case "docs":

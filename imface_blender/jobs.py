@@ -326,11 +326,16 @@ def _user_is_busy(context: bpy.types.Context) -> bool:
 
 
 def redraw_panels(context: bpy.types.Context) -> None:
-    """Show the job's progress wherever the panel or the preferences are open."""
+    """Show the job's progress wherever the panel or the preferences are open.
+
+    Of a viewport the sidebar alone: to draw a scene anew takes time, the worker's too.
+    """
     for window in context.window_manager.windows:
         for area in window.screen.areas:
-            if area.type in {"VIEW_3D", "PREFERENCES"}:
-                area.tag_redraw()
+            shown = {"VIEW_3D": "UI", "PREFERENCES": "WINDOW"}.get(area.type)
+            for region in area.regions:
+                if region.type == shown:
+                    region.tag_redraw()
 
 
 def _print_progress(fraction: float, message: str) -> None:

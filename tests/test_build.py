@@ -157,8 +157,26 @@ def test_every_check_runs_whatever_the_ones_before_said(
 
     monkeypatch.setattr(build, "prepare", lambda environment: None)
     monkeypatch.setattr(build, "run_module", run_module)
-    assert build.test([]) == expected
+    assert build.test([], "") == expected
     assert ran == ["ruff", "ruff", "mypy", "pytest", "pytest"]
+
+
+def test_the_window_s_tests_count_and_come_before_the_closing_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ran: list[list[str]] = []
+
+    def run_module(environment: build.Environment, words: list[str]) -> int:
+        ran.append(words)
+        return int("tests/gui" in words)
+
+    monkeypatch.setattr(build, "prepare", lambda environment: None)
+    monkeypatch.setattr(build, "run_module", run_module)
+    assert build.main(["test", "--gui", "--blender", sys.executable, "--", "-v"]) == 1
+    assert {"tests/gui", "--blender", "-v"} <= set(ran[-2])
+    assert ran[-1] == ["pytest", "-v"]
+    assert build.main(["test", "--gui", "--blender", "no-such-blender"]) == 1
+    assert len(ran) == 6  # it had not begun
 
 
 def test_help_needs_nothing_but_the_standard_library() -> None:

@@ -75,7 +75,9 @@ class IMFACE_PT_blend(_Section):
     def draw(self, context: bpy.types.Context) -> None:
         """Draw the weight, what is mixed, the mesh and the button."""
         _draw_choices(self.layout, context, "weight", "what")
-        self.layout.column(align=True).prop(of_scene(context.scene), "regions")
+        column = self.layout.column(align=True)
+        column.label(text="Regions")  # the buttons do not say it
+        column.prop(of_scene(context.scene), "regions")
         _draw_choices(self.layout, context, "topology", "resolution")
         _draw_button(self.layout, context, "imface.blend")
         _draw_button(self.layout, context, "imface.morph")

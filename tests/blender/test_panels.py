@@ -102,6 +102,11 @@ def test_buttons_carry_the_panel_s_settings():
     assert button.names == "jawOpen"
 
 
+def test_what_the_regions_are_stands_above_them():
+    drawn = draw(sections.IMFACE_PT_blend).drawn
+    assert drawn[drawn.index("regions") - 1] == "Regions"
+
+
 def test_the_resolution_is_shown_where_it_matters():
     assert "resolution" not in draw(sections.IMFACE_PT_generate).drawn
     bpy.context.scene.imface.topology = "SURFACE"

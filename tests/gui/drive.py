@@ -1,0 +1,433 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an artist does, step by step, in a real Blender window.
+
+`blender --enable-event-simulate --python drive.py -- ZIP SCAN OUT LIMIT`: goes through `STEPS`,
+looks at the scene after each, and leaves pictures and report.json in OUT. What has not begun
+after LIMIT seconds is left out.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import bpy
+import numpy as np
+from mathutils import Euler
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from hand import SETTLE_S, TICK_S, Hand, Missed, Steps, until
+
+PACKAGE = "bl_ext.user_default.imface_blender"
+STARTUP = {"Camera", "Cube", "Light"}
+HEAD_VERTICES = (5_000, 40_000)
+EXPRESSIONS = 51
+STANDSTILL_S = 60  # of a job's progress: it may have to load PyTorch on a busy machine
+CANCEL_LIMIT_S = 15
+UNDO_LIMIT = 40
+WATCH_S = 5  # the drawing itself takes time from the worker where no GPU does it
+DRAG_PX = 60
+SMILE_FRAME, JAW_FRAME = 12, 24
+
+
+def check(condition: object, sentence: str) -> None:
+    """Raise Missed unless the condition holds."""
+    if not condition:
+        raise Missed(sentence)
+
+
+def summary(intervals: list[float]) -> dict[str, float]:
+    """Return mean, 95th percentile and maximum [ms]."""
+    values = np.array(intervals) * 1000
+    return {
+        "mean_ms": round(float(values.mean()), 1),
+        "p95_ms": round(float(np.percentile(values, 95)), 1),
+        "max_ms": round(float(values.max()), 1),
+        "count": len(values),
+    }
+
+
+class Session:
+    """The artist's session: a hand, what was measured, and what is asked of the add-on."""
+
+    def __init__(self, archive: Path, scan: Path) -> None:
+        self.archive, self.scan = archive, scan
+        self.hand = Hand()
+        self.figures: dict[str, dict[str, float]] = {}
+        self.draws: list[float] = []
+        bpy.types.SpaceView3D.draw_handler_add(
+            lambda: self.draws.append(time.perf_counter()), (), "WINDOW", "POST_PIXEL"
+        )
+
+    @property
+    def status(self) -> object:
+        """What the add-on's panel shows."""
+        return sys.modules[f"{PACKAGE}.jobs"].status
+
+    def check_no_error(self) -> None:
+        """Raise Missed when the panel shows an error."""
+        check(not self.status.error, f"The panel says: {self.status.error}")
+
+    def start_job(self) -> Steps:
+        """Wait until a pressed button has started its job."""
+        yield from until(lambda: self.status.job or self.status.error, "The job's start", 10)
+        self.check_no_error()
+
+    def finish_job(self) -> Steps:
+        """Wait until no job runs."""
+        while (job := self.status.job) is not None:
+            seen = job.fraction, job.message
+            yield from until(
+                lambda job=job, seen=seen: (
+                    self.status.job is not job or (job.fraction, job.message) != seen
+                ),
+                f"News of {self.status.label}, after '{job.message}'",
+                STANDSTILL_S,
+            )
+        self.check_no_error()
+        yield SETTLE_S
+
+    def rest(self) -> Steps:
+        """Wait until the sliders' exact surface has come."""
+        yield 1.0
+        yield from self.finish_job()
+
+    def watch_redraws(self, name: str, goes_on: Callable[[], object]) -> Steps:
+        """Measure how evenly the viewport is drawn while something goes on."""
+        start = len(self.draws)
+        while goes_on():
+            self.hand.area.tag_redraw()
+            yield TICK_S
+        self.figures[name] = summary(np.diff(self.draws[start:]).tolist() or [0.0])
+
+    def drag_nose(self, name: str) -> Steps:
+        """Drag a slider, and measure from the pointer's move to the drawn head."""
+        took: list[float] = []
+        sliders = bpy.context.object.data.imface_sliders
+
+        def wait_for_drawing() -> Steps:
+            start, drawn, value = time.perf_counter(), len(self.draws), sliders.noseLength
+            while sliders.noseLength == value:
+                if time.perf_counter() - start > 0.2:  # Blender waits for a longer way
+                    return
+                yield 0.0
+            # Seen in the loop's next turn: by then the drawing has been shown.
+            yield from until(lambda: len(self.draws) > drawn, "A drawing of the drag", 20, 0.0)
+            took.append(time.perf_counter() - start)
+
+        yield from self.hand.drag("noseLength", DRAG_PX, wait_for_drawing)
+        self.figures[name] = summary(took) | {"updates_per_second": round(len(took) / sum(took), 1)}
+
+    def frame(self) -> Steps:
+        """Look at the selected objects, from a little to the side."""
+        turn = Euler((math.radians(80), 0, math.radians(25))).to_quaternion()
+        self.hand.area.spaces.active.region_3d.view_rotation = turn
+        yield from self.hand.key("NUMPAD_PERIOD")
+
+    def head(self, name: str) -> bpy.types.Object:
+        """Return a head of this name, after a look at it."""
+        face = bpy.data.objects.get(name)
+        check(face is not None, f"There is no object {name}.")
+        count = len(face.data.vertices)
+        low, high = HEAD_VERTICES
+        check(low < count < high, f"{name} has {count} vertices.")
+        check(bpy.context.view_layer.objects.active == face, f"{name} is not the active object.")
+        check(face.imface.codes, f"{name} has no codes.")
+        return face
+
+
+def points(data: object) -> np.ndarray:
+    """Return a mesh's or a shape key's coordinates (V, 3)."""
+    values = np.empty(len(data) * 3, np.float32)
+    data.foreach_get("co", values)
+    return values.reshape(-1, 3)
+
+
+def objects() -> set[str]:
+    """Return the names of the scene's objects."""
+    return {obj.name for obj in bpy.context.scene.objects}
+
+
+def install(session: Session) -> Steps:
+    """Install the zip by the preferences' operator, and look at the preferences."""
+    hand = session.hand
+    with hand.at():
+        bpy.ops.extensions.package_install_files(
+            filepath=str(session.archive), repo="user_default", enable_on_install=True
+        )
+    check(PACKAGE in bpy.context.preferences.addons, "The extension is not enabled.")
+    hand.area.type = "PREFERENCES"
+    bpy.context.preferences.active_section = "ADDONS"
+    bpy.context.window_manager.addon_search = "ImFace"
+    bpy.ops.preferences.addon_expand(module=PACKAGE)
+    yield 2 * SETTLE_S
+
+
+def open_tab(session: Session) -> Steps:
+    """Empty the scene and open the sidebar's tab."""
+    hand = session.hand
+    hand.area.type = "VIEW_3D"
+    hand.area.spaces.active.show_region_ui = True
+    yield SETTLE_S
+    hand.region("UI").active_panel_category = "Generate Face"
+    yield SETTLE_S
+    yield from hand.key("A")
+    yield from hand.key("DEL")
+    check(not objects(), f"Del has left {objects()}.")
+
+
+def generate(session: Session) -> Steps:
+    """Press Generate Face."""
+    yield from session.hand.press("imface.generate", "seed=1")
+    yield from session.start_job()
+    yield from session.finish_job()
+    session.head("Face")
+    yield from session.frame()
+    end = time.monotonic() + WATCH_S
+    yield from session.watch_redraws("redraws at rest", lambda: time.monotonic() < end)
+
+
+def shape(session: Session) -> Steps:
+    """Wake the sliders, drag one, undo and redo it, draw a random shape."""
+    hand, face = session.hand, session.head("Face")
+    before = points(face.data.vertices)
+    yield from hand.press("imface.edit_shape")
+    yield from session.start_job()
+    yield from session.finish_job()
+    yield from session.drag_nose("slider, no shape keys")
+    yield from session.rest()
+    value, moved = face.data.imface_sliders.noseLength, points(face.data.vertices)
+    check(value > 0.5, f"A drag over {DRAG_PX} pixels has moved the slider to {value:.2f}.")
+    check(np.abs(moved - before).max() > 1e-3, "The slider has not moved the mesh.")
+    yield from hand.key("Z", ctrl=True)
+    yield from session.rest()
+    face = session.head("Face")
+    check(face.data.imface_sliders.noseLength == 0, "Undo has left the slider where it was.")
+    check(np.allclose(points(face.data.vertices), before, atol=1e-6), "Undo has left the mesh.")
+    yield from hand.key("Z", ctrl=True, shift=True)
+    yield from session.rest()
+    face = session.head("Face")
+    check(abs(face.data.imface_sliders.noseLength - value) < 1e-5, "Redo: another value.")
+    check(np.allclose(points(face.data.vertices), moved, atol=1e-4), "Redo: another mesh.")
+
+
+def fit(session: Session) -> Steps:
+    """Fit a scan file as if it had been dropped into the viewport."""
+    with session.hand.at():
+        bpy.ops.imface.fit_file("INVOKE_DEFAULT", filepath=str(session.scan))
+    yield from session.start_job()
+    end = time.monotonic() + WATCH_S
+    yield from session.watch_redraws(
+        "redraws during a fit", lambda: session.status.job and time.monotonic() < end
+    )
+    yield from session.finish_job()
+    name = f"{session.scan.stem} Face"
+    face = session.head(name)
+    check(session.scan.stem in objects(), "The scan is gone.")
+    error = json.loads(face.imface.report)["scan_to_fit_mean_mm"]
+    check(error < 1, f"The fit is {error:.2f} mm off.")
+    bpy.data.objects[session.scan.stem].hide_set(True)
+    yield from session.frame()
+    yield from session.hand.show("imface.mark_landmarks")
+
+
+def cancel(session: Session) -> Steps:
+    """Start another fit and press Esc."""
+    before, hand = objects(), session.hand
+    scan = bpy.data.objects[session.scan.stem]
+    scan.hide_set(False)
+    bpy.ops.object.select_all(action="DESELECT")
+    scan.select_set(True)
+    bpy.context.view_layer.objects.active = scan
+    yield SETTLE_S
+    yield from hand.press("imface.fit_scan")
+    yield from session.start_job()
+    yield from until(lambda: session.status.job.fraction > 0.05, "Progress", STANDSTILL_S)
+    start = time.monotonic()
+    yield from hand.key("ESC")
+    yield from until(lambda: session.status.job is None, "The fit's end", CANCEL_LIMIT_S)
+    session.figures["Esc to the fit's end"] = {"s": round(time.monotonic() - start, 2)}
+    check(objects() == before, f"A cancelled fit has left {objects() - before}.")
+
+
+def blend(session: Session) -> Steps:
+    """Blend the two faces."""
+    first, second = bpy.data.objects["Face"], bpy.data.objects[f"{session.scan.stem} Face"]
+    bpy.data.objects[session.scan.stem].hide_set(True)
+    bpy.ops.object.select_all(action="DESELECT")
+    for face in (first, second):
+        face.select_set(True)
+    bpy.context.view_layer.objects.active = first
+    yield SETTLE_S
+    yield from session.hand.press("imface.blend")
+    yield from session.start_job()
+    yield from session.finish_job()
+    session.head("Blend")
+    yield from session.frame()
+
+
+def express(session: Session) -> Steps:
+    """Add the expressions, then drag a slider with them there."""
+    face = session.head("Blend")
+    yield from session.hand.press("imface.add_expressions")
+    yield from session.start_job()
+    yield from session.finish_job()
+    count = len(face.data.shape_keys.key_blocks)
+    check(count == 1 + EXPRESSIONS, f"There are {count} shape keys.")
+    yield from session.hand.press("imface.edit_shape")
+    yield from session.start_job()
+    yield from session.finish_job()
+    yield from session.drag_nose(f"slider, {EXPRESSIONS} shape keys")
+    yield from session.rest()
+    value = face.data.imface_sliders.noseLength
+    check(value > 0.5, f"A drag over {DRAG_PX} pixels has moved the slider to {value:.2f}.")
+
+
+def animate(session: Session) -> Steps:
+    """Keyframe three poses by their buttons and scrub through them."""
+    scene, face = bpy.context.scene, session.head("Blend")
+    for frame, values in (
+        (1, 'expressions=""'),
+        (SMILE_FRAME, "mouthSmileLeft=1"),
+        (JAW_FRAME, "jawOpen=1"),
+    ):
+        scene.frame_set(frame)
+        yield SETTLE_S
+        yield from session.hand.press("imface.keyframe_expression", values)
+        yield SETTLE_S
+    keys = face.data.shape_keys.key_blocks
+    opened = []
+    for frame in range(1, JAW_FRAME + 1):
+        scene.frame_set(frame)
+        yield TICK_S
+        opened.append(keys["jawOpen"].value)
+    check(opened == sorted(opened), f"The jaw does not open steadily: {opened}")
+    check(opened[0] == opened[SMILE_FRAME - 1] == 0 and opened[-1] == 1, f"Jaw: {opened}")
+    scene.frame_set(SMILE_FRAME)
+    yield SETTLE_S
+    check(keys["mouthSmileLeft"].value == 1, "There is no smile at its keyframe.")
+    scene.frame_set(JAW_FRAME)
+    yield 2 * SETTLE_S
+
+
+def undo_all(session: Session) -> Steps:
+    """Undo until the scene is the one at the start."""
+    for _ in range(UNDO_LIMIT):
+        if objects() == STARTUP:
+            break
+        yield from session.hand.key("Z", ctrl=True)
+        yield from session.finish_job()
+    check(objects() == STARTUP, f"{UNDO_LIMIT} times undo leaves {objects()}.")
+
+
+STEPS = (install, open_tab, generate, shape, fit, cancel, blend, express, animate, undo_all)
+
+
+def rectangle(region: bpy.types.Region) -> list[int]:
+    """Return left, top, width and height of a region in a picture of the window."""
+    height = bpy.context.window_manager.windows[0].height
+    return [region.x, height - region.y - region.height, region.width, region.height]
+
+
+def take_picture(session: Session, path: Path) -> dict[str, object]:
+    """Take a picture of the screen; `screen.screenshot` is black without a window manager."""
+    subprocess.run(["import", "-window", "root", path], check=True)
+    window = session.hand.window
+    area = session.hand.area
+    return {
+        "file": path.name,
+        "window": [window.width, window.height],
+        "regions": {region.type: rectangle(region) for region in area.regions},
+    }
+
+
+class OutOfTime(Exception):
+    """This machine is too slow to go through everything."""
+
+
+def in_time(step: Steps, end: float) -> Steps:
+    """Go through a step; OutOfTime when the time is up, which is no fault of the add-on."""
+    for pause in step:
+        if time.monotonic() > end:
+            raise OutOfTime
+        yield pause
+
+
+def go_through(session: Session, out: Path, limit_s: float) -> Steps:
+    """Do every step, and write down what came of it; the first failure ends the session."""
+    end = time.monotonic() + limit_s
+    done: list[dict[str, object]] = []
+    for number, step in enumerate(STEPS):
+        start, error = time.monotonic(), ""
+        try:
+            yield from in_time(step(session), end)
+            session.check_no_error()
+        except OutOfTime:
+            return
+        except Missed as missed:
+            error = str(missed)
+        except Exception:
+            error = traceback.format_exc()
+        entry = {"name": step.__name__, "error": error, "seconds": time.monotonic() - start}
+        print(f"== {step.__name__}: {entry['seconds']:.1f} s {error}", flush=True)
+        picture = take_picture(session, out / f"{number}_{step.__name__}.png")
+        done.append(entry | {"picture": picture})
+        write_report(session, done, out)
+        if error:
+            return
+
+
+def write_report(session: Session, done: list[dict[str, object]], out: Path) -> None:
+    """Write down what is known so far: Blender may crash."""
+    content = {"blender": bpy.app.version_string, "steps": done, "figures": session.figures}
+    (out / "report.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+
+def what_is_missing() -> str:
+    """Return what this machine lacks, in a sentence; nothing of it is the add-on's fault."""
+    if not shutil.which("import"):
+        return "ImageMagick's import, which takes pictures of the screen, is not there."
+    try:
+        subprocess.run([os.environ["IMFACE_PYTHON"], "-c", "pass"], check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        return f"The worker's Python does not run beside this Blender: {error}"
+    return ""
+
+
+def main(archive: str, scan: str, out: str, limit_s: str) -> None:
+    """Follow the steps beside Blender's own loop, and quit."""
+    preferences = bpy.context.preferences
+    preferences.view.show_splash = False
+    preferences.use_preferences_save = False
+    preferences.system.viewport_aa = "FXAA"  # the cheapest that looks good, for software drawing
+    steps: list[Steps] = []
+
+    def tick() -> float | None:
+        if not steps:
+            session = Session(Path(archive), Path(scan))
+            write_report(session, [], Path(out))
+            steps.append(go_through(session, Path(out), float(limit_s)))
+        try:
+            return next(steps[0])
+        except StopIteration:
+            bpy.ops.wm.quit_blender()
+            return None
+
+    missing = what_is_missing()
+    if missing:
+        print(missing, flush=True)
+        bpy.ops.wm.quit_blender()
+    else:
+        bpy.app.timers.register(tick, first_interval=SETTLE_S, persistent=True)
+
+
+main(*sys.argv[sys.argv.index("--") + 1 :])
