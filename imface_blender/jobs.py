@@ -22,9 +22,10 @@ from .translations import label, say
 from .wire import Arrays
 from .work import Chain, Job
 from .worker_client import WorkerClient, runtime_command, runtime_environment, worker_command
-from .worker_setup import Setup, unpacking, worker_setup
+from .worker_setup import Setup, idle_minutes, unpacking, worker_setup
 
 SECONDS_BETWEEN_POLLS = 0.1
+SECONDS_BETWEEN_LOOKS = 10.0  # for a worker that has been idle for too long
 UNEXPECTED = (
     "Something unexpected went wrong and nothing was finished. "
     "Copy the details from the panel and report them."
@@ -83,7 +84,24 @@ def client() -> WorkerClient:
 def _make_client(setup: Setup) -> WorkerClient:
     command, env = backend_command(setup, ["serve"])
     remedy = say(UNPACK_AGAIN) if setup.packages else ""
+    if not bpy.app.timers.is_registered(end_idle_worker):
+        bpy.app.timers.register(
+            end_idle_worker, first_interval=SECONDS_BETWEEN_LOOKS, persistent=True
+        )
     return WorkerClient(setup.python, backend_dir(), env, command=command, remedy=remedy)
+
+
+def end_idle_worker() -> float | None:
+    """End a worker that has been idle for as long as the preferences allow; return when to look
+    again [s]."""
+    if _client is None:
+        return None
+    minutes = idle_minutes()
+    if status.job is None and minutes and _client.idle_seconds() > 60 * minutes:
+        close_worker()
+        redraw_panels(bpy.context)
+        return None
+    return SECONDS_BETWEEN_LOOKS
 
 
 def backend_command(setup: Setup, words: list[str]) -> tuple[list[str], dict[str, str]]:

@@ -2,13 +2,13 @@
 """The add-on's preferences: which Python runs the worker, and what there is of it."""
 
 import bpy
-from bpy.props import StringProperty
+from bpy.props import IntProperty, StringProperty
 
 from . import jobs, worker_setup
 
 
 class ImFacePreferences(bpy.types.AddonPreferences):
-    """One setting, and what the worker is and takes."""
+    """Which worker, for how long, and what it is and takes."""
 
     bl_idname = __package__
 
@@ -20,11 +20,19 @@ class ImFacePreferences(bpy.types.AddonPreferences):
         ),
         subtype="FILE_PATH",
     )
+    idle_minutes: IntProperty(
+        name="Free Memory After",
+        description="Minutes without a job after which the worker ends; 0: it stays",
+        default=15,
+        min=0,
+        soft_max=120,
+    )
 
     def draw(self, context: bpy.types.Context) -> None:
         """Show the setting, the state of worker, model and runtime, and their buttons."""
         layout = self.layout
         layout.prop(self, "worker_python")
+        layout.prop(self, "idle_minutes")
         for line in (jobs.worker_line(), jobs.model_line(), worker_setup.runtime_line()):
             layout.label(text=line, translate=False)
         row = layout.row()

@@ -126,6 +126,7 @@ class WorkerClient:
         self._job: WorkerJob | None = None
         self._leaving: WorkerJob | None = None  # cancelled, but the worker is still in it
         self._jobs_so_far = 0
+        self._used = time.monotonic()
 
     def start(self) -> None:
         """Start a worker unless one runs; return at once, before it is ready.
@@ -160,11 +161,18 @@ class WorkerClient:
                 raise WorkerError("A job is still running. Wait until it ends, or cancel it.")
             self._leaving = self._job
         self.start()
+        self._used = time.monotonic()
         self._jobs_so_far += 1
         header = {"type": "job", "id": self._jobs_so_far, "name": name, "params": params}
         self._job = WorkerJob(self, self._jobs_so_far, wire.pack(header, arrays))
         self.poll()
         return self._job
+
+    def idle_seconds(self) -> float:
+        """Return for how long no job has run, as far as the calls of this tell."""
+        if self._running_jobs():
+            self._used = time.monotonic()
+        return time.monotonic() - self._used
 
     def poll(self) -> None:
         """Take in what the worker has sent so far, and end it if it overran its time."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import bpy
 
@@ -23,14 +23,23 @@ class Setup(NamedTuple):
     packages: tuple[Path, ...]
 
 
+def _preferences() -> Any:
+    """Return the add-on's preferences; None when a script registered it without enabling it."""
+    addons = bpy.context.preferences.addons
+    return addons[__package__].preferences if __package__ in addons else None
+
+
 def chosen_python() -> str:
     """Return the Python that the user chose: the preference, else IMFACE_PYTHON, else ''."""
-    addons = bpy.context.preferences.addons
-    python = ""
-    if __package__ in addons:  # not so when a script registered the add-on without enabling it
-        preferences = cast(Any, addons[__package__].preferences)
-        python = bpy.path.abspath(preferences.worker_python)
+    preferences = _preferences()
+    python = bpy.path.abspath(preferences.worker_python) if preferences else ""
     return python or os.environ.get("IMFACE_PYTHON", "")
+
+
+def idle_minutes() -> int:
+    """Return after how many minutes without a job the worker ends; 0: never."""
+    preferences = _preferences()
+    return preferences.idle_minutes if preferences else 0
 
 
 def wheels_folder() -> Path:

@@ -91,6 +91,7 @@ _INTERFACE = {
     "Fit Scan": "An Scan anpassen",
     "Frame": "Einzelbild",
     "Frame of the file's first row": "Einzelbild der ersten Zeile der Datei",
+    "Free Memory After": "Speicher freigeben nach",
     "Gallery": "Galerie",
     "Generate": "Erzeugen",
     "Generate Face": "Gesicht erzeugen",
@@ -259,6 +260,9 @@ _TOOLTIPS = {
         "Neun zufällige Gesichter um den 3D-Cursor zur Auswahl erzeugen, aus diesem und den "
         "folgenden Startwerten"
     ),
+    "Minutes without a job after which the worker ends; 0: it stays": (
+        "Minuten ohne Berechnung, nach denen der Worker endet; 0: Er bleibt"
+    ),
     "Make a random face at the 3D cursor; the same seed makes the same face": (
         "Ein zufälliges Gesicht am 3D-Cursor erstellen; der gleiche Startwert ergibt das gleiche "
         "Gesicht"
@@ -287,8 +291,9 @@ _TOOLTIPS = {
         "Alle nicht gesperrten Regler auf zufällige Werte setzen, die zusammengehören wie die "
         "eines Menschen"
     ),
-    "Start the worker and see that it has PyTorch and a face model": (
-        "Den Worker starten und prüfen, ob er PyTorch und ein Gesichtsmodell hat"
+    "Start the worker and see that it has PyTorch and computes a known face rightly": (
+        "Den Worker starten und prüfen, ob er PyTorch hat und ein bekanntes Gesicht richtig "
+        "berechnet"
     ),
     "Write the active face's codes to a small file, which Load Face and the command line read": (
         "Die Codes des aktiven Gesichts in eine kleine Datei schreiben, die „Gesicht laden“ und "
@@ -448,7 +453,13 @@ _REPORTS = {
     "{rows} rows at {fps:g} per second (assumed)": (
         "{rows} Zeilen mit {fps:g} pro Sekunde (angenommen)"
     ),
-    "{worker}, {count} expressions": "{worker}, {count} Ausdrücke",
+    (
+        "{worker}, {count} expressions; a known face came out right to {off:.5f} mm, at "
+        "{speed:.0f} thousand points a second"
+    ): (
+        "{worker}, {count} Ausdrücke; ein bekanntes Gesicht stimmte auf {off:.5f} mm, bei "
+        "{speed:.0f} Tausend Punkten pro Sekunde"
+    ),
 }
 
 #: Why something cannot be done.

@@ -3,6 +3,7 @@
 
 import sys
 import time
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import bpy
@@ -108,6 +109,41 @@ def test_the_worker_s_line():
     assert bpy.ops.imface.check_worker() == {"FINISHED"}
     assert jobs.worker_line() == "PyTorch 2.13.0 on CPU, Python 3.11.7"
     assert len(bpy.data.objects) == 0
+
+
+@contextmanager
+def hours_later(monkeypatch):
+    then = time.monotonic() + 3600
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "monotonic", lambda: then)
+        yield patch
+
+
+def test_an_idle_worker_is_ended_and_a_busy_one_is_not(monkeypatch):
+    monkeypatch.setattr(jobs, "idle_minutes", lambda: 10)
+    jobs.close_worker()
+    assert jobs.end_idle_worker() is None  # nothing to look after
+    assert bpy.ops.imface.check_worker() == {"FINISHED"}
+    assert bpy.app.timers.is_registered(jobs.end_idle_worker)
+    assert jobs.end_idle_worker() == jobs.SECONDS_BETWEEN_LOOKS
+    assert jobs.has_worker()
+    job = jobs.client().submit("generate", {"seed": ENDLESS}, {})
+    with hours_later(monkeypatch):
+        assert jobs.end_idle_worker() == jobs.SECONDS_BETWEEN_LOOKS
+    assert job.state == "running"
+    jobs.close_worker()
+
+
+def test_it_ends_after_its_idle_time_unless_told_to_stay(monkeypatch):
+    assert bpy.ops.imface.check_worker() == {"FINISHED"}
+    with hours_later(monkeypatch) as patch:
+        patch.setattr(jobs, "idle_minutes", lambda: 0)
+        assert jobs.end_idle_worker() == jobs.SECONDS_BETWEEN_LOOKS
+        assert jobs.has_worker()
+        patch.setattr(jobs, "idle_minutes", lambda: 10)
+        assert jobs.end_idle_worker() is None
+        assert not jobs.has_worker()
+    assert bpy.ops.imface.check_worker() == {"FINISHED"}  # and the next job starts it again
 
 
 class Window:

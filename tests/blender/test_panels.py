@@ -191,8 +191,8 @@ def test_the_preferences_draw():
     layout = Layout()
     stand_in = SimpleNamespace(layout=layout, bl_rna=preferences.bl_rna)
     preferences.draw(stand_in, bpy.context)
-    assert layout.drawn[0] == "worker_python"
-    assert layout.drawn[3] == "Runtime: none in this zip"
+    assert layout.drawn[:2] == ["worker_python", "idle_minutes"]
+    assert layout.drawn[4] == "Runtime: none in this zip"
     assert list(layout.buttons) == [
         "imface.check_worker",
         "imface.free_memory",

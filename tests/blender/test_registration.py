@@ -24,7 +24,7 @@ GROUPS = [
     for cls in imface_blender.CLASSES
     if issubclass(cls, bpy.types.PropertyGroup | bpy.types.AddonPreferences)
 ]
-UNITS = ("millimetres", "per second", "in frames", "Grid cells", "standard deviations")
+UNITS = ("millimetres", "Minutes", "per second", "in frames", "Grid cells", "standard deviations")
 UNIT_SUBTYPES = ("FACTOR", "TIME", "TRANSLATION")
 WITHOUT_UNIT = ("seed",)
 

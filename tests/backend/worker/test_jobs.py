@@ -8,14 +8,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from scipy.spatial.transform import Rotation
+from torch import Tensor
 
 from backend.checkpoint import FaceModel
 from backend.codes import Codes
 from backend.errors import BackendError, LandmarkError, ScanError
+from backend.face import self_check as self_check_module
 from backend.face.fit import fit_scan
 from backend.face.fit_codes import FitConfig
 from backend.mesh import load_scan, sample_surface
+from backend.model.imface import Face
 from backend.scan import pose
 from backend.scan.align import Similarity
 from backend.scan.landmark_files import read_scan_landmarks
@@ -41,6 +45,21 @@ def test_info_names_what_the_model_can_do() -> None:
     assert len(values["expressions"]) == 51
     assert values["absent"] == ["tongueOut"]
     assert arrays == {}
+    assert 0 < values["check"]["off_mm"] < 0.01  # float32 is not exact
+    assert values["check"]["points_per_second"] > 0
+
+
+def test_a_machine_that_computes_wrongly_is_found_out(
+    bundled: FaceModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    true = self_check_module.query_sdf
+
+    def wrong(face: Face, points: Tensor) -> Tensor:
+        return true(face, points) + (0.001 if points.dtype == torch.float32 else 0)
+
+    monkeypatch.setattr(self_check_module, "query_sdf", wrong)
+    with pytest.raises(BackendError, match=r"cpu computes a known face wrongly, by 0\.1 mm"):
+        self_check_module.self_check(bundled)
 
 
 def test_generate_blend_and_mesh_answer_alike() -> None:

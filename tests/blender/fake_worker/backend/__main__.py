@@ -164,6 +164,7 @@ def info(params, arrays):
     return {
         "expressions": EXPRESSIONS,
         "absent": ["tongueOut"],
+        "check": {"off_mm": 0.00012, "points_per_second": 98765.4},
         "model": {"sha256": "0123456789abcdef"},
     }, {}
 
