@@ -34,6 +34,7 @@ EXPRESSIONS = 51
 STANDSTILL_S = 60  # of a job's progress: it may have to load PyTorch on a busy machine
 CANCEL_LIMIT_S = 15
 UNDO_LIMIT = 40
+ASIDE_M = 0.5  # more than a head is wide
 WATCH_S = 5  # the drawing itself takes time from the worker where no GPU does it
 DRAG_PX = 60
 SMILE_FRAME, JAW_FRAME = 12, 24
@@ -222,6 +223,7 @@ def shape(session: Session) -> Steps:
 
 def fit(session: Session) -> Steps:
     """Fit a scan file as if it had been dropped into the viewport."""
+    bpy.data.objects["Face"].location.x = -ASIDE_M
     with session.hand.at():
         bpy.ops.imface.fit_file("INVOKE_DEFAULT", filepath=str(session.scan))
     yield from session.start_job()
@@ -237,7 +239,7 @@ def fit(session: Session) -> Steps:
     check(error < 1, f"The fit is {error:.2f} mm off.")
     bpy.data.objects[session.scan.stem].hide_set(True)
     yield from session.frame()
-    yield from session.hand.show("imface.mark_landmarks")
+    yield from session.hand.show_top()
 
 
 def cancel(session: Session) -> Steps:
@@ -278,14 +280,15 @@ def blend(session: Session) -> Steps:
 def express(session: Session) -> Steps:
     """Add the expressions, then drag a slider with them there."""
     face = session.head("Blend")
+    with session.hand.at():
+        bpy.ops.imface.edit_shape("INVOKE_DEFAULT")
+    yield from session.start_job()
+    yield from session.finish_job()
     yield from session.hand.press("imface.add_expressions")
     yield from session.start_job()
     yield from session.finish_job()
     count = len(face.data.shape_keys.key_blocks)
     check(count == 1 + EXPRESSIONS, f"There are {count} shape keys.")
-    yield from session.hand.press("imface.edit_shape")
-    yield from session.start_job()
-    yield from session.finish_job()
     yield from session.drag_nose(f"slider, {EXPRESSIONS} shape keys")
     yield from session.rest()
     value = face.data.imface_sliders.noseLength

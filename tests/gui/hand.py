@@ -84,12 +84,6 @@ class Hand:
         yield from self._hover(*self._middle())
         yield SETTLE_S
 
-    def show(self, name: str) -> Steps:
-        """Scroll the sidebar to an operator or a property."""
-        yield from self._find(name)
-        yield from self._hover(*self._middle())
-        yield SETTLE_S
-
     def show_top(self) -> Steps:
         """Scroll the sidebar to its start."""
         self._scroll(bpy.ops.view2d.scroll_up, SCROLLS * PAGES)
