@@ -25,7 +25,7 @@ from mathutils import Euler
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from hand import SETTLE_S, TICK_S, Hand, Missed, Steps, until
+from hand import PAGES, SETTLE_S, TICK_S, Hand, Missed, Steps, until
 
 PACKAGE = "bl_ext.user_default.imface_blender"
 STARTUP = {"Camera", "Cube", "Light"}
@@ -239,7 +239,7 @@ def fit(session: Session) -> Steps:
     check(error < 1, f"The fit is {error:.2f} mm off.")
     bpy.data.objects[session.scan.stem].hide_set(True)
     yield from session.frame()
-    yield from session.hand.show_top()
+    yield from session.hand.turn_pages(-PAGES)
 
 
 def cancel(session: Session) -> Steps:
@@ -284,11 +284,13 @@ def express(session: Session) -> Steps:
         bpy.ops.imface.edit_shape("INVOKE_DEFAULT")
     yield from session.start_job()
     yield from session.finish_job()
+    yield from session.hand.turn_pages(PAGES)
     yield from session.hand.press("imface.add_expressions")
     yield from session.start_job()
     yield from session.finish_job()
     count = len(face.data.shape_keys.key_blocks)
     check(count == 1 + EXPRESSIONS, f"There are {count} shape keys.")
+    yield from session.hand.turn_pages(-1)
     yield from session.drag_nose(f"slider, {EXPRESSIONS} shape keys")
     yield from session.rest()
     value = face.data.imface_sliders.noseLength
@@ -298,6 +300,7 @@ def express(session: Session) -> Steps:
 def animate(session: Session) -> Steps:
     """Keyframe three poses by their buttons and scrub through them."""
     scene, face = bpy.context.scene, session.head("Blend")
+    yield from session.hand.turn_pages(PAGES)
     for frame, values in (
         (1, 'expressions=""'),
         (SMILE_FRAME, "mouthSmileLeft=1"),
