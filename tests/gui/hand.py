@@ -84,15 +84,14 @@ class Hand:
         yield from self._hover(*self._middle())
         yield SETTLE_S
 
-    def show(self, name: str) -> Steps:
-        """Scroll the sidebar to an operator or a property."""
-        yield from self._find(name)
-        yield from self._hover(*self._middle())
-        yield SETTLE_S
-
-    def show_top(self) -> Steps:
-        """Scroll the sidebar to its start."""
-        self._scroll(bpy.ops.view2d.scroll_up, SCROLLS * PAGES)
+    def turn_pages(self, count: int) -> Steps:
+        """Scroll the sidebar down by so many pages, or up."""
+        scroll = bpy.ops.view2d.scroll_down if count > 0 else bpy.ops.view2d.scroll_up
+        with self.at("UI"):
+            for _ in range(SCROLLS * abs(count)):
+                scroll()
+        self.area.tag_redraw()
+        self._row = 0
         yield SETTLE_S
 
     def _event(self, kind: str, value: str, x: int, y: int, **modifiers: bool) -> Steps:
@@ -123,10 +122,9 @@ class Hand:
                     return x, y
             row = top
             before = self._scrolled()
-            self._scroll(bpy.ops.view2d.scroll_down, SCROLLS)
+            yield from self.turn_pages(1)
             if self._scrolled() == before:
-                self._scroll(bpy.ops.view2d.scroll_up, SCROLLS * PAGES)
-            yield SETTLE_S
+                yield from self.turn_pages(-PAGES)
         raise Missed(f"The sidebar has no {name} {' '.join(values)}.")
 
     def _is_below(self, name: str, values: tuple[str, ...]) -> bool:
@@ -140,13 +138,6 @@ class Hand:
                 bpy.ops.ui.copy_python_command_button()
         call = manager.clipboard
         return call.startswith(f"bpy.ops.{name}(") and all(value in call for value in values)
-
-    def _scroll(self, operator: Callable[..., object], times: int) -> None:
-        with self.at("UI"):
-            for _ in range(times):
-                operator()
-        self.area.tag_redraw()
-        self._row = 0
 
     def _scrolled(self) -> float:
         return self.region("UI").view2d.region_to_view(0, 0)[1]

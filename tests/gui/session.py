@@ -47,7 +47,7 @@ class Window:
 
 
 def drive(blender: str, limit_s: float, folder: Path) -> Window:
-    """Go through all steps, from the zip's installation to the last undo.
+    """Go through all steps, from the zip's installation to the last step.
 
     Skips the test when no window comes up: that is no fault of the add-on.
     """

@@ -20,10 +20,8 @@ STEPS = (
     "cancel",
     "blend",
     "express",
-    "animate",
-    "undo_all",
 )
-WITH_A_FACE = STEPS[2:-1]
+WITH_A_FACE = STEPS[2:]
 WITH_THE_TAB = STEPS[1:]
 COLORS = 1500  # a shaded head has over 3000, a grid alone some 600
 
