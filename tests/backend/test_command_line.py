@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """``python -m backend`` as its users meet it: files, exit status, one sentence for bad input."""
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -548,6 +550,24 @@ def test_what_cannot_be_written_fails(tmp_path: Path, capsys: pytest.CaptureFixt
     status = main(["generate", "--resolution", "16", "--out", str(tmp_path / "a.ply")])
     assert status == 1
     assert capsys.readouterr().err.endswith("Check path and free space.\n")
+
+
+def test_a_full_disk_is_one_sentence_and_the_next_call_writes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # as a write does: it names no file
+
+    out = tmp_path / "Köpfe für später" / "a b.ply"
+    words = ["generate", "--topology", "surface", "--resolution", "16", "--out", str(out)]
+    monkeypatch.setattr(Codes, "save", fill)
+    assert main(words) == 1
+    assert capsys.readouterr().err == (
+        "The output cannot be written: No space left on device. Check path and free space.\n"
+    )
+    monkeypatch.undo()
+    assert main(words) == 0
+    assert len(load_scan(out).vertices) > 100
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
