@@ -201,6 +201,7 @@ def _training_commands(
     evaluate.add_argument("--damaged", type=int, default=2, help="people, with noise, holes, ...")
     evaluate.add_argument("--expressed", type=int, default=8, help="people with all expressions")
     evaluate.add_argument("--faces", type=int, default=1000, help="random faces to inspect")
+    evaluate.add_argument("--heads", type=int, default=12, help="random heads in all expressions")
     ablate = command("ablate", "train without each part of the method, and measure; goes on")
     ablate.add_argument("--data", type=Path, required=True, help=ict)
     ablate.add_argument("--config", type=Path, metavar="FILE.toml")

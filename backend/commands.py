@@ -42,6 +42,7 @@ from .learn.ablate import VARIANTS, Ablation
 from .learn.cache import DatasetConfig, ScanCache, ScanSource, prepare
 from .learn.evaluate import evaluate_set, linear_bases, markdown, summarise
 from .learn.evaluate_codes import code_figures
+from .learn.evaluate_heads import head_figures
 from .learn.evaluation_sets import damaged_ict, held_out_ict, makehuman, real_scans
 from .learn.folder_scans import FolderScans
 from .learn.ict import ict_folder, load_ict
@@ -399,6 +400,8 @@ def _evaluate(options: Options) -> Answer:
     if options.expressed:
         picture = options.out / "random_faces.jpg"
         figures |= code_figures(model, ict, options.expressed, options.faces, picture, _say)
+    if options.heads:
+        figures["heads"] = head_figures(model, ict, options.heads, _say)
     (options.out / "evaluation.json").write_text(json.dumps(figures, indent=1))
     text = markdown(figures)
     (options.out / "evaluation.md").write_text(text)

@@ -33,7 +33,7 @@ LEVELS = ("face", "head")
 #: Parts that the field's surface shows.
 _SURFACE_PARTS = ("face", "head_and_neck", "eyeball_left", "eyeball_right")
 #: Parts that share vertices with the face; the others are loose.
-_JOINED_PARTS = ("face", "head_and_neck", "mouth_socket", "eye_socket_left", "eye_socket_right")
+JOINED_PARTS = ("face", "head_and_neck", "mouth_socket", "eye_socket_left", "eye_socket_right")
 #: An inverse warp is exact enough when it maps back this near [mm].
 RESOLVED_MM = 0.01
 #: The search for it ends here [mm].
@@ -190,7 +190,7 @@ def _carry_loose_parts(template: HeadTemplate, offset: np.ndarray) -> None:
     anchors = [landmarks[rows] for rows in (slice(36, 42), slice(42, 48), slice(48, 60))]
     middles = np.stack([vertices[rows].mean(0) for rows in anchors])
     for name, (first, end, _, _) in template.parts.items():
-        if name not in _JOINED_PARTS:
+        if name not in JOINED_PARTS:
             apart = np.linalg.norm(middles - vertices[first:end].mean(0), axis=1)
             offset[first:end] = offset[anchors[apart.argmin()]].mean(0)
 
@@ -232,7 +232,7 @@ def _spread(template: HeadTemplate, rows: np.ndarray, offsets: np.ndarray) -> np
     with distance; those (V, 3) of loose parts are zero."""
     graph = _laplacian(template)
     is_free = np.zeros(graph.shape[0], bool)
-    for name in _JOINED_PARTS:
+    for name in JOINED_PARTS:
         is_free[slice(*template.parts[name][:2])] = True
     is_free[rows] = False
     full = np.zeros((graph.shape[0], 3))

@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Counts what no head should have: skin that crosses skin or eyes, faces that are turned over."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from ..checkpoint import FaceModel
+from ..face.correspondence import JOINED_PARTS, neutral_skin, require_head
+from ..face.expressions import ict_weights
+from ..face.gaze import sphere_centre, turn_eyeballs
+from ..face.generate import generate
+from ..face.shapes import expressed_mm
+from ..mesh import triangle_normals, triangulate, vertex_normals
+from ..model.forward_map import HeadTemplate
+from ..model.imface import UNIT_MM
+from .evaluation_sets import held_out_recipes
+from .ict import IctFaceKit
+
+#: Skin this near [model units] to a landmark of the lips or lids is theirs.
+_NEAR_LIPS = 0.10
+_NEAR_LIDS = 0.06
+#: A vertex of the lids this deep [mm] in an eyeball counts.
+_SUNK_MM = 0.1
+#: Vertices of an eyeball that tell its surface in a direction.
+_AROUND = 8
+
+Figures = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Regions:
+    """What is looked at on a head.
+
+    Attributes
+    ----------
+    skin, lips, lids : ndarray (T, 3)
+        Triangles.
+    turned : ndarray (T,) bool
+        Triangles of the skin that are turned over on the mean head already: tight folds.
+    eyes : tuple of (slice, ndarray (N,))
+        Per eye the eyeball's vertices, and those of its lids that are outside on the mean head.
+    """
+
+    skin: np.ndarray
+    lips: np.ndarray
+    lids: np.ndarray
+    turned: np.ndarray
+    eyes: tuple[tuple[slice, np.ndarray], ...]
+
+
+def regions(template: HeadTemplate) -> Regions:
+    """Find the regions of a topology on its mean head."""
+    vertices = template.vertices.cpu().numpy().astype(np.float64)
+    marks = vertices[template.landmarks.cpu().numpy()]
+    polygons = template.polygons.cpu().numpy()
+    skin = triangulate(
+        np.concatenate([polygons[slice(*template.parts[name][2:])] for name in JOINED_PARTS])
+    )
+    centres = vertices[skin].mean(1)
+    lips = skin[cKDTree(marks[48:68]).query(centres)[0] < _NEAR_LIPS]
+    lids = skin[cKDTree(marks[36:48]).query(centres)[0] < _NEAR_LIDS]
+    eyes = []
+    for side, outward in (("left", 1), ("right", -1)):
+        ball = slice(*template.parts[f"eyeball_{side}"][:2])
+        rows = np.unique(lids)
+        rows = rows[vertices[rows, 0] * outward > 0]
+        eyes.append((ball, rows[_depths(vertices[ball], vertices[rows]) < 0]))
+    return Regions(skin, lips, lids, _turned(vertices, skin), tuple(eyes))
+
+
+def head_faults(vertices: np.ndarray, looked_at: Regions) -> Figures:
+    """Count the faults of one head (V, 3).
+
+    Returns
+    -------
+    dict
+        ``lips``, ``lids``: pairs of triangles of the region that cross and share no vertex;
+        ``sunk``: vertices of the lids inside an eyeball that are outside on the mean head, and
+        ``sunk_mm`` how deep the deepest is; ``flipped``: triangles of the skin whose normal is more
+        than 90 degrees off the mean normal at their corners, and is not on the mean head.
+    """
+    depths = [_depths(vertices[ball], vertices[rows]) for ball, rows in looked_at.eyes]
+    depth = np.concatenate(depths) * UNIT_MM
+    return {
+        "lips": len(crossings(vertices, looked_at.lips)),
+        "lids": len(crossings(vertices, looked_at.lids)),
+        "sunk": int((depth > _SUNK_MM).sum()),
+        "sunk_mm": max(float(depth.max()), 0.0),
+        "flipped": int((_turned(vertices, looked_at.skin) & ~looked_at.turned).sum()),
+    }
+
+
+def _turned(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """Tell which triangles (T, 3) look away from the surface around them."""
+    around = vertex_normals(vertices, triangles)[triangles].sum(1)
+    turned: np.ndarray = (triangle_normals(vertices, triangles)[0] * around).sum(1) < 0
+    return turned
+
+
+def _depths(ball: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Return how deep points (N, 3) are inside an eyeball (V, 3), negative outside: along the line
+    from its centre, below the outermost of the vertices in that direction."""
+    centre = sphere_centre(ball)
+    radius, distance = (np.linalg.norm(p - centre, axis=1) for p in (ball, points))
+    directions = cKDTree((ball - centre) / radius[:, None])
+    _, near = directions.query((points - centre) / distance[:, None], _AROUND)
+    depths: np.ndarray = radius[near].max(1) - distance
+    return depths
+
+
+def crossings(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """Return the pairs (P, 2) of triangles (T, 3) that cross each other and share no vertex."""
+    pairs = _near_pairs(vertices[triangles])
+    first, second = triangles[pairs[:, 0]], triangles[pairs[:, 1]]
+    apart = (first[:, :, None] != second[:, None, :]).all((1, 2))
+    a, b = vertices[first[apart]], vertices[second[apart]]
+    crossed: np.ndarray = pairs[apart][_pierces(a, b) | _pierces(b, a)]
+    return crossed
+
+
+def _near_pairs(corners: np.ndarray) -> np.ndarray:
+    """Return the pairs (P, 2) of triangles (T, 3, 3) whose boxes overlap."""
+    centres = corners.mean(1)
+    reach = np.linalg.norm(corners - centres[:, None], axis=2).max()
+    pairs = cKDTree(centres).query_pairs(2 * reach, output_type="ndarray")
+    low, high = corners.min(1), corners.max(1)
+    one, other = pairs.T
+    overlap: np.ndarray = (low[one] <= high[other]) & (low[other] <= high[one])
+    return pairs[overlap.all(1)]
+
+
+def _pierces(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Tell for which pairs an edge of the first triangle (P, 3, 3) goes through the second."""
+    result = np.zeros(len(a), bool)
+    for i in range(3):
+        start, end = a[:, i], a[:, (i + 1) % 3]
+        ends = [_volume(b[:, 0], b[:, 1], b[:, 2], point) for point in (start, end)]
+        sides = [_volume(start, end, b[:, j], b[:, (j + 1) % 3]) for j in range(3)]
+        around = np.abs(np.sign(sides).sum(0)) == 3
+        result |= around & (ends[0] * ends[1] < 0)
+    return result
+
+
+def _volume(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> np.ndarray:
+    """Return six times the signed volumes (P,) of tetrahedra."""
+    volume: np.ndarray = (np.cross(b - a, c - a) * (d - a)).sum(1)
+    return volume
+
+
+def head_figures(
+    model: FaceModel, ict: IctFaceKit, heads: int, progress: Callable[[str], None]
+) -> dict[str, Figures]:
+    """Count the faults of random heads in every expression, beside those of as many ICT heads.
+
+    Returns
+    -------
+    dict
+        ``ImFace`` and ``ICT``: how many heads, and means over all of them (``head_faults``), then
+        the same for each expression, one beside the other.
+    """
+    looked_at = regions(require_head(model).template)
+    names = ("neutral", *model.expression_names)
+    counted: dict[str, dict[str, list[Figures]]] = {
+        method: {name: [] for name in names} for method in ("ImFace", "ICT")
+    }
+    for i, both in enumerate(zip(_ours(model, heads), _ict(model, ict, heads), strict=True)):
+        name = names[i % len(names)]
+        progress(f"head {i // len(names)}, {name}")
+        for method, vertices in zip(counted, both, strict=True):
+            counted[method][name].append(head_faults(vertices, looked_at))
+    means = {
+        method: {name: _mean(rows) for name, rows in by_name.items()}
+        for method, by_name in counted.items()
+    }
+    table: dict[str, Figures] = {
+        method: {"heads": heads * len(names)} | _mean(list(by_name.values()))
+        for method, by_name in means.items()
+    }
+    for name in names:
+        table[name] = {
+            f"{figure}{of}": row[figure]
+            for figure in means["ICT"][name]
+            for row, of in ((means["ImFace"][name], ""), (means["ICT"][name], ", ICT"))
+        }
+    return table
+
+
+def _mean(rows: list[Figures]) -> Figures:
+    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+
+
+def _ours(model: FaceModel, heads: int) -> Iterator[np.ndarray]:
+    """Yield random people (V, 3) one after the other: neutral, then in every expression."""
+    for seed in range(heads):
+        codes = generate(model, seed)
+        neutral = neutral_skin(model, codes)
+        for weights in ({}, *({name: 1.0} for name in model.expression_names)):
+            vertices = expressed_mm(model, codes, weights, "head", neutral)
+            yield vertices.astype(np.float64) / UNIT_MM
+
+
+def _ict(model: FaceModel, ict: IctFaceKit, heads: int) -> Iterator[np.ndarray]:
+    """Yield people of the ICT model in the same way, drawn as the held-out ones are."""
+    recipes = held_out_recipes(ict, heads)
+    for person in range(heads):
+        neutral = recipes.neutral(ict, person)
+        for weights in ({}, *({name: 1.0} for name in model.expression_names)):
+            head = neutral + ict.expression(ict_weights(weights, ict.expression_names))
+            yield turn_eyeballs(require_head(model).template, head, weights)
