@@ -3,6 +3,7 @@
 
 from . import (
     animate,
+    asset,
     bake,
     blend,
     capture,
@@ -33,6 +34,7 @@ CLASSES = (
     neutralize.IMFACE_OT_neutralize,
     codes.IMFACE_OT_export_codes,
     codes.IMFACE_OT_import_codes,
+    asset.IMFACE_OT_save_asset,
     *edit_shape.CLASSES,
     expressions.IMFACE_OT_add_expressions,
     animate.IMFACE_OT_keyframe_expression,

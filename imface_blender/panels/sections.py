@@ -44,6 +44,7 @@ class IMFACE_PT_generate(_Section):
         row = self.layout.row(align=True)
         _draw_button(row, context, "imface.import_codes")
         _draw_button(row, context, "imface.export_codes")
+        _draw_button(self.layout, context, "imface.save_asset")
 
 
 class IMFACE_PT_fit_scan(_Section):

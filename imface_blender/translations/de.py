@@ -33,6 +33,7 @@ OPERATORS = {
     "Remove Runtime": "Laufzeitumgebung entfernen",
     "Reset Shape": "Form zurücksetzen",
     "Save Face": "Gesicht speichern",
+    "Save Face to Library": "Gesicht in Bibliothek speichern",
     "Show Fit Error": "Abweichung anzeigen",
     "Smile": "Lächeln",
     "Test Worker": "Worker testen",
@@ -263,6 +264,7 @@ _TOOLTIPS = {
     "Minutes without a job after which the worker ends; 0: it stays": (
         "Minuten ohne Berechnung, nach denen der Worker endet; 0: Er bleibt"
     ),
+    "Library": "Bibliothek",
     "Make a random face at the 3D cursor; the same seed makes the same face": (
         "Ein zufälliges Gesicht am 3D-Cursor erstellen; der gleiche Startwert ergibt das gleiche "
         "Gesicht"
@@ -294,6 +296,13 @@ _TOOLTIPS = {
     "Start the worker and see that it has PyTorch and computes a known face rightly": (
         "Den Worker starten und prüfen, ob er PyTorch hat und ein bekanntes Gesicht richtig "
         "berechnet"
+    ),
+    "Name of the asset library; empty for the first one": (
+        "Name der Asset-Bibliothek; leer für die erste"
+    ),
+    "Write the active face, with its shape keys and a picture, for the asset browser": (
+        "Das aktive Gesicht mit seinen Formschlüsseln und einem Bild für den Asset-Browser "
+        "schreiben"
     ),
     "Write the active face's codes to a small file, which Load Face and the command line read": (
         "Die Codes des aktiven Gesichts in eine kleine Datei schreiben, die „Gesicht laden“ und "
@@ -527,6 +536,17 @@ _ERRORS = {
     ),
     "The gallery is linked from another file. Make it local first.": (
         "Die Galerie ist aus einer anderen Datei verknüpft. Sie zuerst lokal machen."
+    ),
+    (
+        "There is no asset library '{name}'. Choose another, or add it in the preferences, under "
+        "File Paths."
+    ): (
+        "Es gibt keine Asset-Bibliothek „{name}“. Eine andere wählen oder sie in den Einstellungen "
+        "unter „Dateipfade“ hinzufügen."
+    ),
+    "Blender has no asset library. Add one in the preferences, under File Paths.": (
+        "Blender hat keine Asset-Bibliothek. In den Einstellungen unter „Dateipfade“ eine "
+        "hinzufügen."
     ),
     "The action '{name}' is linked from another file. Make it local first.": (
         "Die Aktion „{name}“ ist aus einer anderen Datei verknüpft. Zuerst lokal machen."

@@ -78,7 +78,7 @@ class Studio:
         self.scene.collection.objects.link(obj)
         return obj
 
-    def aim(self, bust: bpy.types.Object) -> None:
+    def aim(self, bust: bpy.types.Object, yaw_degrees: float = YAW_DEGREES) -> None:
         """Turn lights and camera to the head of a bust that looks along -Y."""
         corners = [bust.matrix_world @ Vector(corner) for corner in bust.bound_box]
         low = Vector([min(axis) for axis in zip(*corners, strict=True)])
@@ -87,7 +87,7 @@ class Studio:
         middle = (low + high) / 2
         middle.z = high.z - PORTRAIT_MIDDLE * height
         size = PORTRAIT_HEIGHT * height
-        yaw = Matrix.Rotation(math.radians(YAW_DEGREES), 3, "Z").to_quaternion()
+        yaw = Matrix.Rotation(math.radians(yaw_degrees), 3, "Z").to_quaternion()
         self.stand.matrix_world = Matrix.LocRotScale(middle, yaw, Vector((size, size, size)))
         for light in self.lights:
             light.data.energy = LIGHTS[light.name][2] * size**2

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Save Face to Library: a file that the asset browser shows, with a picture."""
+
+import json
+
+import bpy
+import numpy as np
+import pytest
+
+from imface_blender import portrait
+
+
+@pytest.fixture
+def library(tmp_path):
+    libraries = bpy.context.preferences.filepaths.asset_libraries
+    for old in list(libraries):
+        libraries.remove(old)
+    made = libraries.new(name="Mine", directory=str(tmp_path))
+    yield tmp_path / "ImFace"
+    libraries.remove(made)
+
+
+def assets_in(path):
+    with bpy.data.libraries.load(str(path), assets_only=True) as (there, here):
+        here.objects = there.objects
+    return here.objects
+
+
+def test_a_face_comes_back_from_the_library_with_keys_codes_and_picture(make_face, library):
+    face = make_face(seed=4)
+    bpy.ops.imface.add_expressions(names="jawOpen")
+    codes = face.imface.codes
+    assert bpy.ops.imface.save_asset() == {"FINISHED"}
+    assert face.asset_data is None  # in the scene nothing has changed
+    bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
+    (loaded,) = assets_in(library / "Face.blend")
+    assert json.loads(loaded.imface.codes) == json.loads(codes)
+    assert "jawOpen" in loaded.data.shape_keys.key_blocks
+    assert [tag.name for tag in loaded.asset_data.tags] == ["ImFace"]
+    assert tuple(loaded.preview.image_size) == (256, 256)
+    pixels = np.empty(256 * 256 * 4, np.float32)
+    loaded.preview.image_pixels_float.foreach_get(pixels)
+    assert 0.05 < pixels.reshape(-1, 4)[:, 3].mean() < 0.9  # a face on a transparent ground
+
+
+def test_a_second_one_of_that_name_does_not_replace_the_first(make_face, library):
+    make_face()
+    for _ in range(2):
+        bpy.ops.imface.save_asset()
+    assert sorted(path.name for path in library.iterdir()) == ["Face.blend", "Face_1.blend"]
+
+
+def test_a_face_that_is_an_asset_stays_one(make_face, library):
+    face = make_face()
+    face.asset_mark()
+    face.asset_data.tags.new("Hero")
+    bpy.ops.imface.save_asset()
+    assert "Hero" in face.asset_data.tags
+
+
+def test_a_library_that_is_not_there(make_face, library):
+    make_face()
+    with pytest.raises(RuntimeError, match="There is no asset library 'Theirs'. Choose another"):
+        bpy.ops.imface.save_asset(library="Theirs")
+    libraries = bpy.context.preferences.filepaths.asset_libraries
+    libraries[0].path = ""
+    with pytest.raises(RuntimeError, match="Blender has no asset library. Add one"):
+        bpy.ops.imface.save_asset()
+
+
+def test_a_library_that_cannot_be_written(make_face, library):
+    face = make_face()
+    library.write_text("a file where the folder should be")
+    with pytest.raises(RuntimeError, match="cannot be written"):
+        bpy.ops.imface.save_asset()
+    assert face.asset_data is None
+
+
+def test_the_picture_shows_the_near_side_lit_from_the_left(make_mesh):
+    bpy.ops.mesh.primitive_uv_sphere_add(segments=64, ring_count=32)
+    picture = portrait.draw(bpy.context.object, bpy.context.evaluated_depsgraph_get())
+    assert picture.shape == (256, 256, 4)
+    seen = picture[..., 3] > 0
+    rows, columns = np.nonzero(seen)
+    assert 225 < np.ptp(rows) < 245
+    assert 225 < np.ptp(columns) < 245
+    assert seen[100:156, 100:156].all()
+    assert picture[180, 80, 0] > picture[60, 190, 0] + 0.2  # above left, and below right
+
+
+def test_a_mesh_without_faces_has_an_empty_picture():
+    obj = bpy.data.objects.new("None", bpy.data.meshes.new("None"))
+    bpy.context.scene.collection.objects.link(obj)
+    assert not portrait.draw(obj, bpy.context.evaluated_depsgraph_get()).any()
