@@ -160,6 +160,8 @@ def _close_client() -> None:
     if _client is not None:
         _client.close()
     _client = None
+    if bpy.app.timers.is_registered(end_idle_worker):  # Blender 4.2 crashes at exit with one
+        bpy.app.timers.unregister(end_idle_worker)
 
 
 def _close_unpacking() -> None:
