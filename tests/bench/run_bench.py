@@ -119,8 +119,8 @@ def middling_scan(model: FaceModel, codes: Codes) -> Row:
 
 
 def large_scan(model: FaceModel, codes: Codes) -> Row:
-    """`backend fit` of some 2 million triangles, beside the released procedure."""
-    return _fit_command(model, 2_000_000)
+    """`backend fit` of some million triangles, beside the released procedure."""
+    return _fit_command(model, 1_000_000)
 
 
 def _fit_command(model: FaceModel, triangles: int) -> Row:
