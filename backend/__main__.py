@@ -14,6 +14,10 @@ EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
 
 
+#: What ``--data`` is.
+_ICT = "ICT-FaceKit: our .npz, or the repository"
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit status: 0, 1 (failed) or 2 (bad input)."""
     # Threads that spin while they wait make a fit ten times slower beside any other busy program.
@@ -45,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true", default=argparse.SUPPRESS)
-    for add in (_face_commands, _inspection_commands, _training_commands):
+    for add in (_face_commands, _inspection_commands, _training_commands, _measuring_commands):
         add(commands, common)
     commands.add_parser("serve", help="answer jobs on stdin (what the add-on starts)")
     return parser
@@ -155,14 +159,12 @@ def _inspection_commands(
 def _training_commands(
     commands: argparse._SubParsersAction, common: argparse.ArgumentParser
 ) -> None:
-    ict = "ICT-FaceKit: our .npz, or the repository"
-
     def command(name: str, text: str) -> argparse.ArgumentParser:
         return commands.add_parser(name, help=text, parents=[common])
 
     prepare = command("prepare", "make a cache of training samples; run again to go on")
     prepare.add_argument(
-        "--data", type=Path, required=True, help=f"{ict}; or a folder of scans (docs/training.md)"
+        "--data", type=Path, required=True, help=f"{_ICT}; or a folder of scans (docs/training.md)"
     )
     prepare.add_argument("--config", type=Path, metavar="FILE.toml")
     prepare.add_argument("--cache", type=Path, required=True, metavar="DIR")
@@ -171,7 +173,7 @@ def _training_commands(
     train.add_argument("--config", type=Path, metavar="FILE.toml")
     train.add_argument("--cache", type=Path, required=True, metavar="DIR")
     train.add_argument("--out", type=Path, required=True, metavar="DIR")
-    train.add_argument("--data", type=Path, help=f"{ict}, if the configuration has passers_by")
+    train.add_argument("--data", type=Path, help=f"{_ICT}, if the configuration has passers_by")
     train.add_argument("--minutes", type=float, help="fit the schedule to this time")
     begin = train.add_mutually_exclusive_group()
     begin.add_argument("--resume", action="store_true")
@@ -184,11 +186,18 @@ def _training_commands(
     publish = command("publish", "turn a training checkpoint into a weights folder")
     publish.add_argument("checkpoint", type=Path)
     publish.add_argument(
-        "--data", type=Path, help=f"{ict}, if it was trained on: gives the head and expressions"
+        "--data", type=Path, help=f"{_ICT}, if it was trained on: gives the head and expressions"
     )
     publish.add_argument("--out", type=Path, required=True, metavar="DIR")
-    evaluate = command("evaluate", "measure a model on faces it has never seen")
-    evaluate.add_argument("--data", type=Path, required=True, help=ict)
+
+
+def _measuring_commands(
+    commands: argparse._SubParsersAction, common: argparse.ArgumentParser
+) -> None:
+    evaluate = commands.add_parser(
+        "evaluate", help="measure a model on faces it has never seen", parents=[common]
+    )
+    evaluate.add_argument("--data", type=Path, required=True, help=_ICT)
     evaluate.add_argument("--weights", type=Path)
     evaluate.add_argument("--card", action="store_true", help="write the figures to its card")
     evaluate.add_argument(
@@ -202,8 +211,12 @@ def _training_commands(
     evaluate.add_argument("--expressed", type=int, default=8, help="people with all expressions")
     evaluate.add_argument("--faces", type=int, default=1000, help="random faces to inspect")
     evaluate.add_argument("--heads", type=int, default=12, help="random heads in all expressions")
-    ablate = command("ablate", "train without each part of the method, and measure; goes on")
-    ablate.add_argument("--data", type=Path, required=True, help=ict)
+    ablate = commands.add_parser(
+        "ablate",
+        help="train without each part of the method, and measure; goes on",
+        parents=[common],
+    )
+    ablate.add_argument("--data", type=Path, required=True, help=_ICT)
     ablate.add_argument("--config", type=Path, metavar="FILE.toml")
     ablate.add_argument("--cache", type=Path, required=True, metavar="DIR")
     ablate.add_argument("--out", type=Path, required=True, metavar="DIR")

@@ -16,6 +16,7 @@ from .mesh_io import FaceMesh, mesh_of
 from .properties import of_mesh, of_object
 from .translations import label, say
 from .wire import Arrays
+from .worker_client import Job
 
 POOR_ABOVE_MM = 1.5  # mean distance from the scan to the fit
 POOR_BELOW_COVERAGE = 0.6  # share of the fit that is near the scan
@@ -169,9 +170,19 @@ def read_answer(values: Mapping[str, Any], arrays: Arrays) -> Answer:
 
 
 def add_face(
+    context: bpy.types.Context, name: str, topology: str, place: Matrix, job: Job
+) -> bpy.types.Object:
+    """Make a face object from a job's answer; it becomes the active and only selected one.
+
+    A bad answer raises before anything is made.
+    """
+    return add_answer(context, name, topology, place, read_answer(job.values, job.arrays))
+
+
+def add_answer(
     context: bpy.types.Context, name: str, topology: str, place: Matrix, answer: Answer
 ) -> bpy.types.Object:
-    """Make a face object from an answer; it becomes the active and only selected one."""
+    """Make a face object from one of several answers; see ``add_face``."""
     obj = bpy.data.objects.new(name, answer.mesh.to_blender(name))
     answer.mesh.add_groups(obj)
     obj.matrix_world = place

@@ -84,10 +84,7 @@ def client() -> WorkerClient:
 def _make_client(setup: Setup) -> WorkerClient:
     command, env = backend_command(setup, ["serve"])
     remedy = say(UNPACK_AGAIN) if setup.packages else ""
-    if not bpy.app.timers.is_registered(end_idle_worker):
-        bpy.app.timers.register(
-            end_idle_worker, first_interval=SECONDS_BETWEEN_LOOKS, persistent=True
-        )
+    bpy.app.timers.register(end_idle_worker, first_interval=SECONDS_BETWEEN_LOOKS, persistent=True)
     return WorkerClient(setup.python, backend_dir(), env, command=command, remedy=remedy)
 
 

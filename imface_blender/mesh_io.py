@@ -84,8 +84,8 @@ def scan_arrays(scan: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> Array
     mesh = evaluated.to_mesh()
     try:
         mesh.calc_loop_triangles()
-        local = _read(mesh.vertices, "co", 3, np.float32).astype(np.float64)
-        triangles = _read(mesh.loop_triangles, "vertices", 3, np.int32)
+        local = read(mesh.vertices, "co", 3, np.float32).astype(np.float64)
+        triangles = read(mesh.loop_triangles, "vertices", 3, np.int32)
         colours = scan_colors.read(evaluated, mesh)
     finally:
         evaluated.to_mesh_clear()
@@ -120,7 +120,7 @@ def mesh_of(obj: bpy.types.Object) -> bpy.types.Mesh:
 
 def read_points(data: Any) -> np.ndarray:
     """Read `co` of vertices or shape-key points as (V, 3) float32."""
-    return _read(data, "co", 3, np.float32)
+    return read(data, "co", 3, np.float32)
 
 
 def write_points(data: Any, points: np.ndarray) -> None:
@@ -130,7 +130,7 @@ def write_points(data: Any, points: np.ndarray) -> None:
 
 def read_positions(mesh: bpy.types.Mesh) -> np.ndarray:
     """Read a mesh's coordinates as (V, 3) float32, hundreds of times faster than `read_points`."""
-    return _read(_positions(mesh), "vector", 3, np.float32)
+    return read(_positions(mesh), "vector", 3, np.float32)
 
 
 def write_positions(mesh: bpy.types.Mesh, points: np.ndarray) -> None:
@@ -142,7 +142,8 @@ def _positions(mesh: bpy.types.Mesh) -> Any:
     return cast(bpy.types.FloatVectorAttribute, mesh.attributes["position"]).data
 
 
-def _read(data: Any, attribute: str, width: int, dtype: type) -> np.ndarray:
+def read(data: Any, attribute: str, width: int, dtype: type) -> np.ndarray:
+    """Read a collection's attribute of so many numbers per element as (N, width)."""
     values: np.ndarray = np.empty(len(data) * width, dtype=dtype)
     data.foreach_get(attribute, values)
     return values.reshape(-1, width)

@@ -8,6 +8,8 @@ import bpy
 import numpy as np
 from mathutils import Matrix
 
+from .mesh_io import read
+
 SIZE = 256  # pixels
 MARGIN = 0.04  # of the picture, on each side
 YAW_DEGREES = -25.0  # three quarters
@@ -22,6 +24,7 @@ def draw(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> np.ndarray:
     evaluated = obj.evaluated_get(depsgraph)
     mesh = evaluated.to_mesh()
     try:
+        mesh.calc_loop_triangles()
         if not mesh.loop_triangles:
             return np.zeros((SIZE, SIZE, 4), np.float32)
         points, normals, colors = _surface(mesh)
@@ -31,17 +34,13 @@ def draw(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> np.ndarray:
 
 
 def _surface(mesh: bpy.types.Mesh) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return points (N, 3) on what faces the viewer of a mesh that has been turned, their normals
-    (N, 3) and colours (N, 3)."""
-    triangles = mesh.loop_triangles
-    corners = np.empty((len(triangles), 3), np.int32)
-    triangles.foreach_get("vertices", corners.ravel())
-    material = np.empty(len(triangles), np.int32)
-    triangles.foreach_get("material_index", material)
+    """Turn the mesh and return points (N, 3) on what then faces the viewer, their normals (N, 3)
+    and colours (N, 3)."""
+    corners = read(mesh.loop_triangles, "vertices", 3, np.int32)
+    material = read(mesh.loop_triangles, "material_index", 1, np.int32)[:, 0]
+    vertices = read(mesh.vertices, "co", 3, np.float32)
+    normals = read(mesh.vertices, "normal", 3, np.float32)
     turn = np.array(Matrix.Rotation(np.radians(YAW_DEGREES), 3, "Z"))
-    vertices, normals = np.empty((2, len(mesh.vertices), 3), np.float32)
-    mesh.vertices.foreach_get("co", vertices.ravel())
-    mesh.vertices.foreach_get("normal", normals.ravel())
     vertices, normals = vertices @ turn.T, normals @ turn.T
     a, b, c = (vertices[corners[:, i]] for i in range(3))
     area = np.maximum(-np.cross(b - a, c - a)[:, 1], 0).cumsum()  # as it is seen, along +Y

@@ -327,8 +327,15 @@ def _through(warp: Callable[[Tensor], Tensor], points: Tensor) -> Tensor:
     return torch.cat([warp(piece)[0] for piece in pieces(points)])
 
 
-def check_against_warp(model: FaceModel, codes: Codes) -> dict[str, float]:
+def check_against_warp(
+    model: FaceModel, codes: Codes, neutral: NeutralSkin | None = None
+) -> dict[str, float]:
     """Tell how well the inverse warps resolve the template's skin, and where the mesh ends up.
+
+    Parameters
+    ----------
+    neutral : NeutralSkin, optional
+        As in ``template_mesh``.
 
     Returns
     -------
@@ -337,7 +344,7 @@ def check_against_warp(model: FaceModel, codes: Codes) -> dict[str, float]:
         ``unresolved``: number of the others; ``moved_median_mm``: from the inverse warp's
         point to the mesh's vertex; ``forward_median_mm``: from there to the forward map's.
     """
-    mesh, proposal = template_mesh(model, codes), propose(model, codes)
+    mesh, proposal = template_mesh(model, codes, neutral), propose(model, codes)
     template = require_head(model).template
     rows = skin(template)
     targets = template.vertices.cpu().numpy()[rows]

@@ -71,9 +71,11 @@ def in_betweens(
     """
     used = np.flatnonzero(weights.any(axis=0))
     names, weights = [names[i] for i in used], weights[:, used]
-    keys = shape_keys(model, codes, names, level, lambda at, text: report(_KEYS_SHARE * at, text))
-    moves = keys.vertices_mm - keys.basis_mm
     neutral = neutral_skin(model, codes)
+    keys = shape_keys(
+        model, codes, names, level, lambda at, text: report(_KEYS_SHARE * at, text), neutral
+    )
+    moves = keys.vertices_mm - keys.basis_mm
     known: dict[bytes, np.ndarray] = {}
 
     def offsets(frame: int) -> np.ndarray:

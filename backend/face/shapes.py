@@ -103,9 +103,16 @@ class ShapeKeys:
 
 
 def shape_keys(
-    model: FaceModel, codes: Codes, names: list[str], level: str, report: Report
+    model: FaceModel,
+    codes: Codes,
+    names: list[str],
+    level: str,
+    report: Report,
+    neutral: NeutralSkin | None = None,
 ) -> ShapeKeys:
     """Build a person's named expressions; the codes' own expression is left out.
+
+    ``neutral`` is as in ``template_mesh``.
 
     Raises
     ------
@@ -113,13 +120,13 @@ def shape_keys(
         If a name is unknown, or the model has no fixed topology.
     """
     check_names(model, names)
-    neutral = neutral_skin(model, codes)
+    neutral = neutral or neutral_skin(model, codes)
     basis = expressed_mm(model, codes, {}, level, neutral)
     keys = np.empty((len(names), *basis.shape), np.float32)
     for i, name in enumerate(names):
         report(i / len(names), f"Expression {name}")
         keys[i] = expressed_mm(model, codes, {name: 1.0}, level, neutral)
-    residual = check_against_warp(model, replace(codes, expression=None))
+    residual = check_against_warp(model, replace(codes, expression=None), neutral)
     return ShapeKeys(basis, keys, level_mesh(model, basis, level).polygons, residual)
 
 

@@ -4,6 +4,7 @@
 import numpy as np
 from scipy.spatial import cKDTree
 
+from ..errors import ScanError
 from ..mesh import Mesh
 
 #: More points than this make a scan slower, not better.
@@ -34,13 +35,18 @@ def squares_of_points(points: np.ndarray, seed: int = 0) -> Mesh:
     Mesh
         Quads in tangent planes, which overlap but share no vertices; they face away from the
         points' middle.
+
+    Raises
+    ------
+    ScanError
+        If the points lie in a few places only.
     """
     if len(points) > _POINTS:
         points = points[np.random.default_rng(seed).permutation(len(points))[:_POINTS]]
-    for _ in range(_PASSES):
-        size, near = _neighbors(points)
-        points = points[~_floating(size, near)]
     size, near = _neighbors(points)
+    for _ in range(_PASSES):
+        points = points[~_floating(size, near)]
+        size, near = _neighbors(points)
     near = points[near]
     offsets = near - near.mean(1, keepdims=True)
     _, axes = np.linalg.eigh(np.einsum("nki,nkj->nij", offsets, offsets))
@@ -55,6 +61,8 @@ def squares_of_points(points: np.ndarray, seed: int = 0) -> Mesh:
 def _neighbors(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the distance (N,) that tells a square's size, and each point's neighbours (N, K),
     the point among them."""
+    if len(points) < _NEIGHBORS:
+        raise ScanError("The points of the scan lie in a few places only. Select a face scan.")
     distance, near = cKDTree(points).query(points, _NEIGHBORS, workers=-1)
     return distance[:, _SIZING], near
 

@@ -37,9 +37,7 @@ class IMFACE_OT_blend(BlendChoice, MeshChoice, JobOperator):
 
     def finish(self, context: bpy.types.Context, job: Job) -> str:
         """Add the face between the two."""
-        face = faces.add_face(
-            context, "Blend", self.topology, self._place, faces.read_answer(job.values, job.arrays)
-        )
+        face = faces.add_face(context, "Blend", self.topology, self._place, job)
         return say("Blended '{name}'", name=face.name)
 
 

@@ -115,7 +115,5 @@ class IMFACE_OT_import_codes(CodesFile, MeshChoice, JobOperator):
         """Add the face, life-size."""
         name = Path(self.filepath).name.removesuffix(".json").removesuffix(".codes") or "Face"
         place = faces.life_size_at_cursor(context.scene)
-        face = faces.add_face(
-            context, name, self.topology, place, faces.read_answer(job.values, job.arrays)
-        )
+        face = faces.add_face(context, name, self.topology, place, job)
         return say("Made '{name}'", name=face.name)

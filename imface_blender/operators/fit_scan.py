@@ -38,7 +38,5 @@ class IMFACE_OT_fit_scan(FitChoice, MeshChoice, JobOperator):
         """Add the face where the scan was."""
         place = mesh_io.place_from_pose(job.values.get("pose"))
         quality = faces.report_line(job.values["report"])
-        face = faces.add_face(
-            context, self._name, self.topology, place, faces.read_answer(job.values, job.arrays)
-        )
+        face = faces.add_face(context, self._name, self.topology, place, job)
         return say("Fitted '{name}': {quality}", name=face.name, quality=quality)

@@ -40,7 +40,7 @@ class IMFACE_OT_random_gallery(GenerateChoice, MeshChoice, JobOperator):
         gallery.empty_display_size = 0.1
         faces.link(context, gallery)
         shown = [
-            faces.add_face(context, f"Face {self.seed + i}", self.topology, _place(i), answer)
+            faces.add_answer(context, f"Face {self.seed + i}", self.topology, _place(i), answer)
             for i, answer in enumerate(answers)
         ]
         for face in shown:
@@ -75,7 +75,7 @@ class IMFACE_OT_keep_face(QuickOperator):
         return (
             super().why_not(context)
             or faces.why_not_face(context.object)
-            or ("" if in_gallery(context.object) else say("Select a face of a Random Gallery"))
+            or ("" if _in_gallery(context.object) else say("Select a face of a Random Gallery"))
         )
 
     def work(self, context: bpy.types.Context) -> Outcome:
@@ -96,6 +96,6 @@ class IMFACE_OT_keep_face(QuickOperator):
         return {"FINISHED"}
 
 
-def in_gallery(obj: bpy.types.Object | None) -> bool:
+def _in_gallery(obj: bpy.types.Object | None) -> bool:
     """Tell whether an object hangs in a gallery."""
     return obj is not None and obj.parent is not None and of_object(obj.parent).is_gallery

@@ -3,7 +3,7 @@
 
 import bpy
 
-from ..faces import add_face, life_size_at_cursor, read_answer
+from ..faces import add_face, life_size_at_cursor
 from ..jobs import JobOperator, Request
 from ..properties import GenerateChoice, MeshChoice, mesh_params
 from ..translations import say
@@ -25,5 +25,5 @@ class IMFACE_OT_generate(GenerateChoice, MeshChoice, JobOperator):
     def finish(self, context: bpy.types.Context, job: Job) -> str:
         """Add the face, life-size."""
         place = life_size_at_cursor(context.scene)
-        face = add_face(context, "Face", self.topology, place, read_answer(job.values, job.arrays))
+        face = add_face(context, "Face", self.topology, place, job)
         return say("Generated '{name}'", name=face.name)

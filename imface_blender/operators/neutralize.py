@@ -30,11 +30,5 @@ class IMFACE_OT_neutralize(MeshChoice, JobOperator):
 
     def finish(self, context: bpy.types.Context, job: Job) -> str:
         """Add the neutral face."""
-        face = faces.add_face(
-            context,
-            self._name,
-            self.topology,
-            self._place,
-            faces.read_answer(job.values, job.arrays),
-        )
+        face = faces.add_face(context, self._name, self.topology, self._place, job)
         return say("Made '{name}'", name=face.name)

@@ -2,7 +2,9 @@
 """Points stand for the surface they were measured on."""
 
 import numpy as np
+import pytest
 
+from backend.errors import ScanError
 from backend.mesh import triangle_normals
 from backend.scan.cloud import squares_of_points
 
@@ -27,6 +29,11 @@ def test_points_in_the_air_and_repeated_ones_are_left_out() -> None:
     mesh = squares_of_points(points)
     assert 4950 < len(mesh.polygons) <= 5000  # chance leaves a few points lonely
     assert np.linalg.norm(mesh.vertices, axis=1).min() > 2.9
+
+
+def test_points_in_a_few_places_are_no_scan() -> None:
+    with pytest.raises(ScanError, match="in a few places only"):
+        squares_of_points(np.repeat(_sphere(5), 600, axis=0))
 
 
 def test_many_points_are_thinned() -> None:
