@@ -44,7 +44,8 @@ class IMFACE_OT_save_asset(QuickOperator):
         finally:
             if not is_asset:
                 face.asset_clear()
-        _refresh_asset_browsers(context)
+        if not bpy.app.background:  # within an operator a refresh comes to nothing
+            bpy.app.timers.register(_refresh_asset_browsers, first_interval=0.1)
         self.report({"INFO"}, say("Wrote {file}", file=path))
         return {"FINISHED"}
 
@@ -86,9 +87,9 @@ def _write(face: bpy.types.Object, path: Path) -> None:
         ) from error
 
 
-def _refresh_asset_browsers(context: bpy.types.Context) -> None:
-    for window in context.window_manager.windows:
+def _refresh_asset_browsers() -> None:
+    for window in bpy.context.window_manager.windows:
         for area in window.screen.areas:
             if area.ui_type == "ASSETS":
-                with context.temp_override(window=window, area=area):
+                with bpy.context.temp_override(window=window, area=area):
                     bpy.ops.asset.library_refresh()
