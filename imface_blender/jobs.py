@@ -93,8 +93,8 @@ def end_idle_worker() -> float | None:
     again [s]."""
     if _client is None:
         return None
-    minutes = idle_minutes()
-    if status.job is None and minutes and _client.idle_seconds() > 60 * minutes:
+    minutes, idle = idle_minutes(), _client.idle_seconds()  # asked of a job too: then it is none
+    if status.job is None and minutes and idle > 60 * minutes:
         close_worker()
         redraw_panels(bpy.context)
         return None
@@ -168,6 +168,13 @@ def _close_unpacking() -> None:
     _unpacking = None
 
 
+def why_busy() -> str:
+    """Return why no job can start now, or an empty string."""
+    if status.job is None:
+        return ""
+    return say("ImFace is busy ({job}). Wait, or cancel it", job=status.label)
+
+
 class PolledOperator(bpy.types.Operator):
     """An operator that is greyed out with a reason: by itself, outside Object Mode."""
 
@@ -236,9 +243,7 @@ class JobOperator(PolledOperator):
     @classmethod
     def why_not(cls, context: bpy.types.Context) -> str:
         """Return why the job cannot start now; subclasses go on with what they need."""
-        if status.job is not None:
-            return say("ImFace is busy ({job}). Wait, or cancel it", job=status.label)
-        return super().why_not(context)
+        return why_busy() or super().why_not(context)
 
     def execute(self, context: bpy.types.Context) -> Outcome:
         """Run to the end."""

@@ -509,6 +509,9 @@ _REASONS = {
         "„{name}“ ist kein ImFace-Gesicht. Eines auswählen, das mit „Erzeugen“, „An Scan anpassen“ "
         "oder „Überblendung“ erstellt wurde"
     ),
+    "'{name}' is the face fitted to a scan. Select the scan": (
+        "„{name}“ ist das an einen Scan angepasste Gesicht. Den Scan auswählen"
+    ),
     "'{name}' is no mesh. Select a mesh object": (
         "„{name}“ ist kein Mesh. Ein Mesh-Objekt auswählen"
     ),

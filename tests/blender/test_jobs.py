@@ -134,6 +134,21 @@ def test_an_idle_worker_is_ended_and_a_busy_one_is_not(monkeypatch):
     jobs.close_worker()
 
 
+def test_a_job_longer_than_the_idle_time_is_no_idleness(monkeypatch):
+    assert bpy.ops.imface.check_worker() == {"FINISHED"}
+    monkeypatch.setattr(jobs, "idle_minutes", lambda: 10)
+    job = jobs.client().submit("generate", {"seed": ENDLESS}, {})
+    monkeypatch.setattr(jobs.status, "job", job)
+    with hours_later(monkeypatch):
+        jobs.end_idle_worker()
+        job.cancel()
+        while job.state == "running":
+            job.poll()
+        monkeypatch.setattr(jobs.status, "job", None)
+        assert jobs.end_idle_worker() == jobs.SECONDS_BETWEEN_LOOKS
+    assert jobs.has_worker()
+
+
 def test_it_ends_after_its_idle_time_unless_told_to_stay(monkeypatch):
     assert bpy.ops.imface.check_worker() == {"FINISHED"}
     with hours_later(monkeypatch) as patch:
