@@ -21,7 +21,9 @@ from .translations import OWN_CONTEXT
 
 TOPOLOGIES = (
     ("HEAD", "Head", "The whole head with eyes and mouth: quads and UVs, ready for expressions"),
+    ("SKIN", "Face and Head", "Face, head and neck, without eyes and the inner mouth"),
     ("FACE", "Face", "The face part: quads and UVs, ready for expressions"),
+    ("NARROW", "Narrow Face", "The face without its outer rim: the fewest vertices"),
     ("SURFACE", "Surface", "The network's own surface, as triangles of the given resolution"),
 )
 BLEND_PARTS = (
@@ -165,7 +167,7 @@ class ObjectSettings(bpy.types.PropertyGroup):
 
     codes: StringProperty(name="Codes", description="The face's codes, as JSON")
     report: StringProperty(name="Report", description="How well a fit matches its scan, as JSON")
-    topology: StringProperty(name="Mesh", description="Head, face or surface")
+    topology: StringProperty(name="Mesh", description="Which mesh the face has")
     is_gallery: BoolProperty(
         name="Gallery", description="Whether it holds the faces of a Random Gallery together"
     )

@@ -83,6 +83,10 @@ _INTERFACE = {
     "Eyes": "Augen",
     "Eyes and lids": "Augen und Lider",
     "Face": "Gesicht",
+    "Face and Head": "Gesicht und Kopf",
+    "Face, head and neck, without eyes and the inner mouth": (
+        "Gesicht, Kopf und Hals, ohne Augen und inneren Mund"
+    ),
     "Factor on all expressions; values stay within the shape keys' ranges": (
         "Faktor für alle Ausdrücke; die Werte bleiben in den Bereichen der Formschlüssel"
     ),
@@ -105,7 +109,7 @@ _INTERFACE = {
     "Guess": "Schätzung",
     "Head": "Kopf",
     "Head Rotation": "Kopfrotation",
-    "Head, face or surface": "Kopf, Gesicht oder Oberfläche",
+    "Which mesh the face has": "Welches Mesh das Gesicht hat",
     "How far the face is from the average one: 0 is the average, 1 is usual": (
         "Wie weit das Gesicht vom durchschnittlichen entfernt ist: 0 ist der Durchschnitt, 1 ist "
         "üblich"
@@ -132,6 +136,7 @@ _INTERFACE = {
     ),
     "Mouth": "Mund",
     "Names": "Namen",
+    "Narrow Face": "Schmales Gesicht",
     "Names of their keys, as JSON": "Namen ihrer Schlüssel, als JSON",
     "Nose": "Nase",
     "Regions": "Regionen",
@@ -159,6 +164,9 @@ _INTERFACE = {
     ),
     "Surface": "Oberfläche",
     "The CSV file": "Die CSV-Datei",
+    "The face without its outer rim: the fewest vertices": (
+        "Das Gesicht ohne seinen äußeren Rand: die wenigsten Vertices"
+    ),
     "The face part: quads and UVs, ready for expressions": (
         "Der Gesichtsteil: Vierecke und UVs, bereit für Ausdrücke"
     ),
