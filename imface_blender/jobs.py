@@ -9,6 +9,7 @@ changes in `finish` only, after everything that can go wrong has gone well: one 
 
 from __future__ import annotations
 
+import time
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from .worker_setup import Setup, idle_minutes, unpacking, worker_setup
 
 SECONDS_BETWEEN_POLLS = 0.1
 SECONDS_BETWEEN_LOOKS = 10.0  # for a worker that has been idle for too long
+SECONDS_BEFORE_GUESS = 2.0  # of how long a job will take
 UNEXPECTED = (
     "Something unexpected went wrong and nothing was finished. "
     "Copy the details from the panel and report them."
@@ -41,6 +43,7 @@ class Status:
 
     job: Job | None = None
     label: str = ""  # what the running job does
+    started: float = 0.0  # when it began, by `time.monotonic`
     waiting: bool = False  # for Object Mode, to put the result into the scene
     error: str = ""  # what went wrong last
     details: str = ""
@@ -166,6 +169,18 @@ def _close_unpacking() -> None:
     if _unpacking is not None:
         _unpacking.close()
     _unpacking = None
+
+
+def time_left() -> str:
+    """Return in a sentence how long the running job will take, as far as what is done tells; an
+    empty string when that is too little."""
+    past = time.monotonic() - status.started
+    if status.job is None or status.job.fraction < 0.1 or past < SECONDS_BEFORE_GUESS:
+        return ""
+    left = past / status.job.fraction - past
+    if left > 90:
+        return label("About {minutes:.0f} min left", minutes=left / 60)
+    return label("About {seconds:.0f} s left", seconds=left)
 
 
 def why_busy() -> str:
@@ -301,6 +316,7 @@ class JobOperator(PolledOperator):
             self._explain(error)
             return None
         status.job = self._job = job
+        status.started = time.monotonic()
         status.label = label(self.label)
         return job
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 import bpy
 
-from ..jobs import status, worker_line
+from ..jobs import status, time_left, worker_line
 from ..translations import label
 
 COLUMNS = 38  # of text in a sidebar of usual width: labels do not wrap by themselves
@@ -47,6 +47,8 @@ def _draw_job(layout: bpy.types.UILayout) -> None:
     else:
         text = label("{job}: {step}", job=status.label, step=job.message)
         layout.progress(text=text, factor=job.fraction, translate=False)
+        if left := time_left():
+            layout.label(text=left, translate=False)
     layout.operator("imface.cancel_job", icon="CANCEL")
 
 

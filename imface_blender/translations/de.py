@@ -460,6 +460,8 @@ _REPORTS = {
         "{count} Zwischenformen auf „{name}“, Einzelbilder {start} bis {end}: Abweichung vorher "
         "höchstens {before:.2f} mm, jetzt {after:.2f} mm, über {measured} verschiedene Mischungen"
     ),
+    "About {minutes:.0f} min left": "Noch etwa {minutes:.0f} min",
+    "About {seconds:.0f} s left": "Noch etwa {seconds:.0f} s",
     "{job}: {step}": "{job}: {step}",
     "{mean:.2f} mm mean, {within:.0f} % within 2 mm, {unseen:.0f} % of the face not seen": (
         "{mean:.2f} mm im Mittel, {within:.0f} % innerhalb von 2 mm, {unseen:.0f} % des Gesichts "

@@ -2,6 +2,7 @@
 """The panels: what they say and what their buttons do, drawn to a layout that writes it down."""
 
 import json
+import time
 from types import SimpleNamespace
 
 import bpy
@@ -173,6 +174,7 @@ def test_the_head_shows_the_worker_the_job_and_the_error():
     assert draw(head).drawn == ["The worker has not started yet", "imface.check_worker"]
     jobs.status.job = SimpleNamespace(fraction=0.25, message="Snapping")
     jobs.status.label = "Fitting a scan"
+    jobs.status.started = time.monotonic()
     assert draw(head).drawn[2:] == ["Fitting a scan: Snapping 25%", "imface.cancel_job"]
     jobs.status.waiting = True
     assert "Ready: return to Object Mode to see it" in draw(head).drawn
@@ -184,6 +186,23 @@ def test_the_head_shows_the_worker_the_job_and_the_error():
         "line of the sidebar.",
         "imface.copy_details",
     ]
+
+
+@pytest.mark.parametrize(
+    ("past", "fraction", "sentence"),
+    [
+        (10, 0.25, "About 30 s left"),
+        (60, 0.25, "About 3 min left"),
+        (60, 0.05, None),
+        (1, 0.5, None),
+    ],
+)
+def test_the_time_left_is_told_once_it_can_be(monkeypatch, past, fraction, sentence):
+    monkeypatch.setattr(jobs.status, "job", SimpleNamespace(fraction=fraction, message="Snapping"))
+    monkeypatch.setattr(jobs.status, "started", time.monotonic() - past)
+    *_, told, cancel = draw(panels.CLASSES[0]).drawn
+    assert cancel == "imface.cancel_job"
+    assert (told == sentence) if sentence else told.endswith("%")
 
 
 def test_the_preferences_draw():
