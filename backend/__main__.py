@@ -113,9 +113,9 @@ def _face_commands(commands: argparse._SubParsersAction, common: argparse.Argume
         help="of one scan, where its face is hard to find: 5 or 68 points (docs/training.md)",
     )
 
-    blend = command("blend", "blend two faces")
+    blend = command("blend", "blend a face with another, or with the mean of several")
     blend.add_argument("a", type=Path, metavar="A.json")
-    blend.add_argument("b", type=Path, metavar="B.json")
+    blend.add_argument("others", type=Path, nargs="+", metavar="B.json")
     blend.add_argument("--weight", type=float, default=0.5, help="0 is A, 1 is B")
     blend.add_argument("--what", choices=("identity", "expression", "both"), default="both")
     blend.add_argument(

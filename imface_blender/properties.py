@@ -98,7 +98,7 @@ class BlendChoice:
 
     weight: FloatProperty(
         name="Weight",
-        description="0 gives the active face, 1 the other selected one",
+        description="0 gives the active face, 1 the other selected one, or the mean of all others",
         default=0.5,
         min=0.0,
         max=1.0,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Blending two faces by their codes."""
+"""Blending faces by their codes."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -38,6 +39,20 @@ def blend(model: FaceModel, a: Codes, b: Codes, weight: float, what: What = "bot
     if what != "identity":
         expression = _blend_expression(model, a, b, weight)
     return Codes(np.asarray(identity, np.float32), expression, model.hash_prefix, detail)
+
+
+def average(model: FaceModel, faces: Sequence[Codes]) -> Codes:
+    """Return the mean of one face or more; of one it is that face.
+
+    Raises
+    ------
+    BackendError
+        If codes belong to other weights.
+    """
+    mean = faces[0]
+    for count, face in enumerate(faces[1:], 2):
+        mean = blend(model, mean, face, 1 / count)
+    return mean
 
 
 def _blend_detail(a: np.ndarray | None, b: np.ndarray | None, weight: float) -> np.ndarray | None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..checkpoint import FaceModel, load_face_model
 from ..codes import Codes
+from ..face.blend import average
 from ..face.correspondence import level_vertices, require_head
 from ..face.expressions import absent_names
 from ..face.fit import fit_scan, refine_fit, report_fit, report_refined
@@ -110,9 +111,10 @@ def express_job(params: Params, arrays: Arrays, report: Report) -> Answer:
 
 
 def blend_job(params: Params, arrays: Arrays, report: Report) -> Answer:
-    """Blend two faces."""
+    """Blend a face, `a`, with another one, or with the mean of several: `others`."""
     report(0.1, "Blending")
-    a, b = (_codes(params.get(key)) for key in ("a", "b"))
+    a = _codes(params.get("a"))
+    b = average(face_model(), [_codes(face) for face in params["others"]])
     weight, what = float(params.get("weight", 0.5)), params.get("what", "both")
     codes = blend_regions(face_model(), a, b, weight, what, params.get("regions") or ())
     return _face_answer(codes, params, report)

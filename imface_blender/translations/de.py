@@ -42,8 +42,8 @@ OPERATORS = {
 #: Headings, and names and descriptions of properties and choices.
 _INTERFACE = {
     "-1 is the current frame": "-1 ist das aktuelle Einzelbild",
-    "0 gives the active face, 1 the other selected one": (
-        "0 ergibt das aktive Gesicht, 1 das andere ausgewählte"
+    "0 gives the active face, 1 the other selected one, or the mean of all others": (
+        "0 ergibt das aktive Gesicht, 1 das andere ausgewählte oder das Mittel aller anderen"
     ),
     "A Python program, with PyTorch installed, in which faces are computed. Empty: what the "
     "add-on's zip brings is used": (
@@ -250,8 +250,8 @@ _TOOLTIPS = {
         "Link Face oder eine Kopfzeile mit ARKit-Namen. Erneutes Importieren ersetzt das früher "
         "Importierte; eigene Schlüsselbilder bleiben"
     ),
-    "Make a face between the active one and the other selected one, beside the active one": (
-        "Ein Gesicht zwischen dem aktiven und dem anderen ausgewählten erstellen, neben dem aktiven"
+    "Make a face between the active one and the mean of the other selected ones, beside it": (
+        "Ein Gesicht zwischen dem aktiven und dem Mittel der anderen ausgewählten daneben erstellen"
     ),
     "Make a face of a file of codes, at the 3D cursor": (
         "Aus einer Datei mit Codes ein Gesicht am 3D-Cursor erstellen"
@@ -376,7 +376,7 @@ _REPORTS = {
     "Added '{key}' to '{name}'": "„{key}“ zu „{name}“ hinzugefügt",
     "Baking the animation": "Animation wird gebacken",
     "Blended '{name}'": "„{name}“ überblendet",
-    "Blending two faces": "Zwei Gesichter werden überblendet",
+    "Blending faces": "Gesichter werden überblendet",
     "Blue 0 mm, green 1, yellow 2, red 3 and more; grey: not in the scan": (
         "Blau 0 mm, grün 1, gelb 2, rot 3 und mehr; grau: nicht im Scan"
     ),
@@ -495,6 +495,9 @@ _REASONS = {
     "Press Edit Face Shape first": "Zuerst „Gesichtsform bearbeiten“ drücken",
     "Select a face of a Random Gallery": "Ein Gesicht einer Zufallsgalerie auswählen",
     "Select a face made by Fit Scan": "Ein mit „An Scan anpassen“ erstelltes Gesicht auswählen",
+    "Select two faces or more: the active one and others": (
+        "Zwei oder mehr Gesichter auswählen: das aktive und andere"
+    ),
     "Select two faces: the active one and one other": (
         "Zwei Gesichter auswählen: das aktive und ein anderes"
     ),

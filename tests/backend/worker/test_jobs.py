@@ -76,7 +76,7 @@ def test_generate_blend_and_mesh_answer_alike() -> None:
     assert first["group_sizes"].sum() == len(first["group_vertices"]) == len(first["group_weights"])
     assert first["group_vertices"].max() < 9409
     b, _ = _run("generate", {"seed": 2, "topology": "surface", "resolution": 16})
-    both = {"a": a["codes"], "b": b["codes"], "topology": "face"}
+    both = {"a": a["codes"], "others": [b["codes"]], "topology": "face"}
     blended, mesh = _run("blend", {**both, "weight": 0.0})
     assert blended["codes"] == a["codes"]
     np.testing.assert_allclose(mesh["vertices_mm"], first["vertices_mm"], atol=1e-3)
@@ -143,7 +143,9 @@ def test_sliders_say_what_they_do_and_every_job_heeds_them() -> None:
     offset = arrays["offsets_mm"][known["names"].index("noseLength")]
     apart = np.linalg.norm(there["vertices_mm"] - arrays["vertices_mm"] - offset, axis=1)
     assert np.median(apart) < 0.5 * np.median(np.linalg.norm(offset, axis=1))
-    blended, _ = _run("blend", {"a": slid, "b": slid, "topology": "surface", "resolution": 16})
+    blended, _ = _run(
+        "blend", {"a": slid, "others": [slid], "topology": "surface", "resolution": 16}
+    )
     assert blended["codes"] == moved["codes"]
     nose = {"codes": values["codes"] | {"sliders": {"nose": 1.0}}}
     with pytest.raises(BackendError, match="There is no slider 'nose'"):

@@ -109,7 +109,8 @@ def express(params, arrays):
 
 def blend(params, arrays):
     values, answer = mesh(params["topology"])
-    a, b, weight = params["a"]["identity"][0], params["b"]["identity"][0], params["weight"]
+    others = [face["identity"][0] for face in params["others"]]
+    a, b, weight = params["a"]["identity"][0], sum(others) / len(others), params["weight"]
     mixed = codes(a + weight * (b - a)) | {name: params[name] for name in ("what", "regions")}
     return values | {"codes": mixed}, answer
 
