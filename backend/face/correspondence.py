@@ -84,7 +84,9 @@ def level_vertices(model: FaceModel, level: str) -> int:
         If there is no such level, or the model has no head.
     """
     if level not in LEVELS:
-        raise BackendError(f"There is no topology '{level}'. Choose head, face or surface.")
+        raise BackendError(
+            "There is no topology '{name}'. Choose head, face or surface.", name=level
+        )
     head = require_head(model)
     return head.template.parts["face"][1] if level == "face" else len(head.template.vertices)
 
