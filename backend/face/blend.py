@@ -67,9 +67,13 @@ def _blend_detail(a: np.ndarray | None, b: np.ndarray | None, weight: float) -> 
 def check_blend(model: FaceModel, a: Codes, b: Codes, weight: float, what: str) -> None:
     """Raise BackendError if two faces cannot be blended so."""
     if not 0 <= weight <= 1:
-        raise BackendError(f"The blend weight {weight} is out of range. Choose 0 to 1.")
+        raise BackendError(
+            "The blend weight {weight} is out of range. Choose 0 to 1.", weight=weight
+        )
     if what not in ("identity", "expression", "both"):
-        raise BackendError(f"'{what}' cannot be blended. Choose identity, expression or both.")
+        raise BackendError(
+            "'{what}' cannot be blended. Choose identity, expression or both.", what=what
+        )
     check_codes(model, a)
     check_codes(model, b)
 

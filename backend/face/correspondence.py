@@ -107,8 +107,11 @@ def level_mesh(model: FaceModel, vertices: np.ndarray, level: str) -> Mesh:
 def _level_ends(model: FaceModel, level: str) -> tuple[int, int]:
     """Return where the vertices and the polygons of a level of detail end."""
     if level not in LEVELS:
-        known = ", ".join(LEVELS)
-        raise BackendError(f"There is no topology '{level}'. Choose one of {known}, surface.")
+        raise BackendError(
+            "There is no topology '{name}'. Choose one of {known}.",
+            name=level,
+            known=", ".join((*LEVELS, "surface")),
+        )
     _, vertices, _, polygons = require_head(model).template.parts[LEVELS[level]]
     return _NARROW if level == "narrow" else (vertices, polygons)
 

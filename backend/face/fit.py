@@ -110,9 +110,11 @@ def _place(
         if error <= NO_FACE:
             return pose, None
         raise NoFaceError(
-            f"No face was found in the scan (the best match has an error of {error:.2f}, a face "
-            f"less than {NO_FACE}). Select one that shows eyes, nose and mouth, cut away the rest "
-            "of the body, or show the face by landmarks."
+            "No face was found in the scan (the best match has an error of {error}, a face "
+            "less than {limit}). Select one that shows eyes, nose and mouth, cut away the rest of "
+            "the body, or show the face by landmarks.",
+            error=f"{error:.2f}",
+            limit=NO_FACE,
         )
     mean = model.imface.template_landmarks.cpu().double().numpy()
     pose, error, used = find_pose_by_landmarks(scan, mean_face(model), landmarks, mean)

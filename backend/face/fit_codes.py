@@ -18,6 +18,7 @@ from ..mesh import triangulate
 from ..model.imface import CACHE_POINTS, UNIT_MM
 from ..scan.align import IDENTITY, Similarity
 from ..scan.sampling import SdfSamples
+from ..texts import Text
 from .linear_fit import (
     PARTS,
     ClosestPointsConfig,
@@ -148,7 +149,8 @@ def _search(objective: "_Objective", x: Tensor, config: FitConfig, report: Repor
         hessian = _learned(hessian, moved, tried[1] - slope)
         if tried[0] < value:
             x, (value, slope) = there, tried
-        report(0.3 + 0.7 * (done + 1) / config.rounds, f"Fitting: {objective.median_mm:.2f} mm")
+        text = Text("Fitting: {median} mm", median=f"{objective.median_mm:.2f}")
+        report(0.3 + 0.7 * (done + 1) / config.rounds, text)
     return x
 
 

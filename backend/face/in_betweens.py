@@ -12,6 +12,7 @@ import numpy as np
 
 from ..checkpoint import FaceModel
 from ..codes import Codes
+from ..texts import Text
 from .correspondence import neutral_skin
 from .shapes import Report, expressed_mm, shape_keys
 
@@ -122,7 +123,8 @@ def place_knots(
     pending = [(0, last)]
     while pending:
         start, end = pending.pop()
-        report(start / max(last, 1), f"In-betweens, frame {start + 1} of {last + 1}")
+        text = Text("In-betweens, frame {frame} of {count}", frame=start + 1, count=last + 1)
+        report(start / max(last, 1), text)
         for frame in _doubtful(weights, start, end):
             share = (frame - start) / (end - start)
             straight = (1 - share) * offsets(start) + share * offsets(end)

@@ -26,6 +26,7 @@ from ..model.imface import UNIT_MM
 from ..scan.align import Similarity
 from ..scan.compare import vertex_errors
 from ..scan.texture import Colors, CornerColors, ImageColors, bake_colors
+from ..texts import Text
 from .protocol import Arrays
 from .server import JobFunction, Report
 
@@ -90,7 +91,7 @@ def gallery_job(params: Params, arrays: Arrays, report: Report) -> Answer:
     of each array starts with its place there, as in `0/vertices_mm`."""
     said, out, seeds = [], Arrays(), list(params["seeds"])
     for i, seed in enumerate(seeds):
-        report(i / len(seeds), f"Face {i + 1} of {len(seeds)}")
+        report(i / len(seeds), Text("Face {number} of {count}", number=i + 1, count=len(seeds)))
         values, made = generate_job(params | {"seed": seed}, {}, lambda _, __: None)
         said.append(values)
         out |= {f"{i}/{name}": array for name, array in made.items()}

@@ -7,7 +7,6 @@ from typing import Literal
 import bpy
 
 from ..jobs import status, time_left, worker_line
-from ..translations import label
 
 COLUMNS = 38  # of text in a sidebar of usual width: labels do not wrap by themselves
 Icon = Literal["NONE", "ERROR"]
@@ -45,10 +44,11 @@ def _draw_job(layout: bpy.types.UILayout) -> None:
     if status.waiting:
         layout.label(text="Ready: return to Object Mode to see it", icon="INFO")
     else:
-        text = label("{job}: {step}", job=status.label, step=job.message)
-        layout.progress(text=text, factor=job.fraction, translate=False)
+        column = layout.column(align=True)
+        column.label(text=status.label, translate=False)
+        column.progress(text=job.message, factor=job.fraction, translate=False)
         if left := time_left():
-            layout.label(text=left, translate=False)
+            column.label(text=left, translate=False)
     layout.operator("imface.cancel_job", icon="CANCEL")
 
 

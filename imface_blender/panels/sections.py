@@ -10,9 +10,9 @@ import bpy
 from .. import faces, fit_error, sliders
 from ..mesh_io import mesh_of
 from ..properties import of_scene
-from ..slider_names import GROUPS, title
+from ..slider_names import GROUPS, short_title
 from ..slider_properties import lock_name, sliders_of
-from ..translations import OWN_CONTEXT, label
+from ..translations import OWN_CONTEXT, label, word
 from .main import Icon, draw_text
 
 POSES = {
@@ -110,7 +110,7 @@ def _draw_sliders(layout: bpy.types.UILayout, face: bpy.types.Object) -> None:
         row.label(text=region, text_ctxt=OWN_CONTEXT)
         _draw_lock(row, group, region)
         for name in names:
-            text = label(title(name))
+            text = word(short_title(region, name))
             if preview is not None:
                 change_mm = values.get(name, 0.0) * preview.unit_mm[name]
                 text = label("{slider} {change:+.1f} mm", slider=text, change=change_mm)

@@ -95,6 +95,7 @@ _INTERFACE = {
     "Fit Face to Scan": "Gesicht an Scan anpassen",
     "Fit Scan": "An Scan anpassen",
     "Frame": "Einzelbild",
+    "Forehead": "Stirn",
     "Frame of the file's first row": "Einzelbild der ersten Zeile der Datei",
     "Free Memory After": "Speicher freigeben nach",
     "Gallery": "Galerie",
@@ -371,6 +372,18 @@ _SLIDERS = {
     "Width and opening of an eye": "Breite und Öffnung eines Auges",
 }
 
+#: What sliders are called below their region's name.
+WORDS = {
+    "Bridge": "Rücken",
+    "Cheekbones": "Wangen",
+    "Forward": "Nach vorn",
+    "Height": "Höhe",
+    "Length": "Länge",
+    "Size": "Größe",
+    "Spacing": "Abstand",
+    "Width": "Breite",
+}
+
 #: What goes on, and what has been done.
 _REPORTS = {
     "Added '{key}' to '{name}'": "„{key}“ zu „{name}“ hinzugefügt",
@@ -462,7 +475,6 @@ _REPORTS = {
     ),
     "About {minutes:.0f} min left": "Noch etwa {minutes:.0f} min",
     "About {seconds:.0f} s left": "Noch etwa {seconds:.0f} s",
-    "{job}: {step}": "{job}: {step}",
     "{mean:.2f} mm mean, {within:.0f} % within 2 mm, {unseen:.0f} % of the face not seen": (
         "{mean:.2f} mm im Mittel, {within:.0f} % innerhalb von 2 mm, {unseen:.0f} % des Gesichts "
         "nicht gesehen"
@@ -807,4 +819,202 @@ _WORKER = {
     ),
 }
 
-TEXTS = _INTERFACE | _TOOLTIPS | _SLIDERS | _REPORTS | _REASONS | _ERRORS | _CAPTURE | _WORKER
+#: What the worker does just now; short, for it stands in the panel behind the job.
+_STEPS = {
+    "Blending": "Überblenden",
+    "Capturing detail": "Details erfassen",
+    "Carrying the scan's colours over": "Farben des Scans übertragen",
+    "Closing the visible surface": "Sichtbare Oberfläche schließen",
+    "Computing a known face": "Bekanntes Gesicht berechnen",
+    "Drawing codes": "Codes ziehen",
+    "Expression {name}": "Ausdruck {name}",
+    "Face {number} of {count}": "Gesicht {number} von {count}",
+    "Fitting the sliders": "Regler anpassen",
+    "Fitting: placed": "Anpassen: platziert",
+    "Fitting: {median} mm": "Anpassen: {median} mm",
+    "In-betweens, frame {frame} of {count}": "Zwischenformen, Einzelbild {frame} von {count}",
+    "Looking for the face": "Gesicht suchen",
+    "Measuring the detail": "Details messen",
+    "Measuring the fit": "Anpassung messen",
+    "Meshing the face": "Mesh erstellen",
+}
+
+#: What the worker cannot do.
+_BACKEND = {
+    "'{what}' cannot be blended. Choose identity, expression or both.": (
+        "„{what}“ kann nicht überblendet werden. identity, expression oder both wählen."
+    ),
+    "A landmark has no position. Give all of them, or none.": (
+        "Eine Landmarke hat keine Position. Alle angeben oder keine."
+    ),
+    "All vertices of the scan lie in one point. Select a face scan.": (
+        "Alle Punkte des Scans liegen an einer Stelle. Einen Gesichtsscan auswählen."
+    ),
+    "Hardly any of the scan is visible from the front. Select one that shows eyes, nose and "
+    "mouth.": (
+        "Vom Scan ist von vorn kaum etwas zu sehen. Einen auswählen, der Augen, Nase und Mund "
+        "zeigt."
+    ),
+    "Memory ran out. Choose a lower resolution or close other programs.": (
+        "Der Speicher reicht nicht. Eine geringere Auflösung wählen oder andere Programme "
+        "schließen."
+    ),
+    "No face was found in the scan (the best match has an error of {error}, a face less than "
+    "{limit}). Select one that shows eyes, nose and mouth, cut away the rest of the body, or show "
+    "the face by landmarks.": (
+        "Im Scan wurde kein Gesicht gefunden (die beste Übereinstimmung hat eine Abweichung von "
+        "{error}, ein Gesicht weniger als {limit}). Einen Scan auswählen, der Augen, Nase und Mund "
+        "zeigt, den Rest des Körpers abschneiden oder das Gesicht durch Landmarken zeigen."
+    ),
+    "No part of the scan lies where the face should be. Check its orientation.": (
+        "Kein Teil des Scans liegt dort, wo das Gesicht sein sollte. Die Ausrichtung prüfen."
+    ),
+    "No surface lies where the face should be. Check the mesh, its orientation and its pose.": (
+        "Wo das Gesicht sein sollte, liegt keine Oberfläche. Das Mesh, seine Ausrichtung und seine "
+        "Lage prüfen."
+    ),
+    "The blend weight {weight} is out of range. Choose 0 to 1.": (
+        "Das Gewicht {weight} liegt außerhalb des Bereichs. 0 bis 1 wählen."
+    ),
+    "The codes have format {theirs}; this version reads format {ours}. Update the add-on or make "
+    "the codes again.": (
+        "Die Codes haben das Format {theirs}, diese Version liest Format {ours}. Das Add-on "
+        "aktualisieren oder die Codes neu erstellen."
+    ),
+    "The codes have the wrong length for this model. Make the face again.": (
+        "Die Codes haben für dieses Modell die falsche Länge. Das Gesicht neu erstellen."
+    ),
+    "The codes hold values that are not numbers. Make the codes again.": (
+        "Die Codes enthalten Werte, die keine Zahlen sind. Die Codes neu erstellen."
+    ),
+    "The field has no surface. Choose other codes or other weights.": (
+        "Das Feld hat keine Oberfläche. Andere Codes oder andere Gewichte wählen."
+    ),
+    "The landmarks do not lie as those of a face, and without them none was found. Check their "
+    "order and places.": (
+        "Die Landmarken liegen nicht wie die eines Gesichts, und ohne sie wurde keines gefunden. "
+        "Ihre Reihenfolge und ihre Stellen prüfen."
+    ),
+    "The landmarks do not lie on the scan. Give its own ones, in its coordinates.": (
+        "Die Landmarken liegen nicht auf dem Scan. Seine eigenen angeben, in seinen Koordinaten."
+    ),
+    "The landmarks lie in one point or on one line. Place them anew.": (
+        "Die Landmarken liegen an einer Stelle oder auf einer Linie. Sie neu setzen."
+    ),
+    "The model card {file} is damaged. Install the weights again.": (
+        "Die Modellbeschreibung {file} ist beschädigt. Die Gewichte neu installieren."
+    ),
+    "The points of the scan lie in a few places only. Select a face scan.": (
+        "Die Punkte des Scans liegen nur an wenigen Stellen. Einen Gesichtsscan auswählen."
+    ),
+    "The resolution {resolution} is out of range. Choose 16 to 512, usually 256.": (
+        "Die Auflösung {resolution} liegt außerhalb des Bereichs. 16 bis 512 wählen, "
+        "üblicherweise 256."
+    ),
+    "The scan has no faces. Select a mesh with at least {triangles} faces, or at least {points} "
+    "points.": (
+        "Der Scan hat keine Flächen. Ein Mesh mit mindestens {triangles} Flächen oder mindestens "
+        "{points} Punkten auswählen."
+    ),
+    "The scan has only {count} triangles. Select a mesh with at least {least}.": (
+        "Der Scan hat nur {count} Dreiecke. Ein Mesh mit mindestens {least} auswählen."
+    ),
+    "The seed {seed} is negative. Choose 0 or a positive number.": (
+        "Der Startwert {seed} ist negativ. 0 oder eine positive Zahl wählen."
+    ),
+    "The slider {name}={value} is out of range. Choose -{most} to {most}.": (
+        "Der Regler {name}={value} liegt außerhalb des Bereichs. -{most} bis {most} wählen."
+    ),
+    "The strength {strength} is out of range. Choose 0 to 5.": (
+        "Die Stärke {strength} liegt außerhalb des Bereichs. 0 bis 5 wählen."
+    ),
+    "The weights file {file} is damaged or incomplete. Install it again.": (
+        "Die Gewichtsdatei {file} ist beschädigt oder unvollständig. Sie neu installieren."
+    ),
+    "The weights file {file} is missing. Install the add-on's zip again.": (
+        "Die Gewichtsdatei {file} fehlt. Das Zip des Add-ons neu installieren."
+    ),
+    "The worker met an unexpected error ({kind}: {reason}).": (
+        "Im Worker ist ein unerwarteter Fehler aufgetreten ({kind}: {reason})."
+    ),
+    "The worker's Python at {python} has no {title}. Install {package} in it, or choose another "
+    "Python in the preferences.": (
+        "Das Python des Workers unter {python} hat kein {title}. {package} darin installieren oder "
+        "in den Benutzereinstellungen ein anderes Python wählen."
+    ),
+    "There are {count} landmarks without three coordinates each. Give x, y and z.": (
+        "Es gibt {count} Landmarken ohne je drei Koordinaten. x, y und z angeben."
+    ),
+    "There are {count} landmarks. Give five (corners of the eyes, tip of the nose, corners of the "
+    "mouth) or the 68 of Multi-PIE, in order.": (
+        "Es gibt {count} Landmarken. Fünf (Augenwinkel, Nasenspitze, Mundwinkel) oder die "
+        "68 von Multi-PIE angeben, der Reihe nach."
+    ),
+    "There is no expression '{name}'. Use ARKit's names, such as jawOpen or eyeBlinkLeft, or "
+    "FaceScape's, such as smile or lip_puckerer.": (
+        "Es gibt keinen Ausdruck „{name}“. Namen von ARKit verwenden, etwa jawOpen oder "
+        "eyeBlinkLeft, oder von FaceScape, etwa smile oder lip_puckerer."
+    ),
+    "There is no region '{name}'. Choose {regions}.": (
+        "Es gibt keine Region „{name}“. {regions} wählen."
+    ),
+    "There is no slider '{name}'. Choose: {names}.": (
+        "Es gibt keinen Regler „{name}“. Zur Wahl stehen: {names}."
+    ),
+    "There is no topology '{name}'. Choose one of {known}.": (
+        "Es gibt keine Topologie „{name}“. Eine von {known} wählen."
+    ),
+    "These weights have no common topology (head.safetensors is missing). Use the surface "
+    "topology, or the bundled weights.": (
+        "Diese Gewichte haben keine gemeinsame Topologie (head.safetensors fehlt). Das Mesh "
+        "„Oberfläche“ oder die mitgelieferten Gewichte verwenden."
+    ),
+    "This face was made with other model weights. Make it again with the installed ones.": (
+        "Dieses Gesicht wurde mit anderen Modellgewichten erstellt. Es mit den installierten neu "
+        "erstellen."
+    ),
+    "This is not a set of ImFace codes. Choose a .codes.json file written by ImFace.": (
+        "Das sind keine Codes von ImFace. Eine von ImFace geschriebene Datei .codes.json wählen."
+    ),
+    "This model has no expression '{name}'. Leave it out.": (
+        "Dieses Modell hat keinen Ausdruck „{name}“. Ihn weglassen."
+    ),
+    "{count} vertices of the scan have no valid position (NaN or infinite). Delete them and try "
+    "again.": (
+        "{count} Punkte des Scans haben keine gültige Position (NaN oder unendlich). Sie löschen "
+        "und erneut versuchen."
+    ),
+    "{device} computes a known face wrongly, by {off} mm. Choose another Python in the "
+    "preferences, one without that device.": (
+        "{device} berechnet ein bekanntes Gesicht falsch, um {off} mm. In den "
+        "Benutzereinstellungen ein anderes Python wählen, eines ohne dieses Gerät."
+    ),
+    "{file} does not hold a complete model. Install the weights again.": (
+        "{file} enthält kein vollständiges Modell. Die Gewichte neu installieren."
+    ),
+    "{file} has format version {theirs}, this program reads {ours}. Use weights and add-on of the "
+    "same release.": (
+        "{file} hat die Formatversion {theirs}, dieses Programm liest {ours}. Gewichte und Add-on "
+        "derselben Version verwenden."
+    ),
+    "{file} is not an ImFace weights file. Choose another file.": (
+        "{file} ist keine Gewichtsdatei von ImFace. Eine andere Datei wählen."
+    ),
+    "{file} is not the file its model card describes. Install the weights again.": (
+        "{file} ist nicht die Datei, die die Modellbeschreibung nennt. Die Gewichte neu "
+        "installieren."
+    ),
+}
+
+TEXTS = (
+    _INTERFACE
+    | _TOOLTIPS
+    | _SLIDERS
+    | _REPORTS
+    | _REASONS
+    | _ERRORS
+    | _CAPTURE
+    | _WORKER
+    | _STEPS
+    | _BACKEND
+)

@@ -169,6 +169,7 @@ class Window:
     _explain, _fail = JobOperator._explain, JobOperator._fail
     bl_idname = "IMFACE_OT_generate"
     label = "Doing it"
+    limit_s = 10
     _job = _timer = None
 
     def __init__(self, seed):
@@ -195,7 +196,7 @@ class Window:
         return self.modal(self.context, SimpleNamespace(type=kind, value=value))
 
     def tick_until(self, condition):
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + self.limit_s
         result = self.event("TIMER")
         while not condition(result):
             assert time.monotonic() < deadline

@@ -116,14 +116,14 @@ def test_the_resolution_is_shown_where_it_matters():
 
 def test_sliders_are_shown_with_millimetres_once_they_move(make_mesh, make_face):
     make_mesh()
-    assert "Nose Length" not in draw(sections.IMFACE_PT_shape).drawn
+    assert "Length" not in draw(sections.IMFACE_PT_shape).drawn
     face = make_face(seed=77)
-    assert "Nose Length" in draw(sections.IMFACE_PT_shape).drawn
+    assert "Length" in draw(sections.IMFACE_PT_shape).drawn
     bpy.ops.imface.edit_shape()
     face.data.imface_sliders.noseLength = 0.5
     unit = 1 + NAMES.index("noseLength")  # the fake's
     drawn = draw(sections.IMFACE_PT_shape).drawn
-    assert f"Nose Length {unit / 2:+.1f} mm" in drawn
+    assert f"Length {unit / 2:+.1f} mm" in drawn
     assert "Axis 10 +0.0 mm" in drawn
     face.data.imface_sliders.lock_Nose = True
     assert draw(sections.IMFACE_PT_shape).locks == {"lock_Nose"}
@@ -175,7 +175,7 @@ def test_the_head_shows_the_worker_the_job_and_the_error():
     jobs.status.job = SimpleNamespace(fraction=0.25, message="Snapping")
     jobs.status.label = "Fitting a scan"
     jobs.status.started = time.monotonic()
-    assert draw(head).drawn[2:] == ["Fitting a scan: Snapping 25%", "imface.cancel_job"]
+    assert draw(head).drawn[2:] == ["Fitting a scan", "Snapping 25%", "imface.cancel_job"]
     jobs.status.waiting = True
     assert "Ready: return to Object Mode to see it" in draw(head).drawn
     jobs.status.job = None

@@ -8,7 +8,7 @@ import pytest
 
 from tests.gui import session
 
-LIMIT_S = 180
+LIMIT_S = 240
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

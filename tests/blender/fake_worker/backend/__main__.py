@@ -45,11 +45,12 @@ SLIDERS = slider_names.NAMES
 #: Each slider moves every vertex its own way.
 OFFSETS_MM = 0.3 * np.random.default_rng(0).normal(size=(len(SLIDERS), 5, 3))
 UNIT_MM = [1.0 + i for i in range(len(SLIDERS))]
+HALF_WAY = {"message": "Half {what}", "values": {"what": "way"}}
 USER_ERROR, INTERNAL_ERROR, DEATH, BAD_INDEX, BAD_VERTEX, ENDLESS = range(100, 106)  # seeds
 
 
 class Refused(Exception):
-    """Carries the kind, the message and the details of an error event."""
+    """Carries the kind, the message and the details of an error event, and the message's values."""
 
 
 def codes(number, expression=None):
@@ -127,7 +128,8 @@ def shape_keys(params, arrays):
     """Each expression moves the last vertex along +Y, the first by 1 mm, the second by 2 ..."""
     names = params["names"] or EXPRESSIONS
     if unknown := set(names) - set(EXPRESSIONS):
-        raise Refused("user", f"There is no expression {unknown}. Choose another.", "")
+        template = "This model has no expression '{name}'. Leave it out."
+        raise Refused("user", template, "", {"name": unknown.pop()})
     basis = exact_mm(params["codes"].get("sliders", {}))
     vertices = np.repeat(basis[None], len(names), axis=0)
     vertices[:, 4, 1] += [1 + EXPRESSIONS.index(name) for name in names]
@@ -183,7 +185,7 @@ def send(header, arrays=None):
 def answer(header, arrays):
     """Do one job; a cancel is looked for only by the job that never ends."""
     number = header["id"]
-    send({"type": "progress", "id": number, "fraction": 0.5, "message": "Half way"})
+    send({"type": "progress", "id": number, "fraction": 0.5, **HALF_WAY})
     if header["params"].get("seed") == ENDLESS:
         while wire.read_message(sys.stdin.buffer)[0]["type"] != "cancel":
             time.sleep(0.01)
@@ -192,8 +194,8 @@ def answer(header, arrays):
     try:
         values, result = JOBS[header["name"]](header["params"], arrays)
     except Refused as refused:
-        kind, message, details = refused.args
-        send({"type": "error", "id": number, "kind": kind, "message": message, "details": details})
+        what = dict(zip(("kind", "message", "details", "values"), refused.args, strict=False))
+        send({"type": "error", "id": number} | what)
         return
     send({"type": "result", "id": number, "values": values}, result)
 
