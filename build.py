@@ -145,6 +145,11 @@ def prepare(environment: Environment) -> None:
     if environment.is_ready():
         print(f"== {name} is ready", flush=True)
         return
+    if environment.folder.is_symlink():  # to make it anew would empty what it leads to
+        raise BuildError(
+            f"{environment.folder} is a link to an environment that was made of other "
+            "requirements. Delete the link, and one of its own is made."
+        )
     with step(f"Making {name} from {environment.requirements.name} (1 to 2 GB, a minute or more)"):
         run_quietly(
             [sys.executable, "-m", "venv", "--clear", environment.folder],

@@ -142,6 +142,16 @@ def test_an_environment_that_failed_half_way_is_made_again(
     assert not environment.is_ready()
 
 
+def test_a_linked_environment_is_never_emptied(tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "python").write_text("in use")
+    (tmp_path / ".venv").symlink_to(tmp_path / "theirs", target_is_directory=True)
+    (tmp_path / "pins.txt").write_text("a==1")
+    with pytest.raises(build.BuildError, match="is a link .* Delete the link"):
+        build.prepare(build.Environment(tmp_path / ".venv", tmp_path / "pins.txt"))
+    assert (tmp_path / "theirs" / "python").read_text() == "in use"
+
+
 @pytest.mark.parametrize(
     ("statuses", "expected"),
     [((0, 0, 0, 0, 0), 0), ((1, 0, 0, 0, 0), 1), ((0, 0, 0, 2, 0), 1), ((0, 0, 0, 0, 3), 3)],
