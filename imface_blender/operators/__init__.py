@@ -42,6 +42,7 @@ CLASSES = (
     bake.IMFACE_OT_bake_animation,
     bake.IMFACE_OT_remove_bake,
     worker.IMFACE_OT_check_worker,
+    worker.IMFACE_OT_use_gpu,
     worker.IMFACE_OT_free_memory,
     worker.IMFACE_OT_remove_runtime,
     worker.IMFACE_OT_cancel_job,

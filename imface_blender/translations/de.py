@@ -37,6 +37,7 @@ OPERATORS = {
     "Show Fit Error": "Abweichung anzeigen",
     "Smile": "Lächeln",
     "Test Worker": "Worker testen",
+    "Use My GPU": "Meine GPU verwenden",
 }
 
 #: Headings, and names and descriptions of properties and choices.
@@ -215,9 +216,14 @@ _TOOLTIPS = {
     "Copy the last error, with all that is known about it, to the clipboard": (
         "Den letzten Fehler mit allem, was darüber bekannt ist, in die Zwischenablage kopieren"
     ),
-    "Delete what the add-on has unpacked for its worker; the next job unpacks it again": (
-        "Löschen, was das Add-on für seinen Worker entpackt hat; die nächste Berechnung entpackt "
-        "es wieder"
+    "Delete what was unpacked and installed for the worker; the next job unpacks it again": (
+        "Löschen, was für den Worker entpackt und installiert wurde; die nächste Berechnung "
+        "entpackt es wieder"
+    ),
+    "Download PyTorch for an NVIDIA GPU (about 3 GB, unpacked 6 GB) from pytorch.org, test it, and "
+    "compute faces with it from then on": (
+        "PyTorch für eine NVIDIA-GPU (etwa 3 GB, entpackt 6 GB) von pytorch.org herunterladen, "
+        "testen und von da an Gesichter damit berechnen"
     ),
     "End the worker and give its memory back; the next job starts it again": (
         "Den Worker beenden und seinen Speicher freigeben; die nächste Berechnung startet ihn "
@@ -412,6 +418,9 @@ _REPORTS = {
         "Laufzeitumgebung: im Zip, wird bei der ersten Verwendung entpackt"
     ),
     "Runtime: none in this zip": "Laufzeitumgebung: keine in diesem Zip",
+    "Runtime: {megabytes:.0f} MB with PyTorch for the GPU, in use": (
+        "Laufzeitumgebung: {megabytes:.0f} MB mit PyTorch für die GPU, in Verwendung"
+    ),
     "Runtime: {megabytes:.0f} MB unpacked, in use": (
         "Laufzeitumgebung: {megabytes:.0f} MB entpackt, in Verwendung"
     ),
@@ -473,6 +482,19 @@ _REPORTS = {
 
 #: Why something cannot be done.
 _REASONS = {
+    "Allow Online Access in Preferences > System first: about 3 GB are downloaded": (
+        "Zuerst in Benutzereinstellungen > System den Online-Zugriff erlauben: Etwa 3 GB werden "
+        "heruntergeladen"
+    ),
+    "Another Python is set: it computes on a GPU if its PyTorch has CUDA": (
+        "Ein anderes Python ist eingestellt: Es rechnet auf einer GPU, wenn sein PyTorch CUDA hat"
+    ),
+    "It is installed already. Remove Runtime takes it away": (
+        "Es ist schon installiert. „Laufzeitumgebung entfernen“ nimmt es wieder weg"
+    ),
+    "Only the zip that brings PyTorch can install it for a GPU": (
+        "Nur das Zip, das PyTorch mitbringt, kann es für eine GPU installieren"
+    ),
     "ImFace is busy ({job})": "ImFace ist beschäftigt ({job})",
     "ImFace is busy ({job}). Wait, or cancel it": (
         "ImFace ist beschäftigt ({job}). Warten oder abbrechen"
@@ -700,6 +722,55 @@ _CAPTURE = {
 
 #: What is wrong with the worker.
 _WORKER = {
+    "Downloading PyTorch for the GPU, about 3 GB": (
+        "PyTorch für die GPU wird heruntergeladen, etwa 3 GB"
+    ),
+    "Installing PyTorch for the GPU": "PyTorch für die GPU wird installiert",
+    "Looking for an NVIDIA GPU": "Eine NVIDIA-GPU wird gesucht",
+    "Unpacking PyTorch for the GPU": "PyTorch für die GPU wird entpackt",
+    "There is no NVIDIA GPU here, or its driver is not installed (nvidia-smi is missing). Install "
+    "NVIDIA's driver, or stay with the processor.": (
+        "Hier gibt es keine NVIDIA-GPU, oder ihr Treiber ist nicht installiert (nvidia-smi fehlt). "
+        "Den Treiber von NVIDIA installieren oder beim Prozessor bleiben."
+    ),
+    "NVIDIA's driver does not tell which GPU there is. Update the driver, restart the computer and "
+    "try again.": (
+        "Der Treiber von NVIDIA nennt keine GPU. Den Treiber aktualisieren, den Rechner neu "
+        "starten und es erneut versuchen."
+    ),
+    "PyTorch no longer supports a GPU as old as {name}. Stay with the processor.": (
+        "PyTorch unterstützt keine so alte GPU wie {name} mehr. Beim Prozessor bleiben."
+    ),
+    "The driver of {name} is too old: it is {driver}, and PyTorch needs {needed} or later. Update "
+    "NVIDIA's driver, restart the computer and try again.": (
+        "Der Treiber von {name} ist zu alt: Er ist {driver}, und PyTorch braucht {needed} oder "
+        "neuer. Den Treiber von NVIDIA aktualisieren, den Rechner neu starten und es erneut "
+        "versuchen."
+    ),
+    "PyTorch for the GPU could not be installed ({reason}). Check the disk and try again.": (
+        "PyTorch für die GPU konnte nicht installiert werden ({reason}). Die Festplatte prüfen "
+        "und es erneut versuchen."
+    ),
+    "PyTorch for the GPU needs {needed:.0f} GB of disk while it is installed, and {free:.1f} GB "
+    "are free in {folder}. Free some and try again.": (
+        "PyTorch für die GPU braucht bei der Installation {needed:.0f} GB auf der Festplatte, und "
+        "in {folder} sind {free:.1f} GB frei. Platz schaffen und es erneut versuchen."
+    ),
+    "PyTorch for the GPU could not be downloaded ({reason}). Check the connection and the disk and "
+    "try again.": (
+        "PyTorch für die GPU konnte nicht heruntergeladen werden ({reason}). Verbindung und "
+        "Festplatte prüfen und es erneut versuchen."
+    ),
+    "PyTorch for the GPU is installed, but finds no GPU and is not used. Update NVIDIA's driver, "
+    "restart the computer and try again.": (
+        "PyTorch für die GPU ist installiert, findet aber keine GPU und wird nicht verwendet. Den "
+        "Treiber von NVIDIA aktualisieren, den Rechner neu starten und es erneut versuchen."
+    ),
+    "This Blender's Python has no pip. Set a Python that has PyTorch with CUDA in the add-on's "
+    "preferences instead.": (
+        "Das Python dieses Blenders hat kein pip. Stattdessen in den Einstellungen des Add-ons ein "
+        "Python angeben, das PyTorch mit CUDA hat."
+    ),
     "Memory ran out in Blender. Choose a lower resolution.": (
         "Der Speicher in Blender reicht nicht. Eine geringere Auflösung wählen."
     ),
