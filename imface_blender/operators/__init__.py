@@ -18,6 +18,7 @@ from . import (
     mark_landmarks,
     morph,
     neutralize,
+    preset,
     worker,
 )
 
@@ -36,6 +37,7 @@ CLASSES = (
     codes.IMFACE_OT_import_codes,
     asset.IMFACE_OT_save_asset,
     *edit_shape.CLASSES,
+    *preset.CLASSES,
     expressions.IMFACE_OT_add_expressions,
     animate.IMFACE_OT_keyframe_expression,
     capture.IMFACE_OT_import_capture,

@@ -9,6 +9,7 @@ move. Descriptions of properties and operators end without a full stop, which Bl
 OPERATORS = {
     "Add Expressions": "Ausdrücke hinzufügen",
     "Add Morph": "Morph hinzufügen",
+    "Apply Shape Preset": "Formvorgabe anwenden",
     "Bake Animation": "Animation backen",
     "Blend Faces": "Gesichter überblenden",
     "Cancel Face Job": "Gesichtsberechnung abbrechen",
@@ -31,8 +32,10 @@ OPERATORS = {
     "Refine Shape": "Form verfeinern",
     "Remove Bake": "Backen entfernen",
     "Remove Runtime": "Laufzeitumgebung entfernen",
+    "Remove Shape Preset": "Formvorgabe entfernen",
     "Reset Shape": "Form zurücksetzen",
     "Save Face": "Gesicht speichern",
+    "Save Shape Preset": "Formvorgabe speichern",
     "Save Face to Library": "Gesicht in Bibliothek speichern",
     "Show Fit Error": "Abweichung anzeigen",
     "Smile": "Lächeln",
@@ -42,6 +45,25 @@ OPERATORS = {
 
 #: Headings, and names and descriptions of properties and choices.
 _INTERFACE = {
+    "Factor": "Faktor",
+    "How far Mix moves the sliders: 0 leaves them, 1 is the preset": (
+        "Wie weit „Mischen“ die Regler bewegt: 0 lässt sie, wo sie sind, 1 ist die Vorgabe"
+    ),
+    "Move them towards the preset's values, as far as the factor says": (
+        "Sie zu den Werten der Vorgabe hin bewegen, so weit, wie der Faktor angibt"
+    ),
+    "Name of a shape preset": "Name einer Formvorgabe",
+    "None yet: save one with the button beside": "Noch keine: mit der Taste daneben eine speichern",
+    "Preset": "Vorgabe",
+    "Presets": "Vorgaben",
+    "Replace": "Ersetzen",
+    "Set them to the preset's values, and those that it does not have to 0": (
+        "Sie auf die Werte der Vorgabe setzen, und die, die sie nicht hat, auf 0"
+    ),
+    "Shape Presets": "Formvorgaben",
+    "What a shape preset does to the unlocked sliders": (
+        "Was eine Formvorgabe mit den nicht gesperrten Reglern tut"
+    ),
     "-1 is the current frame": "-1 ist das aktuelle Einzelbild",
     "0 gives the active face, 1 the other selected one": (
         "0 ergibt das aktive Gesicht, 1 das andere ausgewählte"
@@ -194,6 +216,17 @@ _INTERFACE = {
 
 #: Descriptions of operators.
 _TOOLTIPS = {
+    "Delete a shape preset; faces stay as they are": (
+        "Eine Formvorgabe löschen; Gesichter bleiben, wie sie sind"
+    ),
+    "Save where the active face's sliders stand, to apply that to other faces": (
+        "Speichern, wo die Regler des aktiven Gesichts stehen, um das auf andere Gesichter "
+        "anzuwenden"
+    ),
+    "Set the active face's unlocked sliders to a preset, or move them towards it": (
+        "Die nicht gesperrten Regler des aktiven Gesichts auf eine Vorgabe setzen oder zu ihr hin "
+        "bewegen"
+    ),
     "Add the expressions to the active face as shape keys, or update those added before. Your own "
     "shape keys, and all values, drivers and keyframes stay as they are": (
         "Dem aktiven Gesicht die Ausdrücke als Formschlüssel hinzufügen oder früher hinzugefügte "
@@ -371,6 +404,7 @@ _SLIDERS = {
 
 #: What goes on, and what has been done.
 _REPORTS = {
+    "Saved the preset '{name}'": "Die Vorgabe „{name}“ ist gespeichert",
     "Added '{key}' to '{name}'": "„{key}“ zu „{name}“ hinzugefügt",
     "Baking the animation": "Animation wird gebacken",
     "Blended '{name}'": "„{name}“ überblendet",
@@ -539,6 +573,16 @@ _REASONS = {
 
 #: What has gone wrong.
 _ERRORS = {
+    "The preset has no name. Give it one.": "Die Vorgabe hat keinen Namen. Ihr einen geben.",
+    "The preset '{name}' is damaged. Remove it, or save it again.": (
+        "Die Vorgabe „{name}“ ist beschädigt. Sie entfernen oder neu speichern."
+    ),
+    "There is no preset '{name}'. Save one with Save Shape Preset.": (
+        "Es gibt keine Vorgabe „{name}“. Mit „Formvorgabe speichern“ eine speichern."
+    ),
+    "{path} cannot be deleted: {reason}. Delete it in your file manager.": (
+        "{path} kann nicht gelöscht werden: {reason}. Sie im Dateimanager löschen."
+    ),
     "Error": "Fehler",
     "A slider's value is not a number. Choose -5 to 5.": (
         "Der Wert eines Reglers ist keine Zahl. -5 bis 5 wählen."
