@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,12 +19,18 @@ from typing import Any, NamedTuple
 import bpy
 
 from .errors import UserError
-from .runtime import Unpacking
 from .translations import label, say
 from .wire import Arrays
-from .work import Chain, Job
+from .work import Chain, Job, ThreadJob
 from .worker_client import WorkerClient, runtime_command, runtime_environment, worker_command
-from .worker_setup import Setup, idle_minutes, unpacking, worker_setup
+from .worker_setup import (
+    Setup,
+    gpu_installation,
+    gpu_setup,
+    idle_minutes,
+    unpacking,
+    worker_setup,
+)
 
 SECONDS_BETWEEN_POLLS = 0.1
 SECONDS_BETWEEN_LOOKS = 10.0  # for a worker that has been idle for too long
@@ -61,7 +68,7 @@ class Request(NamedTuple):
 status = Status()
 _client: WorkerClient | None = None
 _client_setup: Setup | None = None
-_unpacking: Unpacking | None = None
+_threads: list[ThreadJob] = []  # what unpacks or installs for the worker
 
 
 def backend_dir() -> Path:
@@ -73,10 +80,9 @@ def backend_dir() -> Path:
     raise UserError("The add-on's backend folder is missing. Install the add-on again.")
 
 
-def client() -> WorkerClient:
-    """Return the worker client; a new one when another Python is to run the worker."""
+def client(setup: Setup) -> WorkerClient:
+    """Return the worker client; a new one when something else is to run the worker."""
     global _client, _client_setup
-    setup = worker_setup()
     if _client is None or setup != _client_setup:
         _close_client()
         _client = _make_client(setup)
@@ -114,12 +120,25 @@ def backend_command(setup: Setup, words: list[str]) -> tuple[list[str], dict[str
 
 def submit(request: Request) -> Job:
     """Hand the worker a request; what comes with the add-on is unpacked before, once."""
-    global _unpacking
-    _close_unpacking()  # one that was cancelled may still be in the folder
-    _unpacking = unpacking()
-    if _unpacking is None:
-        return client().submit(*request)
-    return Chain(_unpacking, lambda: client().submit(*request))
+    return _after_unpacking(lambda: client(worker_setup()).submit(*request))
+
+
+def submit_on_gpu(request: Request) -> Job:
+    """Install PyTorch for a GPU, then hand the request to a worker that has it."""
+    return _after_unpacking(
+        lambda: Chain(_track(gpu_installation()), lambda: client(gpu_setup()).submit(*request))
+    )
+
+
+def _after_unpacking(make_job: Callable[[], Job]) -> Job:
+    _close_threads()  # one that was cancelled may still be in the folder
+    first = unpacking()
+    return make_job() if first is None else Chain(_track(first), make_job)
+
+
+def _track(job: ThreadJob) -> ThreadJob:
+    _threads.append(job)
+    return job
 
 
 def has_worker() -> bool:
@@ -148,8 +167,8 @@ def model_line() -> str:
 
 
 def close_worker() -> None:
-    """End the worker process and its job, if there are any, and what unpacks the runtime."""
-    _close_unpacking()
+    """End the worker process and its job, if there are any, and what unpacks for it."""
+    _close_threads()
     _close_client()
     status.job = None
     status.waiting = False
@@ -164,11 +183,9 @@ def _close_client() -> None:
         bpy.app.timers.unregister(end_idle_worker)
 
 
-def _close_unpacking() -> None:
-    global _unpacking
-    if _unpacking is not None:
-        _unpacking.close()
-    _unpacking = None
+def _close_threads() -> None:
+    while _threads:
+        _threads.pop().close()
 
 
 def time_left() -> str:
@@ -241,6 +258,7 @@ class JobOperator(PolledOperator):
 
     bl_options = {"UNDO"}  # noqa: RUF012 - Blender only reads it
     label = ""  # what it does, for the panel and the console
+    submit = staticmethod(submit)
     _job: Job | None = None
     _timer: bpy.types.Timer | None = None
 
@@ -311,7 +329,7 @@ class JobOperator(PolledOperator):
         """Start the job; None when it cannot, which has been reported then."""
         status.error = status.details = ""
         try:
-            job = submit(self.prepare(context))
+            job = self.submit(self.prepare(context))
         except Exception as error:
             self._explain(error)
             return None

@@ -31,6 +31,10 @@ BLEND_PARTS = (
     ("EXPRESSION", "Expression", "Mix the expressions, keep who the active face is"),
     ("BOTH", "Both", "Mix who it is and the expression"),
 )
+PRESET_METHODS = (
+    ("REPLACE", "Replace", "Set them to the preset's values, and those that it does not have to 0"),
+    ("MIX", "Mix", "Move them towards the preset's values, as far as the factor says"),
+)
 REGIONS = (
     ("BROWS", "Brows", "Brows and the forehead just above them"),
     ("EYES", "Eyes", "Eyes and lids"),
@@ -78,6 +82,24 @@ class GenerateChoice:
         default=1.0,
         min=0.0,
         max=2.0,
+        subtype="FACTOR",
+    )
+
+
+class PresetChoice:
+    """What a shape preset does to the sliders."""
+
+    method: EnumProperty(
+        name="Presets",
+        description="What a shape preset does to the unlocked sliders",
+        items=PRESET_METHODS,
+    )
+    factor: FloatProperty(
+        name="Factor",
+        description="How far Mix moves the sliders: 0 leaves them, 1 is the preset",
+        default=0.5,
+        min=0.0,
+        max=1.0,
         subtype="FACTOR",
     )
 
@@ -153,6 +175,7 @@ class ExpressionValues:
 class SceneSettings(
     GenerateChoice,
     BlendChoice,
+    PresetChoice,
     FitChoice,
     MeshChoice,
     ExpressionNames,

@@ -59,12 +59,12 @@ class IMFACE_OT_export_codes(CodesFile, QuickOperator):
     def work(self, context: bpy.types.Context) -> Outcome:
         """Write the file."""
         path = Path(bpy.path.abspath(self.filepath))
-        _write(path, json.dumps(faces.codes_of(context.object)))
+        write(path, json.dumps(faces.codes_of(context.object)))
         self.report({"INFO"}, say("Wrote {file}", file=path.name))
         return {"FINISHED"}
 
 
-def _write(path: Path, text: str) -> None:
+def write(path: Path, text: str) -> None:
     """Write a file; one that is there stays as it is until all of the new one is on the disk."""
     part = path.with_name(f"{path.name}.part")
     try:

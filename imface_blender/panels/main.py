@@ -25,10 +25,15 @@ class IMFACE_PT_main(bpy.types.Panel):
         """Draw the worker's line, the running job and the last error."""
         draw_text(self.layout, worker_line())
         self.layout.operator("imface.check_worker")
-        if status.job is not None:
-            _draw_job(self.layout)
-        if status.error:
-            _draw_error(self.layout)
+        draw_status(self.layout)
+
+
+def draw_status(layout: bpy.types.UILayout) -> None:
+    """Draw the running job and the last error."""
+    if status.job is not None:
+        _draw_job(layout)
+    if status.error:
+        _draw_error(layout)
 
 
 def draw_text(layout: bpy.types.UILayout, text: str, icon: Icon = "NONE") -> None:

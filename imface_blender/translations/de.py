@@ -9,6 +9,7 @@ move. Descriptions of properties and operators end without a full stop, which Bl
 OPERATORS = {
     "Add Expressions": "Ausdrücke hinzufügen",
     "Add Morph": "Morph hinzufügen",
+    "Apply Shape Preset": "Formvorgabe anwenden",
     "Bake Animation": "Animation backen",
     "Blend Faces": "Gesichter überblenden",
     "Cancel Face Job": "Gesichtsberechnung abbrechen",
@@ -31,12 +32,15 @@ OPERATORS = {
     "Refine Shape": "Form verfeinern",
     "Remove Bake": "Backen entfernen",
     "Remove Runtime": "Laufzeitumgebung entfernen",
+    "Remove Shape Preset": "Formvorgabe entfernen",
     "Reset Shape": "Form zurücksetzen",
     "Save Face": "Gesicht speichern",
     "Save Face to Library": "Gesicht in Bibliothek speichern",
+    "Save Shape Preset": "Formvorgabe speichern",
     "Show Fit Error": "Abweichung anzeigen",
     "Smile": "Lächeln",
     "Test Worker": "Worker testen",
+    "Use My GPU": "Meine GPU verwenden",
 }
 
 #: Headings, and names and descriptions of properties and choices.
@@ -87,6 +91,7 @@ _INTERFACE = {
     "Face, head and neck, without eyes and the inner mouth": (
         "Gesicht, Kopf und Hals, ohne Augen und inneren Mund"
     ),
+    "Factor": "Faktor",
     "Factor on all expressions; values stay within the shape keys' ranges": (
         "Faktor für alle Ausdrücke; die Werte bleiben in den Bereichen der Formschlüssel"
     ),
@@ -101,6 +106,24 @@ _INTERFACE = {
     "Gallery": "Galerie",
     "Generate": "Erzeugen",
     "Generate Face": "Gesicht erzeugen",
+    "How far Mix moves the sliders: 0 leaves them, 1 is the preset": (
+        "Wie weit „Mischen“ die Regler bewegt: 0 lässt sie, wo sie sind, 1 ist die Vorgabe"
+    ),
+    "Move them towards the preset's values, as far as the factor says": (
+        "Sie zu den Werten der Vorgabe hin bewegen, so weit, wie der Faktor angibt"
+    ),
+    "Name of a shape preset": "Name einer Formvorgabe",
+    "None yet: save one with the button beside": "Noch keine: mit der Taste daneben eine speichern",
+    "Preset": "Vorgabe",
+    "Presets": "Vorgaben",
+    "Replace": "Ersetzen",
+    "Set them to the preset's values, and those that it does not have to 0": (
+        "Sie auf die Werte der Vorgabe setzen, und die, die sie nicht hat, auf 0"
+    ),
+    "Shape Presets": "Formvorgaben",
+    "What a shape preset does to the unlocked sliders": (
+        "Was eine Formvorgabe mit den nicht gesperrten Reglern tut"
+    ),
     "Whether it holds the faces of a Random Gallery together": (
         "Ob es die Gesichter einer Zufallsgalerie zusammenhält"
     ),
@@ -224,9 +247,17 @@ _TOOLTIPS = {
     "Copy the last error, with all that is known about it, to the clipboard": (
         "Den letzten Fehler mit allem, was darüber bekannt ist, in die Zwischenablage kopieren"
     ),
-    "Delete what the add-on has unpacked for its worker; the next job unpacks it again": (
-        "Löschen, was das Add-on für seinen Worker entpackt hat; die nächste Berechnung entpackt "
-        "es wieder"
+    "Delete a shape preset; faces stay as they are": (
+        "Eine Formvorgabe löschen; Gesichter bleiben, wie sie sind"
+    ),
+    "Delete what was unpacked and installed for the worker; the next job unpacks it again": (
+        "Löschen, was für den Worker entpackt und installiert wurde; die nächste Berechnung "
+        "entpackt es wieder"
+    ),
+    "Download PyTorch for an NVIDIA GPU (about 3 GB, unpacked 6 GB) from pytorch.org, test it, and "
+    "compute faces with it from then on": (
+        "PyTorch für eine NVIDIA-GPU (etwa 3 GB, entpackt 6 GB) von pytorch.org herunterladen, "
+        "testen und von da an Gesichter damit berechnen"
     ),
     "End the worker and give its memory back; the next job starts it again": (
         "Den Worker beenden und seinen Speicher freigeben; die nächste Berechnung startet ihn "
@@ -295,12 +326,20 @@ _TOOLTIPS = {
         "Die Vorschau, die die Regler zeigen, durch die genaue Oberfläche des aktiven Gesichts "
         "ersetzen"
     ),
+    "Save where the active face's sliders stand, to apply that to other faces": (
+        "Speichern, wo die Regler des aktiven Gesichts stehen, um das auf andere Gesichter "
+        "anzuwenden"
+    ),
     "Set all unlocked sliders to 0: the face as it was made": (
         "Alle nicht gesperrten Regler auf 0 setzen: das Gesicht, wie es erstellt wurde"
     ),
     "Set all unlocked sliders to random values that belong together as people's do": (
         "Alle nicht gesperrten Regler auf zufällige Werte setzen, die zusammengehören wie die "
         "eines Menschen"
+    ),
+    "Set the active face's unlocked sliders to a preset, or move them towards it": (
+        "Die nicht gesperrten Regler des aktiven Gesichts auf eine Vorgabe setzen oder zu ihr hin "
+        "bewegen"
     ),
     "Start the worker and see that it has PyTorch and computes a known face rightly": (
         "Den Worker starten und prüfen, ob er PyTorch hat und ein bekanntes Gesicht richtig "
@@ -407,6 +446,10 @@ _REPORTS = {
     "Generating a face": "Gesicht wird erzeugt",
     "Generating nine faces": "Neun Gesichter werden erzeugt",
     "Kept '{name}'": "„{name}“ behalten",
+    "Runtime: {megabytes:.0f} MB with PyTorch for the GPU, in use": (
+        "Laufzeitumgebung: {megabytes:.0f} MB mit PyTorch für die GPU, in Verwendung"
+    ),
+    "Saved the preset '{name}'": "Die Vorgabe „{name}“ ist gespeichert",
     "Select a face, then press Keep This Face": (
         "Ein Gesicht auswählen, dann „Dieses Gesicht behalten“ drücken"
     ),
@@ -495,15 +538,28 @@ _REPORTS = {
 
 #: Why something cannot be done.
 _REASONS = {
+    "Allow Online Access in Preferences > System first: about 3 GB are downloaded": (
+        "Zuerst in Benutzereinstellungen > System den Online-Zugriff erlauben: Etwa 3 GB werden "
+        "heruntergeladen"
+    ),
+    "Another Python is set: it computes on a GPU if its PyTorch has CUDA": (
+        "Ein anderes Python ist eingestellt: Es rechnet auf einer GPU, wenn sein PyTorch CUDA hat"
+    ),
     "ImFace is busy ({job})": "ImFace ist beschäftigt ({job})",
     "ImFace is busy ({job}). Wait, or cancel it": (
         "ImFace ist beschäftigt ({job}). Warten oder abbrechen"
     ),
     "ImFace is not doing anything": "ImFace tut gerade nichts",
+    "It is installed already. Remove Runtime takes it away": (
+        "Es ist schon installiert. „Laufzeitumgebung entfernen“ nimmt es wieder weg"
+    ),
     "No object is active. Select a mesh object": (
         "Kein Objekt ist aktiv. Ein Mesh-Objekt auswählen"
     ),
     "Nothing has been unpacked": "Es wurde nichts entpackt",
+    "Only the zip that brings PyTorch can install it for a GPU": (
+        "Nur das Zip, das PyTorch mitbringt, kann es für eine GPU installieren"
+    ),
     "Press Edit Face Shape first": "Zuerst „Gesichtsform bearbeiten“ drücken",
     "Select a face of a Random Gallery": "Ein Gesicht einer Zufallsgalerie auswählen",
     "Select a face made by Fit Scan": "Ein mit „An Scan anpassen“ erstelltes Gesicht auswählen",
@@ -565,6 +621,10 @@ _ERRORS = {
     "The gallery is linked from another file. Make it local first.": (
         "Die Galerie ist aus einer anderen Datei verknüpft. Sie zuerst lokal machen."
     ),
+    "The preset '{name}' is damaged. Remove it, or save it again.": (
+        "Die Vorgabe „{name}“ ist beschädigt. Sie entfernen oder neu speichern."
+    ),
+    "The preset has no name. Give it one.": "Die Vorgabe hat keinen Namen. Ihr einen geben.",
     (
         "There is no asset library '{name}'. Choose another, or add it in the preferences, under "
         "File Paths."
@@ -635,6 +695,9 @@ _ERRORS = {
         "„{scan}“ fehlen Landmarken: {landmarks}. „Landmarken setzen“ drücken, um die fehlenden "
         "hinzuzufügen, oder die anderen löschen."
     ),
+    "There is no preset '{name}'. Save one with Save Shape Preset.": (
+        "Es gibt keine Vorgabe „{name}“. Mit „Formvorgabe speichern“ eine speichern."
+    ),
     "{file} cannot be imported: {reason}. Export it again.": (
         "{file} kann nicht importiert werden: {reason}. Die Datei neu exportieren."
     ),
@@ -646,6 +709,9 @@ _ERRORS = {
     ),
     "{file} is no scan file. Use OBJ, PLY, STL or GLB.": (
         "{file} ist keine Scan-Datei. OBJ, PLY, STL oder GLB verwenden."
+    ),
+    "{path} cannot be deleted: {reason}. Delete it in your file manager.": (
+        "{path} kann nicht gelöscht werden: {reason}. Sie im Dateimanager löschen."
     ),
     "{path} cannot be read: {reason}. Choose a {extension} file.": (
         "{path} kann nicht gelesen werden: {reason}. Eine {extension}-Datei wählen."
@@ -728,6 +794,11 @@ _CAPTURE = {
 
 #: What is wrong with the worker.
 _WORKER = {
+    "Downloading PyTorch for the GPU, about 3 GB": (
+        "PyTorch für die GPU wird heruntergeladen, etwa 3 GB"
+    ),
+    "Installing PyTorch for the GPU": "PyTorch für die GPU wird installiert",
+    "Looking for an NVIDIA GPU": "Eine NVIDIA-GPU wird gesucht",
     "Memory ran out in Blender. Choose a lower resolution.": (
         "Der Speicher in Blender reicht nicht. Eine geringere Auflösung wählen."
     ),
@@ -736,6 +807,11 @@ _WORKER = {
     ),
     "Choose another Python in the preferences.": (
         "In den Benutzereinstellungen ein anderes Python wählen."
+    ),
+    "NVIDIA's driver does not tell which GPU there is. Update the driver, restart the computer and "
+    "try again.": (
+        "Der Treiber von NVIDIA nennt keine GPU. Den Treiber aktualisieren, den Rechner neu "
+        "starten und es erneut versuchen."
     ),
     "No Python is chosen for the worker. Install the zip that brings PyTorch, or set a Python "
     "that has it in the add-on's preferences or in IMFACE_PYTHON.": (
@@ -746,6 +822,28 @@ _WORKER = {
         "In den Benutzereinstellungen „Laufzeitumgebung entfernen“ drücken und erneut versuchen: "
         "Sie wird dann neu entpackt."
     ),
+    "PyTorch for the GPU could not be downloaded ({reason}). Check the connection and the disk and "
+    "try again.": (
+        "PyTorch für die GPU konnte nicht heruntergeladen werden ({reason}). Verbindung und "
+        "Festplatte prüfen und es erneut versuchen."
+    ),
+    "PyTorch for the GPU could not be installed ({reason}). Check the disk and try again.": (
+        "PyTorch für die GPU konnte nicht installiert werden ({reason}). Die Festplatte prüfen "
+        "und es erneut versuchen."
+    ),
+    "PyTorch for the GPU is installed, but finds no GPU and is not used. Update NVIDIA's driver, "
+    "restart the computer and try again.": (
+        "PyTorch für die GPU ist installiert, findet aber keine GPU und wird nicht verwendet. Den "
+        "Treiber von NVIDIA aktualisieren, den Rechner neu starten und es erneut versuchen."
+    ),
+    "PyTorch for the GPU needs {needed:.0f} GB of disk while it is installed, and {free:.1f} GB "
+    "are free in {folder}. Free some and try again.": (
+        "PyTorch für die GPU braucht bei der Installation {needed:.0f} GB auf der Festplatte, und "
+        "in {folder} sind {free:.1f} GB frei. Platz schaffen und es erneut versuchen."
+    ),
+    "PyTorch no longer supports a GPU as old as {name}. Stay with the processor.": (
+        "PyTorch unterstützt keine so alte GPU wie {name} mehr. Beim Prozessor bleiben."
+    ),
     "The add-on's list of wheels is damaged. Install the add-on again.": (
         "Die Liste der Wheels des Add-ons ist beschädigt. Das Add-on neu installieren."
     ),
@@ -755,6 +853,12 @@ _WORKER = {
         "Die Laufzeitumgebung des Add-ons ist für Python {made_for} auf {platform}, und dieses "
         "Blender hat Python {python} auf {system}. Das dafür gemachte Zip installieren oder in den "
         "Benutzereinstellungen ein Python angeben, das PyTorch hat."
+    ),
+    "The driver of {name} is too old: it is {driver}, and PyTorch needs {needed} or later. Update "
+    "NVIDIA's driver, restart the computer and try again.": (
+        "Der Treiber von {name} ist zu alt: Er ist {driver}, und PyTorch braucht {needed} oder "
+        "neuer. Den Treiber von NVIDIA aktualisieren, den Rechner neu starten und es erneut "
+        "versuchen."
     ),
     "The runtime could not be removed ({reason}). Close other Blenders and try again.": (
         "Die Laufzeitumgebung konnte nicht entfernt werden ({reason}). Andere Blender schließen "
@@ -807,12 +911,23 @@ _WORKER = {
         "Die Antwort des Workers ist kein Mesh, das Blender zeigen kann. Das Add-on neu "
         "installieren, damit alle seine Teile die gleiche Version haben."
     ),
+    "There is no NVIDIA GPU here, or its driver is not installed (nvidia-smi is missing). Install "
+    "NVIDIA's driver, or stay with the processor.": (
+        "Hier gibt es keine NVIDIA-GPU, oder ihr Treiber ist nicht installiert (nvidia-smi fehlt). "
+        "Den Treiber von NVIDIA installieren oder beim Prozessor bleiben."
+    ),
     "This Blender comes without its Python program. Set a Python that has PyTorch in the add-on's "
     "preferences or in IMFACE_PYTHON.": (
         "Dieses Blender kommt ohne sein Python-Programm. In den Einstellungen des Add-ons oder in "
         "IMFACE_PYTHON ein Python angeben, das PyTorch hat."
     ),
+    "This Blender's Python has no pip. Set a Python that has PyTorch with CUDA in the add-on's "
+    "preferences instead.": (
+        "Das Python dieses Blenders hat kein pip. Stattdessen in den Einstellungen des Add-ons ein "
+        "Python angeben, das PyTorch mit CUDA hat."
+    ),
     "Try again.": "Erneut versuchen.",
+    "Unpacking PyTorch for the GPU": "PyTorch für die GPU wird entpackt",
     "no error output": "keine Fehlerausgabe",
     "{file} is missing or damaged. Install the add-on's zip again.": (
         "{file} fehlt oder ist beschädigt. Das Zip des Add-ons neu installieren."

@@ -127,7 +127,7 @@ def test_an_idle_worker_is_ended_and_a_busy_one_is_not(monkeypatch):
     assert bpy.app.timers.is_registered(jobs.end_idle_worker)
     assert jobs.end_idle_worker() == jobs.SECONDS_BETWEEN_LOOKS
     assert jobs.has_worker()
-    job = jobs.client().submit("generate", {"seed": ENDLESS}, {})
+    job = jobs.submit(jobs.Request("generate", {"seed": ENDLESS}, {}))
     with hours_later(monkeypatch):
         assert jobs.end_idle_worker() == jobs.SECONDS_BETWEEN_LOOKS
     assert job.state == "running"
@@ -167,6 +167,7 @@ class Window:
     modal, cancel = JobOperator.modal, JobOperator.cancel
     _begin, _conclude, _end = JobOperator._begin, JobOperator._conclude, JobOperator._end
     _explain, _fail = JobOperator._explain, JobOperator._fail
+    submit = staticmethod(JobOperator.submit)
     bl_idname = "IMFACE_OT_generate"
     label = "Doing it"
     limit_s = 10

@@ -40,7 +40,11 @@ class Layout:
         if icon == "LOCKED":
             self.locks.add(name)
 
-    def operator(self, operator, text="", icon="NONE"):
+    def menu(self, menu):
+        assert getattr(bpy.types, menu).is_registered
+        self.drawn.append(menu)
+
+    def operator(self, operator, text="", icon="NONE", translate=True):
         category, name = operator.split(".")
         rna = getattr(getattr(bpy.ops, category), name).get_rna_type()
         button = SimpleNamespace(bl_rna=rna)
@@ -214,6 +218,7 @@ def test_the_preferences_draw():
     assert layout.drawn[4] == "Runtime: none in this zip"
     assert list(layout.buttons) == [
         "imface.check_worker",
+        "imface.use_gpu",
         "imface.free_memory",
         "imface.remove_runtime",
     ]

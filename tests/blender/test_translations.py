@@ -59,7 +59,7 @@ def described():
         elif issubclass(cls, bpy.types.Panel):
             yield TEXT_CONTEXT, cls.bl_label
             yield TEXT_CONTEXT, cls.bl_category
-        elif issubclass(cls, bpy.types.FileHandler):
+        elif issubclass(cls, bpy.types.FileHandler | bpy.types.Menu):
             yield TEXT_CONTEXT, cls.bl_label
         for prop in rna.properties:
             if prop.is_runtime and not prop.is_hidden:

@@ -24,6 +24,9 @@ def addon_module(name):
 
 wire, slider_names = addon_module("wire"), addon_module("slider_names")
 
+# PyTorch for a GPU, in the tests, is what comes with this module.
+HAS_GPU = importlib.util.find_spec("fake_cuda") is not None
+DEVICE, TORCH_DEVICE = ("Fake GPU", "cuda:0") if HAS_GPU else ("CPU", "cpu")
 EXPRESSIONS = ["jawOpen", "mouthSmileLeft", "mouthSmileRight"]
 VERTICES_MM = np.array(
     [[-50, -100, 10], [50, -100, 10], [50, 100, 10], [-50, 100, 10], [0, 150, -30]], np.float32
@@ -168,7 +171,7 @@ def info(params, arrays):
         "expressions": EXPRESSIONS,
         "absent": ["tongueOut"],
         "check": {"off_mm": 0.00012, "points_per_second": 98765.4},
-        "model": {"sha256": "0123456789abcdef"},
+        "model": {"sha256": "0123456789abcdef", "device": TORCH_DEVICE},
     }, {}
 
 
@@ -201,7 +204,7 @@ def answer(header, arrays):
 
 
 def serve():
-    hello = {"package": "0.1.0", "python": "3.11.7", "torch": "2.13.0", "device": "CPU"}
+    hello = {"package": "0.1.0", "python": "3.11.7", "torch": "2.13.0", "device": DEVICE}
     send({"type": "hello", "protocol": wire.PROTOCOL} | hello)
     while True:
         try:
