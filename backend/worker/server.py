@@ -91,8 +91,18 @@ def _hello() -> dict[str, Any]:
         "package": backend.__version__,
         "python": platform.python_version(),
         "torch": str(torch.__version__),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
+        "device": _device(),
     }
+
+
+def _device() -> str:
+    """Return what the worker computes on: the CPU, or a GPU with its memory."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return "CPU"
+    gpu = torch.cuda.get_device_properties()
+    return f"{gpu.name} ({gpu.total_memory / 2**30:.0f} GB)"
 
 
 def _missing_package(error: ModuleNotFoundError) -> Text:

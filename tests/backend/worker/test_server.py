@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 
 from backend import __version__
 from backend.worker.protocol import pack, read_message
+from backend.worker.server import _device
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -118,6 +120,13 @@ def server() -> Iterator[Server]:
     with server.process:
         yield server
         server.process.kill()
+
+
+def test_a_gpu_is_told_with_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    card = SimpleNamespace(name="NVIDIA Something", total_memory=25_757_220_864)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.get_device_properties", lambda: card)
+    assert _device() == "NVIDIA Something (24 GB)"
 
 
 def test_hello_of_the_true_command() -> None:
