@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import bpy
 
+from . import overlay
 from .errors import UserError
 from .translations import label, say
 from .wire import Arrays
@@ -170,6 +171,7 @@ def close_worker() -> None:
     """End the worker process and its job, if there are any, and what unpacks for it."""
     _close_threads()
     _close_client()
+    overlay.hide()
     status.job = None
     status.waiting = False
 
@@ -313,6 +315,7 @@ class JobOperator(PolledOperator):
         if event.type != "TIMER":
             return {"PASS_THROUGH"}
         job.poll()
+        overlay.show(job.preview)
         status.waiting = job.state == "done" and _user_is_busy(context)
         redraw_panels(context)
         if job.state == "running" or status.waiting:
@@ -358,6 +361,7 @@ class JobOperator(PolledOperator):
         if status.job is self._job:
             status.job = None
             status.waiting = False
+        overlay.hide()
         if self._timer is not None:
             context.window_manager.event_timer_remove(self._timer)
             self._timer = None

@@ -9,6 +9,8 @@ import traceback
 from collections.abc import Callable
 from typing import Any, Literal
 
+import numpy as np
+
 from . import wire
 from .errors import UserError
 
@@ -27,6 +29,8 @@ class Job:
         "running" until the work is done, has failed or has heeded a cancel.
     fraction, message
         The progress, from 0 to 1, and what is done now.
+    preview
+        Lines (N, 2, 3) of what is being made, backend axes, once there are any.
     values, arrays
         The result, once "done".
     error, details
@@ -37,6 +41,7 @@ class Job:
         self.state: State = "running"
         self.fraction = 0.0
         self.message = message
+        self.preview: np.ndarray | None = None
         self.values: dict[str, Any] = {}
         self.arrays: wire.Arrays = {}
         self.error = ""
@@ -135,7 +140,7 @@ class Chain(Job):
                 return
         now = self._now
         self.state, self.fraction, self.message = now.state, now.fraction, now.message
-        self.values, self.arrays = now.values, now.arrays
+        self.preview, self.values, self.arrays = now.preview, now.values, now.arrays
         self.error, self.details = now.error, now.details
 
     def cancel(self) -> None:

@@ -343,6 +343,8 @@ class WorkerJob(Job):
 
     def _take(self, header: dict[str, Any], arrays: wire.Arrays) -> None:
         match header.get("type"):
+            case "progress" if "preview" in arrays:
+                self.preview = arrays["preview"]
             case "progress":
                 self.fraction, self.message = header["fraction"], _told(label, header)
             case "result":

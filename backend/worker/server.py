@@ -19,14 +19,27 @@ import threading
 import traceback
 from collections.abc import Callable, Mapping
 from types import FrameType
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 import backend
 from backend.errors import BackendError, Cancelled
 from backend.texts import Text
 from backend.worker.protocol import PROTOCOL, Arrays, ProtocolError, pack, read_message
 
-Report = Callable[[float, str], None]
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class Report(Protocol):
+    """Sends the progress of a job, or a picture of what it makes."""
+
+    def __call__(
+        self, fraction: float = 0.0, message: str = "", preview: np.ndarray | None = None
+    ) -> None:
+        """Send how much is done, from 0 to 1, and what is done now; or else a preview, lines
+        (N, 2, 3). Raises `Cancelled` once the job was cancelled."""
+
+
 JobFunction = Callable[[dict[str, Any], Arrays, Report], tuple[dict[str, Any], Arrays]]
 
 EXIT_NO_MEMORY = 2  # for a job that was being received
@@ -40,8 +53,7 @@ def serve(jobs: Mapping[str, JobFunction] | None = None) -> int:
     ----------
     jobs
         The job functions by name; ``backend.worker.jobs.JOBS`` if not given. A job gets its
-        parameters, its arrays and ``report(fraction, message)``, which sends progress and
-        raises `Cancelled` once the job was cancelled; it returns JSON values and arrays.
+        parameters, its arrays and a `Report`; it returns JSON values and arrays.
 
     Returns
     -------
@@ -201,11 +213,14 @@ class _Server:
         finally:
             self._breakable = False
 
-    def _report(self, fraction: float, message: str) -> None:
+    def _report(
+        self, fraction: float = 0.0, message: str = "", preview: np.ndarray | None = None
+    ) -> None:
         self._heed_cancel()
         self._breakable = False
-        progress = {"fraction": float(fraction), **_message(message)}
-        self._send(pack({"type": "progress", "id": self._job_id, **progress}))
+        news = {"fraction": float(fraction), **_message(message)} if preview is None else {}
+        arrays = {} if preview is None else {"preview": preview}
+        self._send(pack({"type": "progress", "id": self._job_id, **news}, arrays))
         self._breakable = True
         self._heed_cancel()
 

@@ -19,10 +19,11 @@ from backend.face import self_check as self_check_module
 from backend.face.fit import fit_scan
 from backend.face.fit_codes import FitConfig
 from backend.mesh import load_scan, sample_surface
-from backend.model.imface import Face
+from backend.model.imface import UNIT_MM, Face
 from backend.scan import pose
 from backend.scan.align import Similarity
 from backend.scan.landmark_files import read_scan_landmarks
+from backend.scan.sampling import NearestTriangle
 from backend.worker import jobs
 from backend.worker.protocol import Arrays
 
@@ -34,7 +35,12 @@ def _one_model(bundled: FaceModel, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _run(name: str, params: dict[str, Any], **arrays: np.ndarray) -> tuple[dict[str, Any], Arrays]:
     told: list[float] = []
-    values, out = jobs.JOBS[name](params, arrays, lambda share, text: told.append(share))
+
+    def report(fraction: float = 0.0, message: str = "", preview: np.ndarray | None = None) -> None:
+        if preview is None:
+            told.append(fraction)
+
+    values, out = jobs.JOBS[name](params, arrays, report)
     assert told == sorted(told)
     assert json.loads(json.dumps(values)) == values
     return values, out
@@ -178,6 +184,28 @@ def test_a_fit_says_how_well_it_went_where(lee_perry_smith: Path) -> None:
     assert 0.1 < shown.mean() < 0.7  # neither the back of the head nor the teeth
     assert np.median(errors[shown]) < 1.5
     assert (errors[~shown] == -1).all()
+
+
+def test_a_fit_shows_itself_in_the_scans_place(
+    lee_perry_smith: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan = load_scan(lee_perry_smith)
+    monkeypatch.setattr(jobs, "fit_scan", partial(fit_scan, config=FitConfig(rounds=4)))
+    shown = []
+
+    def report(fraction: float = 0.0, message: str = "", preview: np.ndarray | None = None) -> None:
+        if preview is not None:
+            shown.append(preview)
+
+    arrays = {"vertices": scan.vertices, "triangles": scan.polygons}
+    values, _ = jobs.JOBS["fit"]({"topology": "surface", "resolution": 16}, arrays, report)
+    assert len(shown) == 2
+    assert shown[-1].shape[1:] == (2, 3)
+    _, _, distance = NearestTriangle(scan)(shown[-1].reshape(-1, 3).astype(float))
+    mm = UNIT_MM * values["report"]["scale"]
+    assert np.median(distance) * mm < 1
+    sides = np.linalg.norm(np.diff(shown[-1], axis=1), axis=-1)
+    assert 0.1 < np.median(sides) * mm < 5
 
 
 def test_coloured_points_are_fitted_without_their_colours(lee_perry_smith: Path) -> None:

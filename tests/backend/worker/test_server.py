@@ -28,6 +28,7 @@ import numpy as np
 
 def scale(params, arrays, report):
     report(np.float32(0.5), Text("Scaling by {by}", by=params["by"]))
+    report(preview=arrays["x"])
     return {"name": params["name"]}, {"x": params["by"] * arrays["x"]}
 
 def print_a_lot(params, arrays, report):
@@ -154,6 +155,9 @@ def test_a_job_reports_and_answers(server: Server) -> None:
         "message": "Scaling by {by}",
         "values": {"by": "3"},
     }
+    header, arrays = server.read()
+    assert header == {"type": "progress", "id": 5}
+    np.testing.assert_array_equal(arrays["preview"], [1, 2])
     header, arrays = server.read()
     assert header == {"type": "result", "id": 5, "values": {"name": "Anna"}}
     np.testing.assert_array_equal(arrays["x"], [3, 6])

@@ -189,6 +189,7 @@ def answer(header, arrays):
     """Do one job; a cancel is looked for only by the job that never ends."""
     number = header["id"]
     send({"type": "progress", "id": number, "fraction": 0.5, **HALF_WAY})
+    send({"type": "progress", "id": number}, {"preview": np.zeros((2, 2, 3), np.float32)})
     if header["params"].get("seed") == ENDLESS:
         while wire.read_message(sys.stdin.buffer)[0]["type"] != "cancel":
             time.sleep(0.01)
