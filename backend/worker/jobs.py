@@ -113,7 +113,7 @@ def blend_job(params: Params, arrays: Arrays, report: Report) -> Answer:
     """Blend two faces."""
     report(0.1, "Blending")
     a, b = (_codes(params.get(key)) for key in ("a", "b"))
-    weight, what = float(params.get("weight", 0.5)), params.get("what", "both")
+    weight, what = float(params.get("weight", 0.5)), params.get("what", "identity")
     codes = blend_regions(face_model(), a, b, weight, what, params.get("regions") or ())
     return _face_answer(codes, params, report)
 
@@ -193,7 +193,7 @@ def shape_keys_job(params: Params, arrays: Arrays, report: Report) -> Answer:
     names = list(params.get("names") or model.expression_names)
     level = params.get("topology", "head")
     keys = shape_keys(model, codes, names, level, report)
-    values = {"names": names, "absent": absent_names(model), "residual": keys.residual}
+    values = {"names": names, "absent": absent_names(model)}
     return values, {"basis_mm": keys.basis_mm, "vertices_mm": keys.vertices_mm}
 
 

@@ -89,7 +89,7 @@ def test_the_same_seed_gives_the_same_face(points):
 
 
 def test_the_command_line(tmp_path, capfd):
-    words = ["generate", "--topology", "template", "--out", str(tmp_path / "a.obj"), "--json"]
+    words = ["generate", "--topology", "face", "--out", str(tmp_path / "a.obj"), "--json"]
     assert command_line.run(words) == 0
     answer = json.loads(capfd.readouterr().out)
     assert Path(answer["mesh"]).is_file()
