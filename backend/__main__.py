@@ -10,6 +10,9 @@ from pathlib import Path
 
 from .errors import BackendError
 
+#: Of the fixed topology; ``face.correspondence`` has them, but loads PyTorch.
+LEVELS_OF_DETAIL = ("narrow", "face", "skin", "head")
+
 EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
 
@@ -71,9 +74,9 @@ def _meshed_command(
     parser.add_argument("--resolution", type=int, default=256, help="of the surface's grid")
     parser.add_argument(
         "--topology",
-        choices=("surface", "template", "head"),
+        choices=("surface", *LEVELS_OF_DETAIL),
         default="surface",
-        help="surface: marching cubes; template: the face's quads; head: the whole head",
+        help="surface: marching cubes; narrow, face, skin, head: quads, of ever more of the head",
     )
     return parser
 
@@ -117,7 +120,7 @@ def _face_commands(commands: argparse._SubParsersAction, common: argparse.Argume
     blend.add_argument("a", type=Path, metavar="A.json")
     blend.add_argument("others", type=Path, nargs="+", metavar="B.json")
     blend.add_argument("--weight", type=float, default=0.5, help="0 is A, 1 is B")
-    blend.add_argument("--what", choices=("identity", "expression", "both"), default="both")
+    blend.add_argument("--what", choices=("identity", "expression", "both"), default="identity")
     blend.add_argument(
         "--regions",
         nargs="+",
@@ -135,7 +138,7 @@ def _inspection_commands(
     keys = command("shape-keys", "build all named expressions of a face on one topology")
     keys.add_argument("codes", type=Path, metavar="CODES.json")
     keys.add_argument("--names", nargs="+", metavar="NAME", help="default: all")
-    keys.add_argument("--level", choices=("face", "head"), default="face")
+    keys.add_argument("--topology", choices=LEVELS_OF_DETAIL, default="face")
     keys.add_argument("--out", type=Path, required=True, metavar="FILE.npz")
 
     sliders = command("sliders", "list the sliders of a face's shape, and what each does")
@@ -210,7 +213,9 @@ def _measuring_commands(
     evaluate.add_argument("--damaged", type=int, default=2, help="people, with noise, holes, ...")
     evaluate.add_argument("--expressed", type=int, default=8, help="people with all expressions")
     evaluate.add_argument("--faces", type=int, default=1000, help="random faces to inspect")
-    evaluate.add_argument("--heads", type=int, default=12, help="random heads in all expressions")
+    evaluate.add_argument(
+        "--heads", type=int, default=12, help="random heads in all expressions, if it has a head"
+    )
     ablate = commands.add_parser(
         "ablate",
         help="train without each part of the method, and measure; goes on",

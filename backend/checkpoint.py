@@ -15,6 +15,7 @@ from torch import Tensor
 
 from . import ROOT
 from .errors import WeightsError
+from .files import replacing
 from .model.forward_map import ForwardMap, HeadTemplate
 from .model.imface import ImFace, ModelConfig
 from .model.prior import CodePrior, fit_prior
@@ -162,14 +163,13 @@ def _save_head(head: Head, path: Path, model_sha256: str) -> None:
 
 
 def _save(tensors: dict[str, Tensor], metadata: dict[str, str], path: Path) -> None:
-    partial = path.with_name(path.name + ".partial")
-    save_file(
-        {name: t.detach().cpu().contiguous() for name, t in tensors.items()},
-        partial,
-        metadata | {"format_version": FORMAT_VERSION},
-    )
-    partial.chmod(0o644)  # the library writes files that only their owner may read
-    partial.replace(path)
+    with replacing(path) as partial:
+        save_file(
+            {name: t.detach().cpu().contiguous() for name, t in tensors.items()},
+            partial,
+            metadata | {"format_version": FORMAT_VERSION},
+        )
+        partial.chmod(0o644)  # the library writes files that only their owner may read
 
 
 def file_sha256(path: Path) -> str:

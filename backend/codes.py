@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .errors import BackendError
+from .files import write_text
 
 FORMAT = 1
 #: The detail counts in steps; so many are the most that it moves the surface by, 5 mm.
@@ -86,7 +87,7 @@ class Codes:
 
     def save(self, path: Path) -> None:
         """Write the codes as JSON."""
-        path.write_text(json.dumps(self.to_json()))
+        write_text(path, json.dumps(self.to_json()))
 
     @staticmethod
     def load(path: Path) -> "Codes":

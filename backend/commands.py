@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
@@ -27,10 +28,11 @@ from .checkpoint import (
 from .codes import Codes, read_json
 from .errors import BackendError, NoFaceError
 from .face.blend import average
+from .face.correspondence import check_against_warp, neutral_skin
 from .face.fit import fit_scan, refine_fit, report_fit, report_refined
 from .face.generate import express, generate
 from .face.regions import blend_regions
-from .face.shapes import LEVEL_OF_TOPOLOGY, build_mesh, shape_keys
+from .face.shapes import build_mesh, shape_keys
 from .face.sliders import (
     LARGEST_VALUE,
     MEASUREMENTS,
@@ -39,6 +41,7 @@ from .face.sliders import (
     reshaped_codes,
     sliders,
 )
+from .files import replacing, write_text
 from .learn.ablate import VARIANTS, Ablation
 from .learn.cache import DatasetConfig, ScanCache, ScanSource, prepare
 from .learn.evaluate import evaluate_set, linear_bases, markdown, summarise
@@ -86,8 +89,7 @@ def _in_mm(mesh: Mesh) -> Mesh:
 
 
 def _write_face(model: FaceModel, codes: Codes, options: Options) -> Answer:
-    topology = LEVEL_OF_TOPOLOGY[options.topology]
-    mesh = build_mesh(model, codes, topology, options.resolution)
+    mesh = build_mesh(model, codes, options.topology, options.resolution)
     save_mesh(_in_mm(mesh), options.out)
     codes_file = options.out.with_suffix(".codes.json")
     codes.save(codes_file)
@@ -156,10 +158,11 @@ def _fit(options: Options) -> Answer:
             done = _earlier_report(model, path, options) if options.resume else None
             reports[str(path)] = done or _fit_one(model, path, options)
         except BackendError as error:
-            if len(options.scans) == 1:
-                raise
             failed[str(path)] = str(error)
             print(f"{path.name}: {error}", file=sys.stderr)
+        except Exception as error:  # whatever ails one scan, the others are fitted
+            failed[str(path)] = f"{type(error).__name__}: {error}"
+            print(f"{path.name}: {traceback.format_exc()}", file=sys.stderr)
     return {"reports": reports, "failed": failed}
 
 
@@ -209,7 +212,7 @@ def _fit_one(model: FaceModel, path: Path, options: Options) -> Answer:
         report |= report_refined(result, surface)
     mesh = surface
     if options.topology != "surface":
-        mesh = build_mesh(model, result.codes, LEVEL_OF_TOPOLOGY[options.topology], 0)
+        mesh = build_mesh(model, result.codes, options.topology, 0)
     save_mesh(
         replace(mesh, vertices=result.pose.inverse().apply(mesh.vertices)), folder / "fit.ply"
     )
@@ -224,12 +227,19 @@ def _fit_one(model: FaceModel, path: Path, options: Options) -> Answer:
 
 
 def _made_from(model: FaceModel, path: Path, options: Options) -> Answer:
-    landmarks = options.landmarks and str(options.landmarks)
-    return {"scan": str(path), "landmarks": landmarks, "weights": model.hash_prefix}
+    landmarks: Path | None = options.landmarks
+    return {
+        "scan": str(path),
+        "landmarks": landmarks and str(landmarks),
+        "sha256": [file_sha256(file) for file in (path, landmarks) if file],
+        "weights": model.hash_prefix,
+        "topology": options.topology,
+        "resolution": options.resolution,
+    }
 
 
 def _write_report(folder: Path, report: Answer) -> None:
-    (folder / "report.json").write_text(json.dumps(report, indent=1))
+    write_text(folder / "report.json", json.dumps(report, indent=1))
 
 
 def _shape_keys(options: Options) -> Answer:
@@ -241,16 +251,20 @@ def _shape_keys(options: Options) -> Answer:
     def progress(fraction: float, _: str) -> None:
         bar.update(int(100 * fraction) - bar.n)
 
-    keys = shape_keys(model, _codes(model, options.codes), names, options.level, progress)
+    codes = replace(_codes(model, options.codes), expression=None)
+    neutral = neutral_skin(model, codes)
+    keys = shape_keys(model, codes, names, options.topology, progress, neutral)
     bar.close()
-    np.savez_compressed(
-        options.out,
-        names=np.array(names),
-        basis=keys.basis_mm,
-        vertices=keys.vertices_mm,
-        polygons=keys.polygons,
-    )
-    return {"file": str(options.out), "names": names, "residual": keys.residual}
+    with replacing(options.out) as partial, open(partial, "wb") as file:
+        np.savez_compressed(
+            file,
+            names=np.array(names),
+            basis=keys.basis_mm,
+            vertices=keys.vertices_mm,
+            polygons=keys.polygons,
+        )
+    residual = check_against_warp(model, codes, neutral)
+    return {"file": str(options.out), "names": names, "residual": residual}
 
 
 def _sliders(options: Options) -> Answer:
@@ -308,7 +322,8 @@ def _query(options: Options) -> Answer:
     names = [f.name for f in fields(FieldValues) if f.name != "expression_deformation"]
     arrays = {name: getattr(values, name)[0].cpu().numpy() for name in names}
     arrays["gradient"] = query_gradient(face, points)[1].cpu().numpy()
-    np.savez(options.out, **arrays)
+    with replacing(options.out) as partial, open(partial, "wb") as file:
+        np.savez(file, **arrays)
     return {"file": str(options.out), "points": len(points)}
 
 
@@ -358,6 +373,11 @@ def _train(options: Options) -> Answer:
     trainer = Trainer(ScanCache(options.cache), options.out, config, options.data)
     if options.resume:
         trainer.resume()
+    elif trainer.checkpoint.is_file():
+        raise BackendError(
+            f"{options.out} holds a training run. Go on with it by --resume, or choose another "
+            "folder."
+        )
     elif options.start_from:
         trainer.start_from(options.start_from)
     trainer.run()
@@ -376,7 +396,7 @@ def _publish(options: Options) -> Answer:
 
 
 def _write_card(path: Path, card: Answer) -> None:
-    path.write_text(json.dumps(card, indent=1) + "\n")
+    write_text(path, json.dumps(card, indent=1) + "\n")
 
 
 def _evaluate(options: Options) -> Answer:
@@ -401,11 +421,11 @@ def _evaluate(options: Options) -> Answer:
     if options.expressed:
         picture = options.out / "random_faces.jpg"
         figures |= code_figures(model, ict, options.expressed, options.faces, picture, _say)
-    if options.heads:
+    if options.heads and model.head:
         figures["heads"] = head_figures(model, ict, options.heads, _say)
-    (options.out / "evaluation.json").write_text(json.dumps(figures, indent=1))
+    write_text(options.out / "evaluation.json", json.dumps(figures, indent=1))
     text = markdown(figures)
-    (options.out / "evaluation.md").write_text(text)
+    write_text(options.out / "evaluation.md", text)
     print(text)
     if options.card:
         path = (options.weights or BUNDLED).with_name(CARD_NAME)
@@ -425,7 +445,7 @@ def _ablate(options: Options) -> Answer:
     table = ablation.evaluate(names, options.people, _say)
     _write_card(options.out / "ablations.json", table)
     text = markdown({"sets": {f"{options.minutes:g} minutes of training": table}})
-    (options.out / "ablations.md").write_text(text)
+    write_text(options.out / "ablations.md", text)
     print(text)
     return table
 

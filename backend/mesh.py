@@ -9,6 +9,7 @@ import numpy as np
 import trimesh
 
 from .errors import BackendError, ScanError
+from .files import replacing, write_text
 
 #: Extensions that can be read and written.
 FORMATS = (".obj", ".ply", ".stl", ".glb")
@@ -158,9 +159,11 @@ def save_mesh(mesh: Mesh, path: Path) -> None:
     if path.suffix.lower() not in FORMATS:
         raise BackendError(f"{path.name} has no known extension. Use .obj, .ply, .stl or .glb.")
     if path.suffix.lower() == ".obj":
-        path.write_text(_obj_text(mesh))
-    else:
-        trimesh.Trimesh(mesh.vertices, mesh.triangles, process=False).export(path)
+        write_text(path, _obj_text(mesh))
+        return
+    with replacing(path) as partial:
+        whole = trimesh.Trimesh(mesh.vertices, mesh.triangles, process=False)
+        whole.export(partial, file_type=path.suffix[1:].lower())
 
 
 def _obj_text(mesh: Mesh) -> str:

@@ -66,12 +66,12 @@ def in_betweens(
     names : list of str
         E expressions.
     weights : ndarray (F, E)
-        Their strengths at each frame.
+        Their strengths at each frame. Codes end at 1: what a shape key has beyond stays as it is.
     tolerance_mm : float
         How far the animated mesh may be from the surface.
     """
     used = np.flatnonzero(weights.any(axis=0))
-    names, weights = [names[i] for i in used], weights[:, used]
+    names, weights = [names[i] for i in used], np.minimum(weights[:, used], 1)
     neutral = neutral_skin(model, codes)
     keys = shape_keys(
         model, codes, names, level, lambda at, text: report(_KEYS_SHARE * at, text), neutral
@@ -109,23 +109,24 @@ def place_knots(
     offsets : callable
         Frame -> true offsets (V, 3) [mm].
     weights : ndarray (F, E)
-        Tell where an interval is likely to be farthest off.
+        Tell where an interval is likely to be farthest off, and where nothing moves.
 
     Returns
     -------
     knots : list of int
         Rising, from the first frame to the last.
     deviation_mm : float
-        The largest at the frames that were tried between the knots.
+        The largest at all frames between the knots.
     """
     last = len(weights) - 1
     knots, worst = {0, last}, 0.0
     pending = [(0, last)]
     while pending:
         start, end = pending.pop()
-        text = Text("In-betweens, frame {frame} of {count}", frame=start + 1, count=last + 1)
-        report(start / max(last, 1), text)
-        for frame in _doubtful(weights, start, end):
+        most = 0.0
+        for at, frame in enumerate(_by_doubt(weights, start, end), start):
+            text = Text("In-betweens, frame {frame} of {count}", frame=at + 1, count=last + 1)
+            report(at / max(last, 1), text)
             share = (frame - start) / (end - start)
             straight = (1 - share) * offsets(start) + share * offsets(end)
             deviation = _largest(offsets(frame) - straight)
@@ -133,13 +134,15 @@ def place_knots(
                 knots.add(frame)
                 pending += [(frame, end), (start, frame)]
                 break
-            worst = max(worst, deviation)
+            most = max(most, deviation)
+        else:
+            worst = max(worst, most)
     return sorted(knots), worst
 
 
-def _doubtful(weights: np.ndarray, start: int, end: int) -> list[int]:
-    """Return the frames within an interval to look at: where the weights run least straight, and
-    the middle; none where nothing moves."""
+def _by_doubt(weights: np.ndarray, start: int, end: int) -> list[int]:
+    """Return the frames within an interval: first where the weights run least straight, then the
+    middle, then the others; none where nothing moves."""
     inner = weights[start + 1 : end]
     if len(inner) == 0 or (weights[start : end + 1] == weights[start]).all():
         return []
@@ -148,7 +151,7 @@ def _doubtful(weights: np.ndarray, start: int, end: int) -> list[int]:
     bends = np.abs(inner - straight).sum(axis=1)
     middle = (start + end) // 2
     bend = start + 1 + int(bends.argmax()) if bends.max() > _STRAIGHT else middle
-    return [middle] if bend == middle else [bend, middle]
+    return list(dict.fromkeys([bend, middle, *range(start + 1, end)]))
 
 
 def _largest(offsets: np.ndarray) -> float:

@@ -13,7 +13,6 @@ from ..model.imface import UNIT_MM
 from ..texts import Text
 from .correspondence import (
     NeutralSkin,
-    check_against_warp,
     level_mesh,
     level_vertices,
     neutral_skin,
@@ -26,9 +25,6 @@ from .gaze import turn_eyeballs
 from .generate import face_of
 
 Report = Callable[[float, str], None]
-
-#: The command line's word for a topology -> ours.
-LEVEL_OF_TOPOLOGY = {"surface": "surface", "template": "face", "head": "head"}
 
 #: Parts of the head by material.
 _MATERIALS = {
@@ -93,14 +89,11 @@ class ShapeKeys:
     vertices_mm : ndarray (N, V, 3) float32
         One face per name, at full strength.
     polygons : ndarray (F, 4)
-    residual : dict
-        How far the inverse warp confirms the basis; see ``check_against_warp``.
     """
 
     basis_mm: np.ndarray
     vertices_mm: np.ndarray
     polygons: np.ndarray
-    residual: dict[str, float]
 
 
 def shape_keys(
@@ -127,8 +120,7 @@ def shape_keys(
     for i, name in enumerate(names):
         report(i / len(names), Text("Expression {name}", name=name))
         keys[i] = expressed_mm(model, codes, {name: 1.0}, level, neutral)
-    residual = check_against_warp(model, replace(codes, expression=None), neutral)
-    return ShapeKeys(basis, keys, level_mesh(model, basis, level).polygons, residual)
+    return ShapeKeys(basis, keys, level_mesh(model, basis, level).polygons)
 
 
 def expressed_mm(

@@ -3,6 +3,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, fields
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.lib.format import open_memmap
 
 from ..errors import BackendError, DataError
+from ..files import write_text
 
 CACHE_VERSION = 4
 #: Cached coordinates are 16-bit fractions of this [model units]: steps of 0.004 mm.
@@ -209,16 +211,36 @@ def _open_cache(source: ScanSource, table: ScanTable, folder: Path) -> dict[str,
         folder.mkdir(parents=True, exist_ok=True)
         for name, (shape, dtype) in layout.items():
             open_memmap(folder / f"{name}.npy", "w+", dtype=dtype, shape=shape)
+        _reserve([folder / f"{name}.npy" for name in layout])
         known = {f.name: getattr(table, f.name) for f in fields(table) if f.name != "names"}
         np.savez(folder / "table.npz", **known)
         known_by = {"version": CACHE_VERSION, "key": key, "config": asdict(source.config)}
-        header.write_text(json.dumps(known_by, indent=1))
+        write_text(header, json.dumps(known_by, indent=1))
     elif json.loads(header.read_text()).get("key") != key:
         raise DataError(
             f"{folder} holds a cache made from other data, with other settings or by another "
             "version. Choose an empty folder."
         )
     return {name: np.load(folder / f"{name}.npy", mmap_mode="r+") for name in layout}
+
+
+def _reserve(paths: list[Path]) -> None:
+    """Take the space of new files where the system can: one that is full kills a process that
+    writes to mapped memory."""
+    if not hasattr(os, "posix_fallocate"):
+        return
+    size = sum(path.stat().st_size for path in paths)
+    try:
+        for path in paths:
+            with open(path, "r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    except OSError as error:
+        for path in paths:
+            path.unlink()
+        raise DataError(
+            f"The cache takes {size / 1e9:.1f} GB, which {paths[0].parent} has no room for: "
+            f"{error.strerror}. Free some space, or choose another folder."
+        ) from error
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from ..face.extract import ExtractConfig, extract_mesh, face_sdf
 from ..face.fit import fit_scan
 from ..face.generate import face_of
 from ..face.linear_fit import LinearBasis
+from ..files import write_text
 from ..mesh import Mesh
 from ..model.imface import UNIT_MM
 from ..scan.align import Similarity
@@ -143,19 +144,12 @@ def evaluate_set(
     for scan in scans:
         if scan.name not in stored:
             stored[scan.name] = _evaluate_scan(scan, model, bases, panels)
-            _replace(path, json.dumps(stored))
+            write_text(path, json.dumps(stored))
         rows += stored[scan.name]
         progress(scan.name)
     if panels:
         heat_map(folder / f"{name}.jpg", panels)
     return rows
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write a file; a stop while writing leaves the previous one."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(text)
-    partial.replace(path)
 
 
 def _evaluate_scan(

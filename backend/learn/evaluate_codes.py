@@ -22,7 +22,7 @@ from ..scan.compare import in_face_region
 from .evaluation_sets import held_out_recipes, skin_mesh
 from .ict import IctFaceKit
 from .ict_scans import Recipes
-from .metrics import contact_sheet
+from .metrics import Figures, contact_sheet, mean_figures
 
 #: Pairs of landmarks whose distance is a gap: inner lips; upper and lower lids.
 _GAPS = {"lips": ((61, 67), (62, 66), (63, 65)), "lids": ((37, 41), (38, 40), (43, 47), (44, 46))}
@@ -38,8 +38,6 @@ _JUDGED = {
 #: Random faces on the contact sheet.
 _SHOWN = 64
 _STRENGTHS = (0.5, 1.0)
-
-Figures = dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,7 @@ def expression_errors(
             _expression_error(model, ict, person, name, rows, start)
             for person, start in zip(people, neutral, strict=True)
         ]
-        table[name] = _mean(errors)
+        table[name] = mean_figures(errors)
     return table
 
 
@@ -130,10 +128,6 @@ def _face_rows(ict: IctFaceKit) -> np.ndarray:
     return rows[in_face_region(ict.mean[rows])]
 
 
-def _mean(rows: list[Figures]) -> Figures:
-    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
-
-
 def gaps(model: FaceModel, ict: IctFaceKit, people: list[FittedPerson]) -> dict[str, Figures]:
     """Return lip and lid gaps [mm] of expressed people beside the true ones."""
     table = {}
@@ -147,7 +141,7 @@ def gaps(model: FaceModel, ict: IctFaceKit, people: list[FittedPerson]) -> dict[
             }
             for person in people
         ]
-        table[name] = _mean(rows)
+        table[name] = mean_figures(rows)
     return table
 
 
@@ -187,7 +181,7 @@ def swapped_codes(
                 "expression_size_mm": float(np.linalg.norm(true, axis=1).mean()),
             }
         )
-    return _mean(table)
+    return mean_figures(table)
 
 
 def _aligned_distance(points: np.ndarray, others: np.ndarray) -> float:
@@ -270,7 +264,7 @@ def code_figures(
     swapped = swapped_codes(model, ict, recipes, fitted)
     progress("random faces")
     return {
-        "expressions": errors | {"mean": _mean(list(errors.values()))},
+        "expressions": errors | {"mean": mean_figures(list(errors.values()))},
         "gaps": gaps(model, ict, fitted),
         "codes": {"swapped": swapped, "random": random_faces(model, faces, picture=picture)},
     }

@@ -18,6 +18,7 @@ from ..model.forward_map import HeadTemplate
 from ..model.imface import UNIT_MM
 from .evaluation_sets import held_out_recipes
 from .ict import IctFaceKit
+from .metrics import Figures, mean_figures
 
 #: Skin this near [model units] to a landmark of the lips or lids is theirs.
 _NEAR_LIPS = 0.10
@@ -26,8 +27,6 @@ _NEAR_LIDS = 0.06
 _SUNK_MM = 0.1
 #: Vertices of an eyeball that tell its surface in a direction.
 _AROUND = 8
-
-Figures = dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -172,11 +171,11 @@ def head_figures(
         for method, vertices in zip(counted, both, strict=True):
             counted[method][name].append(head_faults(vertices, looked_at))
     means = {
-        method: {name: _mean(rows) for name, rows in by_name.items()}
+        method: {name: mean_figures(rows) for name, rows in by_name.items()}
         for method, by_name in counted.items()
     }
     table: dict[str, Figures] = {
-        method: {"heads": heads * len(names)} | _mean(list(by_name.values()))
+        method: {"heads": heads * len(names)} | mean_figures(list(by_name.values()))
         for method, by_name in means.items()
     }
     for name in names:
@@ -186,10 +185,6 @@ def head_figures(
             for row, of in ((means["ImFace"][name], ""), (means["ICT"][name], ", ICT"))
         }
     return table
-
-
-def _mean(rows: list[Figures]) -> Figures:
-    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
 
 
 def _ours(model: FaceModel, heads: int) -> Iterator[np.ndarray]:

@@ -39,6 +39,13 @@ _HEAT_MM = 3.0
 #: Unit vector to the light of the shaded views.
 _LIGHT = np.array([0.36, 0.48, 0.8])
 
+Figures = dict[str, float]
+
+
+def mean_figures(rows: Sequence[Figures]) -> Figures:
+    """Return the mean of each figure over the rows."""
+    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+
 
 def compare_as_paper(scan: Mesh, pose: Similarity, fitted: Mesh) -> SurfaceFigures:
     """Compare a fit with the pseudo-watertight scan after rigid ICP, between sampled points.

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from ..checkpoint import load_training_state
 from ..errors import BackendError, DataError
+from ..files import replacing
 from ..model.imface import ImFace, ModelConfig
 from .cache import CACHE_VERSION, Batch, DatasetConfig, ScanCache, ScanTable
 from .code_table import CodeTable
@@ -161,6 +162,7 @@ class Trainer:
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=0.0, fused=True)
         self.step = 0
         self.elapsed = 0.0
+        self._columns: list[str] = []  #: of the table of losses, once it is begun
         folder.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -224,9 +226,8 @@ class Trainer:
             "data_version": CACHE_VERSION,
             "cache_key": self.cache.key,
         }
-        partial = self.checkpoint.with_suffix(".partial")
-        torch.save(state, partial)
-        os.replace(partial, self.checkpoint)
+        with replacing(self.checkpoint) as partial:
+            torch.save(state, partial)
 
     def _trained_rows(self) -> dict[str, Tensor]:
         """Tell the rows of the code tables that training draws; others keep their random start."""
@@ -252,7 +253,7 @@ class Trainer:
         while self.progress < 1:
             terms = self.train_step()
             self.elapsed = self._agreed(time.monotonic() - started)
-            if self.step % 20 == 0:
+            if self.step % 20 == 0 or self.progress == 1:
                 self._log(terms)
             bar.update(int(100 * self.progress) - bar.n)
             if time.monotonic() - saved > 60 * self.config.checkpoint_minutes:
@@ -366,12 +367,25 @@ class Trainer:
             return
         path = self.folder / "losses.csv"
         row = {"step": self.step, "seconds": round(self.elapsed, 1)} | terms
-        new = not path.exists()
+        if not self._columns:
+            self._columns = _begin_table(path, self.step, list(row))
         with open(path, "a", newline="") as file:
-            writer = csv.DictWriter(file, list(row))
-            if new:
-                writer.writeheader()
-            writer.writerow(row)
+            csv.DictWriter(file, self._columns).writerow(row)
+
+
+def _begin_table(path: Path, step: int, columns: list[str]) -> list[str]:
+    """Begin a table of losses, or keep the rows of one from before a step: what it knows beyond a
+    checkpoint comes again. Returns its columns, those it had among them."""
+    rows = []
+    if path.exists():
+        with open(path, newline="") as file:
+            rows = [row for row in csv.DictReader(file) if int(row["step"]) < step]
+    every = list(dict.fromkeys([*(rows[0] if rows else ()), *columns]))
+    with replacing(path) as partial, open(partial, "w", newline="") as file:
+        writer = csv.DictWriter(file, every)
+        writer.writeheader()
+        writer.writerows(rows)
+    return every
 
 
 def _street(cache: ScanCache, config: TrainConfig, data: Path | None) -> PassersBy | None:

@@ -122,7 +122,7 @@ def blend_job(params: Params, arrays: Arrays, report: Report) -> Answer:
     report(0.1, "Blending")
     a = _codes(params.get("a"))
     b = average(face_model(), [_codes(face) for face in params["others"]])
-    weight, what = float(params.get("weight", 0.5)), params.get("what", "both")
+    weight, what = float(params.get("weight", 0.5)), params.get("what", "identity")
     codes = blend_regions(face_model(), a, b, weight, what, params.get("regions") or ())
     return _face_answer(codes, params, report)
 
@@ -216,7 +216,7 @@ def shape_keys_job(params: Params, arrays: Arrays, report: Report) -> Answer:
     names = list(params.get("names") or model.expression_names)
     level = params.get("topology", "head")
     keys = shape_keys(model, codes, names, level, report)
-    values = {"names": names, "absent": absent_names(model), "residual": keys.residual}
+    values = {"names": names, "absent": absent_names(model)}
     return values, {"basis_mm": keys.basis_mm, "vertices_mm": keys.vertices_mm}
 
 

@@ -3,8 +3,10 @@
 
 import sys
 
+import bpy
 import pytest
 
+from backend.__main__ import _parser
 from imface_blender import command_line, jobs, worker_setup
 from imface_blender.work import Job
 
@@ -23,6 +25,17 @@ def echo(monkeypatch, tmp_path):
     (tmp_path / "backend" / "__main__.py").write_text(ECHO)
     monkeypatch.setattr(jobs, "backend_dir", lambda: tmp_path)
     return tmp_path
+
+
+def test_a_blend_has_the_same_words_and_defaults_as_the_operator():
+    options = _parser().parse_args(["blend", "a", "b", "--out", "c"])
+    properties = bpy.ops.imface.blend.get_rna_type().properties
+    assert options.what == properties["what"].default.lower()
+    assert options.weight == properties["weight"].default
+    for name in ("what", "topology"):
+        for item in properties[name].enum_items:
+            words = ["blend", "a", "b", "--out", "c", f"--{name}", item.identifier.lower()]
+            assert getattr(_parser().parse_args(words), name) == item.identifier.lower()
 
 
 @pytest.mark.parametrize("words", [[], ["generate", "--seed=1", "two words"]])

@@ -125,7 +125,7 @@ def test_another_file_is_loaded_during_a_job(moment, make_face, points, tmp_path
 
 
 def test_the_command_line(tmp_path, capfd):
-    words = ["generate", "--topology", "template", "--out", str(tmp_path / "a.obj"), "--json"]
+    words = ["generate", "--topology", "face", "--out", str(tmp_path / "a.obj"), "--json"]
     assert command_line.run(words) == 0
     answer = json.loads(capfd.readouterr().out)
     assert Path(answer["mesh"]).is_file()

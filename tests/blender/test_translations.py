@@ -116,7 +116,7 @@ def told_in(part, file):
     for node in ast.walk(part):
         function = getattr(node, "func", None)
         name = getattr(function, "id", getattr(function, "attr", ""))
-        if name in WORKER_TEMPLATES:
+        if name in WORKER_TEMPLATES and node.args:  # a preview has no text
             text = node.args[WORKER_TEMPLATES[name]]
             if not isinstance(text, ast.Call):  # of Text, which comes by itself
                 yield from texts_of(text, f"{file}:{node.lineno}")

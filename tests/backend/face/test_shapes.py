@@ -85,7 +85,6 @@ def test_shape_keys_share_one_neutral_basis(
     neutral = build_mesh(bundled, Codes(codes.identity, None, codes.weights), "face", 0)
     np.testing.assert_allclose(made.basis_mm, neutral.vertices * UNIT_MM, atol=1e-3)
     assert [text for _, text in told] == ["Expression mouthSmileLeft", "Expression jawOpen"]
-    assert made.residual["resolved"] >= 0.999
 
 
 def test_a_key_moves_what_it_should(

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The cache: it goes on, leaves broken scans out by name, and its batches depend on nothing."""
 
+import errno
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
@@ -147,6 +149,31 @@ def test_a_failure_that_is_no_scans_fault_stops(spheres: ScanSource, tmp_path: P
         prepare(spheres, tmp_path / "cache", workers=1)
     with pytest.raises(DataError, match="is unfinished"):
         ScanCache(tmp_path / "cache")
+
+
+def test_a_new_cache_takes_its_space_at_once(spheres: ScanSource, tmp_path: Path) -> None:
+    for path in (tmp_path / "spheres").iterdir():
+        path.write_text("")  # no scan is ever written
+    with pytest.raises(DataError, match="None of the scans"):
+        prepare(spheres, tmp_path / "cache", workers=1)
+    points = (tmp_path / "cache" / "points.npy").stat()
+    assert points.st_size > 20_000
+    if hasattr(os, "posix_fallocate"):
+        assert points.st_blocks * 512 >= points.st_size
+
+
+def test_a_cache_without_room_is_one_sentence_and_leaves_nothing(
+    spheres: ScanSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "posix_fallocate", full, raising=False)
+        with pytest.raises(DataError, match=r"takes 0\.0 GB, which .* No space left .* Free some"):
+            prepare(spheres, tmp_path / "cache", workers=1)
+    assert not list((tmp_path / "cache").iterdir())
+    assert prepare(spheres, tmp_path / "cache", workers=1) == {}
 
 
 REFUSED = "made from other data, .* Choose an empty folder."

@@ -64,8 +64,7 @@ def test_the_run_ends_with_its_schedule(
     assert trainer.step == 20
     assert trainer.checkpoint.is_file()
     assert not list(tmp_path.glob("*.partial"))
-    with open(tmp_path / "losses.csv") as file:
-        rows = list(csv.DictReader(file))
+    rows = _losses(tmp_path)
     assert [row["step"] for row in rows] == ["20"]
     assert float(rows[0]["total"]) > 0
     assert (tmp_path / "losses.png").stat().st_size > 1000
@@ -86,6 +85,41 @@ def test_a_resumed_run_is_the_unbroken_one_to_the_bit(
     got += [second.train_step() for _ in range(3)]
     assert got == wanted
     assert _equal(second.model, unbroken.model)
+
+
+def _losses(folder: Path) -> list[dict[str, str]]:
+    with open(folder / "losses.csv") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_resumed_run_has_each_step_once_in_its_losses(
+    cache: ScanCache, train_config: TrainConfig, tmp_path: Path
+) -> None:
+    steps = [20, 40, 45]
+    first = Trainer(cache, tmp_path, replace(train_config, steps=45))
+    first.step = 25
+    first.save()
+    first.step = 0
+    (tmp_path / "losses.csv").write_text("step,seconds,sdf,old\n20,1.0,0.5,7\n40,2.0,0.5,7\n")
+    second = Trainer(cache, tmp_path, replace(train_config, steps=45))
+    second.resume()
+    second.run()  # ends by drawing them
+    rows = _losses(tmp_path)
+    assert [int(row["step"]) for row in rows] == steps
+    assert [row["old"] for row in rows] == ["7", "", ""]
+    assert rows[0]["total"] == ""
+    assert float(rows[1]["total"]) > 0
+    assert (tmp_path / "losses.png").is_file()
+
+
+def test_a_new_run_begins_its_losses_anew(
+    cache: ScanCache, train_config: TrainConfig, tmp_path: Path
+) -> None:
+    (tmp_path / "losses.csv").write_text("step,seconds,old\n20,1.0,7\n40,2.0,7\n")
+    Trainer(cache, tmp_path, train_config).run()
+    (row,) = _losses(tmp_path)
+    assert row["step"] == "20"
+    assert "old" not in row
 
 
 def test_nothing_to_resume_is_one_sentence(

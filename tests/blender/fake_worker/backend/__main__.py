@@ -136,7 +136,7 @@ def shape_keys(params, arrays):
     basis = exact_mm(params["codes"].get("sliders", {}))
     vertices = np.repeat(basis[None], len(names), axis=0)
     vertices[:, 4, 1] += [1 + EXPRESSIONS.index(name) for name in names]
-    values = {"names": names, "absent": ["tongueOut"], "residual": {}}
+    values = {"names": names, "absent": ["tongueOut"]}
     return values, {"basis_mm": basis, "vertices_mm": vertices}
 
 

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Files are whole or not there: a disk that fills up takes nothing away."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trimesh
+
+from backend import commands
+from backend.codes import Codes
+from backend.files import replacing, write_text
+from backend.mesh import Mesh, save_mesh
+
+MESH = Mesh(np.eye(3), np.array([[0, 1, 2]]))
+WRITERS: dict[str, Callable[[Path], None]] = {
+    "codes.json": lambda path: Codes(np.ones(3), None, "w").save(path),
+    "mesh.obj": lambda path: save_mesh(MESH, path),
+    "mesh.ply": lambda path: save_mesh(MESH, path),
+    "report.json": lambda path: commands._write_report(path.parent, {"a": 1}),
+    "card.json": lambda path: commands._write_card(path, {"a": 1}),
+}
+
+
+def _full(path: Path, *_: object, **__: object) -> None:
+    path.write_bytes(b"half a")
+    raise OSError("No space left on device")
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_stop_while_writing_keeps_the_previous_file(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / name
+    write_text(path, "before")
+    with monkeypatch.context() as full:
+        full.setattr(Path, "write_text", _full)
+        full.setattr(trimesh.Trimesh, "export", lambda _, path, **__: _full(path))
+        with pytest.raises(OSError, match="No space"):
+            WRITERS[name](path)
+    assert path.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [path]
+    WRITERS[name](path)
+    assert path.read_bytes()[:6] != b"before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_takes_the_place_of_another_in_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    write_text(path, "before")
+    with replacing(path) as partial:
+        partial.write_text("after")
+        assert path.read_text() == "before"
+    assert path.read_text() == "after"
