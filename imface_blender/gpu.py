@@ -140,8 +140,9 @@ class Installing(ThreadJob):
         if self._folder.is_dir() or self._stop.is_set():
             return
         self._check_disk()
-        if self._download(build):
-            self._unpack()
+        wheels = self._part / build.name
+        if self._download(build, wheels):
+            self._unpack(sorted(wheels.glob("*.whl")))
 
     def _check_disk(self) -> None:
         self._part.mkdir(parents=True, exist_ok=True)
@@ -155,11 +156,11 @@ class Installing(ThreadJob):
                 folder=self._part.parent,
             )
 
-    def _download(self, build: Build) -> bool:
-        """Have pip download the wheels; return whether they are all there."""
+    def _download(self, build: Build, wheels: Path) -> bool:
+        """Have pip download the wheels into a folder; return whether they are all there."""
         pip = [self._python, "-s", "-P", "-m", "pip", "--disable-pip-version-check", "download"]
         choice = ["--only-binary=:all:", f"--index-url={INDEX.format(build=build.name)}"]
-        places = [f"--dest={self._part / 'wheels'}", f"--cache-dir={self._part / 'cache'}"]
+        places = [f"--dest={wheels}", f"--cache-dir={self._part / 'cache'}"]
         temporary, log = self._part / "tmp", self._part / "pip.log"
         shutil.rmtree(temporary, ignore_errors=True)  # of a Blender that has crashed
         temporary.mkdir()
@@ -190,8 +191,7 @@ class Installing(ThreadJob):
                 process.kill()
                 process.wait()
 
-    def _unpack(self) -> None:
-        wheels = sorted((self._part / "wheels").glob("*.whl"))
+    def _unpack(self, wheels: list[Path]) -> None:
         shutil.rmtree(self._part / "cache", ignore_errors=True)  # for the disk's sake
         target = self._part / f"unpacked.{os.getpid()}"
         shutil.rmtree(target, ignore_errors=True)

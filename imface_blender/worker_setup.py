@@ -88,7 +88,9 @@ def why_no_gpu() -> str:
 
 def gpu_installation() -> gpu.Installing:
     """Start to install PyTorch for a GPU."""
-    return gpu.Installing(bundle(), home(), python_of_blender())
+    wheels = bundle()
+    runtime.check_fits(wheels)
+    return gpu.Installing(wheels, home(), python_of_blender())
 
 
 def accept_gpu() -> None:

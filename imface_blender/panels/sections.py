@@ -115,12 +115,13 @@ class IMFACE_MT_presets(bpy.types.Menu):
 
     def draw(self, context: bpy.types.Context) -> None:
         """Draw a row for each preset."""
-        for name in presets.names():
-            row = self.layout.row()
-            _draw_button(row, context, "imface.apply_preset", name).preset = name
-            row.operator("imface.remove_preset", text="", icon="REMOVE").preset = name
-        if not presets.names():
-            self.layout.label(text="None yet: save one with the button beside")
+        names, row = presets.names(), self.layout.row()
+        left, right = row.column(), row.column()
+        for name in names:
+            _draw_button(left, context, "imface.apply_preset", name).preset = name
+            right.operator("imface.remove_preset", text="", icon="REMOVE").preset = name
+        if not names:
+            left.label(text="None yet: save one with the button beside")
 
 
 def _draw_sliders(layout: bpy.types.UILayout, face: bpy.types.Object) -> None:

@@ -221,6 +221,15 @@ def test_a_disk_that_fills_while_it_is_unpacked_is_one_sentence(
     assert not [path for path in (tmp_path / "home").iterdir() if path.suffix != ".part"]
 
 
+def test_another_driver_s_wheels_are_not_mixed_in(
+    install: Install, tmp_path: Path, bundle: Any
+) -> None:
+    part = tmp_path / "home" / f"{bundle.gpu}.part"
+    (part / "cu126").mkdir(parents=True)
+    (part / "cu126" / "nvidia_blas-12.6-py3-none-any.whl").write_text("of a download before")
+    assert install().state == "done"
+
+
 def without_packages(folder: Path) -> Path:
     """Return a Python in which nothing is installed, pip neither."""
     return write_program(folder / "python", f'exec {sys.executable} -S "$@"')
