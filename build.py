@@ -44,6 +44,7 @@ REQUIREMENT = re.compile(
     r"(?P<name>[\w.-]+)==(?P<version>[\w.+]+)"
     r'(\s*;\s*(?P<variable>\w+)\s*(?P<relation>==|<|>=)\s*"(?P<value>[^"]+)")?\s*(#.*)?'
 )
+CPU_BUILDS = "https://download.pytorch.org/whl/cpu"  # PyPI has PyTorch for Linux with CUDA only
 WHEEL_LIST = "wheels.json"
 WHEEL_LICENSES = "LICENSES.txt"
 METADATA_FILE = re.compile(r"[^/]+\.dist-info/METADATA")
@@ -145,6 +146,11 @@ def prepare(environment: Environment) -> None:
     if environment.is_ready():
         print(f"== {name} is ready", flush=True)
         return
+    if environment.folder.is_symlink():  # to make it anew would empty what it leads to
+        raise BuildError(
+            f"{environment.folder} is a link to an environment that was made of other "
+            "requirements. Delete the link, and one of its own is made."
+        )
     with step(f"Making {name} from {environment.requirements.name} (1 to 2 GB, a minute or more)"):
         run_quietly(
             [sys.executable, "-m", "venv", "--clear", environment.folder],
@@ -270,11 +276,13 @@ def download_wheel(
     pip: list[str | Path] = [environment.python, "-m", "pip", "download", "-q", "--no-deps"]
     choice = ["--only-binary=:all:", "--implementation=cp", f"--python-version={target.python}"]
     choice += [f"--platform={tag}" for tag in PIP_PLATFORMS[target.platform]]
+    if version.endswith("+cpu"):
+        choice.append(f"--extra-index-url={CPU_BUILDS}")
     with tempfile.TemporaryDirectory(dir=folder) as incoming:
         run_quietly(
             [*pip, *choice, "--dest", incoming, f"{name}=={version}"],
-            f"{name} {version} could not be had for {target.name}. Check the connection. For CPU "
-            "builds of PyTorch, name PyTorch's own package index in PIP_EXTRA_INDEX_URL.",
+            f"{name} {version} could not be had for {target.name}. Check the connection, or put "
+            "its wheel into a folder and name that in PIP_FIND_LINKS.",
         )
         (wheel,) = Path(incoming).glob("*.whl")
         return describe_wheel(wheel.replace(folder / wheel.name), name, version)

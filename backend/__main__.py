@@ -16,6 +16,8 @@ EXIT_BAD_INPUT = 2
 
 #: What ``--data`` is.
 _ICT = "ICT-FaceKit: our .npz, or the repository"
+#: Of the head's topology: what ``face.correspondence`` calls levels.
+_LEVELS = ("narrow", "face", "skin", "head")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -71,9 +73,9 @@ def _meshed_command(
     parser.add_argument("--resolution", type=int, default=256, help="of the surface's grid")
     parser.add_argument(
         "--topology",
-        choices=("surface", "face", "head"),
+        choices=("surface", *_LEVELS),
         default="surface",
-        help="surface: marching cubes; face: the face's quads; head: the whole head",
+        help="surface: marching cubes; the others are quads, of more and more of the head",
     )
     return parser
 
@@ -113,9 +115,9 @@ def _face_commands(commands: argparse._SubParsersAction, common: argparse.Argume
         help="of one scan, where its face is hard to find: 5 or 68 points (docs/training.md)",
     )
 
-    blend = command("blend", "blend two faces")
+    blend = command("blend", "blend a face with another, or with the mean of several")
     blend.add_argument("a", type=Path, metavar="A.json")
-    blend.add_argument("b", type=Path, metavar="B.json")
+    blend.add_argument("others", type=Path, nargs="+", metavar="B.json")
     blend.add_argument("--weight", type=float, default=0.5, help="0 is A, 1 is B")
     blend.add_argument("--what", choices=("identity", "expression", "both"), default="identity")
     blend.add_argument(
@@ -135,7 +137,7 @@ def _inspection_commands(
     keys = command("shape-keys", "build all named expressions of a face on one topology")
     keys.add_argument("codes", type=Path, metavar="CODES.json")
     keys.add_argument("--names", nargs="+", metavar="NAME", help="default: all")
-    keys.add_argument("--topology", choices=("face", "head"), default="face")
+    keys.add_argument("--topology", choices=_LEVELS, default="face")
     keys.add_argument("--out", type=Path, required=True, metavar="FILE.npz")
 
     sliders = command("sliders", "list the sliders of a face's shape, and what each does")

@@ -213,7 +213,7 @@ def load_face_model(path: Path = BUNDLED, device: torch.device | None = None) ->
         )
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise WeightsError(
-            f"{path.name} does not hold a complete model. Install the weights again."
+            "{file} does not hold a complete model. Install the weights again.", file=path.name
         ) from error
 
 
@@ -251,21 +251,28 @@ def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Any]:
 
 def _load(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, str]]:
     if not path.is_file():
-        raise WeightsError(f"The weights file {path} is missing. Install the add-on's zip again.")
+        raise WeightsError(
+            "The weights file {file} is missing. Install the add-on's zip again.", file=path
+        )
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise WeightsError(
-            f"The weights file {path.name} is damaged or incomplete. Install it again."
+            "The weights file {file} is damaged or incomplete. Install it again.", file=path.name
         ) from error
     if metadata.get("format") != kind:
-        raise WeightsError(f"{path.name} is not an ImFace weights file. Choose another file.")
+        raise WeightsError(
+            "{file} is not an ImFace weights file. Choose another file.", file=path.name
+        )
     if metadata.get("format_version") != FORMAT_VERSION:
         raise WeightsError(
-            f"{path.name} has format version {metadata.get('format_version')}, this program reads "
-            f"{FORMAT_VERSION}. Use weights and add-on of the same release."
+            "{file} has format version {theirs}, this program reads {ours}. Use weights and add-on "
+            "of the same release.",
+            file=path.name,
+            theirs=metadata.get("format_version"),
+            ours=FORMAT_VERSION,
         )
     return tensors, metadata
 
@@ -278,9 +285,10 @@ def _check_card(path: Path, digest: str) -> None:
         files = json.loads(card.read_text()).get("files", {})
     except (OSError, ValueError, AttributeError) as error:
         raise WeightsError(
-            f"The model card {card} is damaged. Install the weights again."
+            "The model card {file} is damaged. Install the weights again.", file=card
         ) from error
     if path.name in files and files[path.name] != digest:
         raise WeightsError(
-            f"{path.name} is not the file its model card describes. Install the weights again."
+            "{file} is not the file its model card describes. Install the weights again.",
+            file=path.name,
         )

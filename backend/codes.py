@@ -64,8 +64,10 @@ class Codes:
         try:
             if data["format"] != FORMAT:
                 raise BackendError(
-                    f"The codes have format {data['format']}; this version reads format {FORMAT}. "
-                    "Update the add-on or make the codes again."
+                    "The codes have format {theirs}; this version reads format {ours}. Update the "
+                    "add-on or make the codes again.",
+                    theirs=data["format"],
+                    ours=FORMAT,
                 )
             expression = data["expression"]
             codes = Codes(

@@ -27,6 +27,7 @@ from .checkpoint import (
 )
 from .codes import Codes, read_json
 from .errors import BackendError, NoFaceError
+from .face.blend import average
 from .face.correspondence import check_against_warp, neutral_skin
 from .face.fit import fit_scan, refine_fit, report_fit, report_refined
 from .face.generate import express, generate
@@ -137,7 +138,7 @@ def _express(options: Options) -> Answer:
 def _blend(options: Options) -> Answer:
     _check_output(options.out, FORMATS)
     model = _model(options)
-    a, b = _codes(model, options.a), _codes(model, options.b)
+    a, b = _codes(model, options.a), average(model, [_codes(model, o) for o in options.others])
     codes = blend_regions(model, a, b, options.weight, options.what, options.regions)
     return _write_face(model, codes, options)
 

@@ -1,9 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What can go wrong in a way that a user can mend; a message names the cause and the remedy."""
 
+from .texts import Text
+
 
 class BackendError(Exception):
-    """A failure the user can act on; the message names the cause and the remedy."""
+    """A failure the user can act on; the message names the cause and the remedy.
+
+    Where an artist can meet it, it is a template and its values, which the add-on translates.
+    """
+
+    def __init__(self, template: str, **values: object) -> None:
+        self.text = Text(template, **values)
+        super().__init__(self.text)
 
 
 class ScanError(BackendError):

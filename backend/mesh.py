@@ -100,19 +100,23 @@ def check_scan(vertices: np.ndarray, triangles: np.ndarray) -> None:
     """Raise ScanError if a mesh, or points without triangles, cannot be a face scan."""
     if len(triangles) == 0 and len(vertices) < MIN_POINTS:
         raise ScanError(
-            f"The scan has no faces. Select a mesh with at least {MIN_TRIANGLES} faces, or at "
-            f"least {MIN_POINTS} points."
+            "The scan has no faces. Select a mesh with at least {triangles} faces, or at least "
+            "{points} points.",
+            triangles=MIN_TRIANGLES,
+            points=MIN_POINTS,
         )
     if not np.isfinite(vertices).all():
         count = int((~np.isfinite(vertices).all(axis=1)).sum())
         raise ScanError(
-            f"{count} vertices of the scan have no valid position (NaN or infinite). "
-            "Delete them and try again."
+            "{count} vertices of the scan have no valid position (NaN or infinite). Delete them "
+            "and try again.",
+            count=count,
         )
     if 0 < len(triangles) < MIN_TRIANGLES:
         raise ScanError(
-            f"The scan has only {len(triangles)} triangles. "
-            f"Select a mesh with at least {MIN_TRIANGLES}."
+            "The scan has only {count} triangles. Select a mesh with at least {least}.",
+            count=len(triangles),
+            least=MIN_TRIANGLES,
         )
     if np.ptp(vertices, axis=0).max() <= 0:
         raise ScanError("All vertices of the scan lie in one point. Select a face scan.")

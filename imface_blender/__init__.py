@@ -22,6 +22,7 @@ CLASSES = (
     *operators.CLASSES,
     *operators.FILE_HANDLERS,
     *panels.CLASSES,
+    *panels.MENUS,
 )
 
 

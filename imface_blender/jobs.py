@@ -9,23 +9,33 @@ changes in `finish` only, after everything that can go wrong has gone well: one 
 
 from __future__ import annotations
 
+import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import bpy
 
+from . import overlay
 from .errors import UserError
-from .runtime import Unpacking
 from .translations import label, say
 from .wire import Arrays
-from .work import Chain, Job
+from .work import Chain, Job, ThreadJob
 from .worker_client import WorkerClient, runtime_command, runtime_environment, worker_command
-from .worker_setup import Setup, idle_minutes, unpacking, worker_setup
+from .worker_setup import (
+    Setup,
+    gpu_installation,
+    gpu_setup,
+    idle_minutes,
+    unpacking,
+    worker_setup,
+)
 
 SECONDS_BETWEEN_POLLS = 0.1
 SECONDS_BETWEEN_LOOKS = 10.0  # for a worker that has been idle for too long
+SECONDS_BEFORE_GUESS = 2.0  # of how long a job will take
 UNEXPECTED = (
     "Something unexpected went wrong and nothing was finished. "
     "Copy the details from the panel and report them."
@@ -41,6 +51,7 @@ class Status:
 
     job: Job | None = None
     label: str = ""  # what the running job does
+    started: float = 0.0  # when it began, by `time.monotonic`
     waiting: bool = False  # for Object Mode, to put the result into the scene
     error: str = ""  # what went wrong last
     details: str = ""
@@ -58,7 +69,7 @@ class Request(NamedTuple):
 status = Status()
 _client: WorkerClient | None = None
 _client_setup: Setup | None = None
-_unpacking: Unpacking | None = None
+_threads: list[ThreadJob] = []  # what unpacks or installs for the worker
 
 
 def backend_dir() -> Path:
@@ -70,10 +81,9 @@ def backend_dir() -> Path:
     raise UserError("The add-on's backend folder is missing. Install the add-on again.")
 
 
-def client() -> WorkerClient:
-    """Return the worker client; a new one when another Python is to run the worker."""
+def client(setup: Setup) -> WorkerClient:
+    """Return the worker client; a new one when something else is to run the worker."""
     global _client, _client_setup
-    setup = worker_setup()
     if _client is None or setup != _client_setup:
         _close_client()
         _client = _make_client(setup)
@@ -93,8 +103,8 @@ def end_idle_worker() -> float | None:
     again [s]."""
     if _client is None:
         return None
-    minutes = idle_minutes()
-    if status.job is None and minutes and _client.idle_seconds() > 60 * minutes:
+    minutes, idle = idle_minutes(), _client.idle_seconds()  # asked of a job too: then it is none
+    if status.job is None and minutes and idle > 60 * minutes:
         close_worker()
         redraw_panels(bpy.context)
         return None
@@ -111,12 +121,25 @@ def backend_command(setup: Setup, words: list[str]) -> tuple[list[str], dict[str
 
 def submit(request: Request) -> Job:
     """Hand the worker a request; what comes with the add-on is unpacked before, once."""
-    global _unpacking
-    _close_unpacking()  # one that was cancelled may still be in the folder
-    _unpacking = unpacking()
-    if _unpacking is None:
-        return client().submit(*request)
-    return Chain(_unpacking, lambda: client().submit(*request))
+    return _after_unpacking(lambda: client(worker_setup()).submit(*request))
+
+
+def submit_on_gpu(request: Request) -> Job:
+    """Install PyTorch for a GPU, then hand the request to a worker that has it."""
+    return _after_unpacking(
+        lambda: Chain(_track(gpu_installation()), lambda: client(gpu_setup()).submit(*request))
+    )
+
+
+def _after_unpacking(make_job: Callable[[], Job]) -> Job:
+    _close_threads()  # one that was cancelled may still be in the folder
+    first = unpacking()
+    return make_job() if first is None else Chain(_track(first), make_job)
+
+
+def _track(job: ThreadJob) -> ThreadJob:
+    _threads.append(job)
+    return job
 
 
 def has_worker() -> bool:
@@ -145,9 +168,10 @@ def model_line() -> str:
 
 
 def close_worker() -> None:
-    """End the worker process and its job, if there are any, and what unpacks the runtime."""
-    _close_unpacking()
+    """End the worker process and its job, if there are any, and what unpacks for it."""
+    _close_threads()
     _close_client()
+    overlay.hide()
     status.job = None
     status.waiting = False
 
@@ -161,11 +185,28 @@ def _close_client() -> None:
         bpy.app.timers.unregister(end_idle_worker)
 
 
-def _close_unpacking() -> None:
-    global _unpacking
-    if _unpacking is not None:
-        _unpacking.close()
-    _unpacking = None
+def _close_threads() -> None:
+    while _threads:
+        _threads.pop().close()
+
+
+def time_left() -> str:
+    """Return in a sentence how long the running job will take, as far as what is done tells; an
+    empty string when that is too little."""
+    past = time.monotonic() - status.started
+    if status.job is None or status.job.fraction < 0.1 or past < SECONDS_BEFORE_GUESS:
+        return ""
+    left = past / status.job.fraction - past
+    if left > 90:
+        return label("About {minutes:.0f} min left", minutes=left / 60)
+    return label("About {seconds:.0f} s left", seconds=left)
+
+
+def why_busy() -> str:
+    """Return why no job can start now, or an empty string."""
+    if status.job is None:
+        return ""
+    return say("ImFace is busy ({job}). Wait, or cancel it", job=status.label)
 
 
 class PolledOperator(bpy.types.Operator):
@@ -219,6 +260,7 @@ class JobOperator(PolledOperator):
 
     bl_options = {"UNDO"}  # noqa: RUF012 - Blender only reads it
     label = ""  # what it does, for the panel and the console
+    submit = staticmethod(submit)
     _job: Job | None = None
     _timer: bpy.types.Timer | None = None
 
@@ -236,9 +278,7 @@ class JobOperator(PolledOperator):
     @classmethod
     def why_not(cls, context: bpy.types.Context) -> str:
         """Return why the job cannot start now; subclasses go on with what they need."""
-        if status.job is not None:
-            return say("ImFace is busy ({job}). Wait, or cancel it", job=status.label)
-        return super().why_not(context)
+        return why_busy() or super().why_not(context)
 
     def execute(self, context: bpy.types.Context) -> Outcome:
         """Run to the end."""
@@ -275,6 +315,7 @@ class JobOperator(PolledOperator):
         if event.type != "TIMER":
             return {"PASS_THROUGH"}
         job.poll()
+        overlay.show(job.preview)
         status.waiting = job.state == "done" and _user_is_busy(context)
         redraw_panels(context)
         if job.state == "running" or status.waiting:
@@ -291,11 +332,12 @@ class JobOperator(PolledOperator):
         """Start the job; None when it cannot, which has been reported then."""
         status.error = status.details = ""
         try:
-            job = submit(self.prepare(context))
+            job = self.submit(self.prepare(context))
         except Exception as error:
             self._explain(error)
             return None
         status.job = self._job = job
+        status.started = time.monotonic()
         status.label = label(self.label)
         return job
 
@@ -319,6 +361,7 @@ class JobOperator(PolledOperator):
         if status.job is self._job:
             status.job = None
             status.waiting = False
+        overlay.hide()
         if self._timer is not None:
             context.window_manager.event_timer_remove(self._timer)
             self._timer = None

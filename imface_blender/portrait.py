@@ -43,20 +43,22 @@ def _surface(mesh: bpy.types.Mesh) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     turn = np.array(Matrix.Rotation(np.radians(YAW_DEGREES), 3, "Z"))
     vertices, normals = vertices @ turn.T, normals @ turn.T
     a, b, c = (vertices[corners[:, i]] for i in range(3))
-    area = np.maximum(-np.cross(b - a, c - a)[:, 1], 0).cumsum()  # as it is seen, along +Y
+    colors = _colors(mesh)[material]
+    area = np.maximum(-np.cross(b - a, c - a)[:, 1], 0)  # as it is seen, along +Y
+    area = np.where(colors[:, 3] > 0, area, 0).cumsum()
     rng = np.random.default_rng(0)
     owner = np.searchsorted(area, rng.random(SAMPLES) * area[-1])
     weights = rng.dirichlet((1, 1, 1), SAMPLES)
     points, normals = (
         np.einsum("sk,skc->sc", weights, of[corners[owner]]) for of in (vertices, normals)
     )
-    return points, normals, _colors(mesh)[material[owner]]
+    return points, normals, colors[owner, :3]
 
 
 def _colors(mesh: bpy.types.Mesh) -> np.ndarray:
-    """Return the viewport colour of each material slot (M, 3), grey for an empty one."""
-    grey = (0.8, 0.8, 0.8)
-    slots = [m.diffuse_color[:3] if m else grey for m in mesh.materials] or [grey]
+    """Return the viewport colour of each material slot (M, 4), grey for an empty one."""
+    grey = (0.8, 0.8, 0.8, 1.0)
+    slots = [m.diffuse_color[:] if m else grey for m in mesh.materials] or [grey]
     return np.array(slots, np.float32)
 
 

@@ -5,6 +5,7 @@ import bpy
 from bpy.props import IntProperty, StringProperty
 
 from . import jobs, worker_setup
+from .panels.main import draw_status
 
 
 class ImFacePreferences(bpy.types.AddonPreferences):
@@ -37,8 +38,10 @@ class ImFacePreferences(bpy.types.AddonPreferences):
             layout.label(text=line, translate=False)
         row = layout.row()
         row.operator("imface.check_worker")
+        row.operator("imface.use_gpu")
         row.operator("imface.free_memory")
         row.operator("imface.remove_runtime")
+        draw_status(layout)
 
 
 CLASSES = (ImFacePreferences,)

@@ -21,13 +21,19 @@ from .translations import OWN_CONTEXT
 
 TOPOLOGIES = (
     ("HEAD", "Head", "The whole head with eyes and mouth: quads and UVs, ready for expressions"),
+    ("SKIN", "Face and Head", "Face, head and neck, without eyes and the inner mouth"),
     ("FACE", "Face", "The face part: quads and UVs, ready for expressions"),
+    ("NARROW", "Narrow Face", "The face without its outer rim: the fewest vertices"),
     ("SURFACE", "Surface", "The network's own surface, as triangles of the given resolution"),
 )
 BLEND_PARTS = (
     ("IDENTITY", "Identity", "Mix who it is, keep the active face's expression"),
     ("EXPRESSION", "Expression", "Mix the expressions, keep who the active face is"),
     ("BOTH", "Both", "Mix who it is and the expression"),
+)
+PRESET_METHODS = (
+    ("REPLACE", "Replace", "Set them to the preset's values, and those that it does not have to 0"),
+    ("MIX", "Mix", "Move them towards the preset's values, as far as the factor says"),
 )
 REGIONS = (
     ("BROWS", "Brows", "Brows and the forehead just above them"),
@@ -80,6 +86,24 @@ class GenerateChoice:
     )
 
 
+class PresetChoice:
+    """What a shape preset does to the sliders."""
+
+    method: EnumProperty(
+        name="Presets",
+        description="What a shape preset does to the unlocked sliders",
+        items=PRESET_METHODS,
+    )
+    factor: FloatProperty(
+        name="Factor",
+        description="How far Mix moves the sliders: 0 leaves them, 1 is the preset",
+        default=0.5,
+        min=0.0,
+        max=1.0,
+        subtype="FACTOR",
+    )
+
+
 class FitChoice:
     """How a scan is fitted."""
 
@@ -96,7 +120,7 @@ class BlendChoice:
 
     weight: FloatProperty(
         name="Weight",
-        description="0 gives the active face, 1 the other selected one",
+        description="0 gives the active face, 1 the other selected one, or the mean of all others",
         default=0.5,
         min=0.0,
         max=1.0,
@@ -151,6 +175,7 @@ class ExpressionValues:
 class SceneSettings(
     GenerateChoice,
     BlendChoice,
+    PresetChoice,
     FitChoice,
     MeshChoice,
     ExpressionNames,
@@ -165,7 +190,7 @@ class ObjectSettings(bpy.types.PropertyGroup):
 
     codes: StringProperty(name="Codes", description="The face's codes, as JSON")
     report: StringProperty(name="Report", description="How well a fit matches its scan, as JSON")
-    topology: StringProperty(name="Mesh", description="Head, face or surface")
+    topology: StringProperty(name="Mesh", description="Which mesh the face has")
     is_gallery: BoolProperty(
         name="Gallery", description="Whether it holds the faces of a Random Gallery together"
     )

@@ -13,22 +13,20 @@ import os
 import platform
 import shutil
 import sys
-import threading
-import traceback
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import UserError
 from .translations import label, say
-from .work import Job, State
+from .work import ThreadJob
 
 LIST = "wheels.json"  # build.py writes it
 COMPLETE = "complete"  # a file in the unpacked folder that holds its size [bytes]
 KEY_DIGITS = 12
 CHUNK_BYTES = 2**20
-SECONDS_TO_HEED_A_CANCEL = 5.0
 
 # What no worker reads, above all for its paths: Windows allows no more than 260 characters.
 # The licence texts are in the add-on's own wheels/LICENSES.txt.
@@ -47,6 +45,7 @@ class Wheel:
     """One wheel of the list."""
 
     name: str
+    version: str
     file: str
     sha256: str
     size: int  # [bytes]
@@ -64,6 +63,12 @@ class Bundle:
     python: str
     platform: str
     wheels: tuple[Wheel, ...]
+
+    @property
+    def gpu(self) -> str:
+        """The name of the folder that holds the same PyTorch for a GPU, where there is one."""
+        versions = {wheel.name: wheel.version for wheel in self.wheels}
+        return f"gpu-{versions.get('torch', '').partition('+')[0]}-py{self.python}"
 
     def unpacked(self, home: Path) -> Path:
         """Return the folder below ``home`` in which they are, or will be, unpacked."""
@@ -83,7 +88,7 @@ def read_bundle(folder: Path) -> Bundle | None:
         text = path.read_text(encoding="utf-8")
         content = json.loads(text)
         wheels = tuple(
-            Wheel(entry["name"], entry["file"], entry["sha256"], entry["size"])
+            Wheel(*(entry[field] for field in ("name", "version", "file", "sha256", "size")))
             for entry in content["wheels"]
         )
         key = hashlib.sha256(text.encode()).hexdigest()[:KEY_DIGITS]
@@ -112,8 +117,13 @@ def check_fits(bundle: Bundle) -> None:
 
 def size_of(bundle: Bundle, home: Path) -> int:
     """Return the size of the unpacked wheels [bytes]; 0 unless all are unpacked."""
+    return size_when_complete(bundle.unpacked(home))
+
+
+def size_when_complete(folder: Path) -> int:
+    """Return what a folder's mark says [bytes]; 0 without one."""
     try:
-        return int((bundle.unpacked(home) / COMPLETE).read_text(encoding="utf-8"))
+        return int((folder / COMPLETE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return 0
 
@@ -133,7 +143,7 @@ def remove(home: Path) -> None:
         ) from error
 
 
-class Unpacking(Job):
+class Unpacking(ThreadJob):
     """Unpacks the wheels in a thread of its own; folders of other wheels are deleted."""
 
     def __init__(self, bundle: Bundle, home: Path) -> None:
@@ -149,48 +159,20 @@ class Unpacking(Job):
             )
             for number, wheel in enumerate(bundle.wheels, start=1)
         ]
-        self._stop = threading.Event()
-        self._outcome: tuple[State, Exception | None] = ("running", None)
-        self._news = (0.0, self.message)
-        self._thread = threading.Thread(target=self._run, name="ImFace runtime", daemon=True)
         self._thread.start()
 
-    def poll(self) -> None:
-        """Take in how far the thread is."""
-        self.fraction, self.message = self._news
-        self.state, error = self._outcome
-        if isinstance(error, UserError):
-            self.error = str(error)
-        elif error is not None:
-            self.error = say(
-                "The runtime could not be unpacked ({reason}). Free some disk and try again.",
-                reason=error,
-            )
-            self.details = "".join(traceback.format_exception(error))
-        if self._stop.is_set() and self.state == "done":
-            self.state = "cancelled"
+    def explain(self, error: Exception) -> str:
+        """Return what is said of a full disk, and the like."""
+        return say(
+            "The runtime could not be unpacked ({reason}). Free some disk and try again.",
+            reason=error,
+        )
 
-    def cancel(self) -> None:
-        """Stop after the next piece; what is unpacked to its end is kept."""
-        self._stop.set()
-
-    def close(self) -> None:
-        """Cancel, and wait until the thread has left the folder alone."""
-        self.cancel()
-        self._thread.join(SECONDS_TO_HEED_A_CANCEL)
-        self.poll()
-
-    def _run(self) -> None:
-        try:
-            self._unpack_all()
-            self._outcome = ("done", None)
-        except Exception as error:  # whatever it is, the panel must not wait for ever
-            self._outcome = ("failed", error)
-
-    def _unpack_all(self) -> None:
+    def work(self) -> None:
+        """Unpack what is not yet there; what is unpacked to its end is kept by a cancel."""
         target = self._bundle.unpacked(self._home)
         target.mkdir(parents=True, exist_ok=True)
-        _delete_all_but({target}, self._home)
+        _delete_all_but({target, *self._home.glob(f"{self._bundle.gpu}*")}, self._home)
         try:
             self._unpack_into(target)
         except OSError:
@@ -208,13 +190,22 @@ class Unpacking(Job):
                     return
                 self._news = ((done + share * wheel.size) / total, title)
             done += wheel.size
-        size = sum(
-            path.stat().st_size
-            for folder in self._bundle.packages(self._home)
-            for path in folder.rglob("*")
-            if path.is_file()
-        )
-        (target / COMPLETE).write_text(str(size), encoding="utf-8")
+        mark_complete(target)
+
+
+def mark_complete(folder: Path) -> None:
+    """Write the mark without which a folder is not used."""
+    (folder / COMPLETE).write_text(str(bytes_in(folder)), encoding="utf-8")
+
+
+def bytes_in(folder: Path) -> int:
+    """Return the size of all files below a folder, of which some may just vanish [bytes]."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                total += os.stat(os.path.join(parent, name)).st_size
+    return total
 
 
 def unpack(wheel: Wheel, folder: Path, target: Path) -> Iterator[float]:
@@ -230,18 +221,29 @@ def unpack(wheel: Wheel, folder: Path, target: Path) -> Iterator[float]:
     _check(source, wheel)
     part = target / f"{wheel.name}.{os.getpid()}.part"
     shutil.rmtree(part, ignore_errors=True)
+    for done in extract(source, part):
+        yield done / wheel.size
+    name_finished(part, target / wheel.name)
+
+
+def name_finished(part: Path, folder: Path) -> None:
+    """Give a folder that is complete its name."""
+    try:
+        part.rename(folder)
+    except OSError:
+        if not folder.is_dir():  # another Blender was faster
+            raise
+
+
+def extract(source: Path, folder: Path) -> Iterator[float]:
+    """Write what a worker reads of a wheel; yield how much of the wheel is done [bytes]."""
     done = 0
     with zipfile.ZipFile(source) as archive:
         for entry in archive.infolist():
             if not entry.is_dir() and not _is_left_out(entry.filename):
-                for piece in _extract(archive, entry, part / entry.filename):
-                    yield (done + piece) / wheel.size
+                for piece in _extract(archive, entry, folder / entry.filename):
+                    yield done + piece
             done += entry.compress_size
-    try:
-        part.rename(target / wheel.name)
-    except OSError:
-        if not (target / wheel.name).is_dir():  # another Blender was faster
-            raise
 
 
 def _check(source: Path, wheel: Wheel) -> None:

@@ -11,6 +11,8 @@ import numpy as np
 from . import fit_error
 from .wire import Arrays
 
+LARGEST_IMAGE = 4096  # pixels a side; of a larger one some are left out: a face has fewer by far
+
 
 def read(scan: bpy.types.Object, mesh: bpy.types.Mesh) -> Arrays:
     """Read the colours of a mesh's loop triangles; nothing if it has none.
@@ -70,10 +72,11 @@ def _pixels(image: bpy.types.Image | None) -> np.ndarray | None:
     width, height = image.size
     values = np.empty(width * height * image.channels, np.float32)
     image.pixels.foreach_get(values)  # type: ignore[attr-defined]
-    rgb = values.reshape(height, width, image.channels)[::-1, :, :3]
+    step = -(-max(width, height) // LARGEST_IMAGE)
+    rgb = values.reshape(height, width, image.channels)[::-step, ::step, :3]
     if image.is_float:
         rgb = np.where(rgb <= 0.0031308, 12.92 * rgb, 1.055 * np.abs(rgb) ** (1 / 2.4) - 0.055)
-    return _as_bytes(np.broadcast_to(rgb, (height, width, 3)))
+    return _as_bytes(np.broadcast_to(rgb, (*rgb.shape[:2], 3)))
 
 
 def _as_bytes(values: np.ndarray) -> np.ndarray:

@@ -16,10 +16,12 @@ GROUPS: dict[str, dict[str, str]] = {
     "Face": {
         "faceWidth": "cheekbone to cheekbone",
         "faceHeight": "root of the nose to chin",
+        "cheekbones": "cheekbones before the corners of eyes and mouth",
+    },
+    "Forehead": {
         "foreheadHeight": "brows to the top of the forehead",
         "foreheadForward": "forehead before the root of the nose",
         "browRidge": "brows before the outer corners of the eyes",
-        "cheekbones": "cheekbones before the corners of eyes and mouth",
     },
     "Jaw": {
         "jawWidth": "angle to angle of the jaw",
@@ -50,3 +52,8 @@ NAMES = tuple(name for sliders in GROUPS.values() for name in sliders)
 def title(name: str) -> str:
     """Return a slider's or a region's name as words."""
     return re.sub(r"([A-Z]|\d+)", r" \1", name).strip().title()
+
+
+def short_title(region: str, name: str) -> str:
+    """Return a slider's name as it stands below its region's: Length, below Nose."""
+    return title(name).removeprefix(region.removesuffix("s") + " ")

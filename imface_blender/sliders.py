@@ -79,6 +79,7 @@ class Preview:
 
 _previews: dict[tuple[str, str], Preview] = {}  # by weights and level of detail
 _surfaces: dict[tuple[str, str, str], np.ndarray] = {}  # (V, 3) [m] by codes, sliders and level
+_moved = 0  # session_uid of the face whose sliders moved last
 
 
 def values_of(mesh: bpy.types.Mesh) -> Values:
@@ -92,15 +93,15 @@ def is_exact(mesh: bpy.types.Mesh) -> bool:
     return record.values == record.exact
 
 
-def exact_codes_of(obj: bpy.types.Object) -> Any:
-    """Return the codes of the surface from which a face's preview starts."""
-    return faces.codes_of(obj) | {"sliders": _record(of_mesh(mesh_io.mesh_of(obj)).sliders).exact}
+def exact_values_of(mesh: bpy.types.Mesh) -> Values:
+    """Return the values of the surface from which a mesh's preview starts."""
+    return _record(of_mesh(mesh).sliders).exact
 
 
 def preview_of(obj: bpy.types.Object) -> Preview | None:
     """Return what a face's sliders do; None as long as its shape cannot be edited."""
-    record = _record(of_mesh(mesh_io.mesh_of(obj)).sliders)
-    return _previews.get(_model_key(obj)) if _surface_key(obj, record.exact) in _surfaces else None
+    exact = exact_values_of(mesh_io.mesh_of(obj))
+    return _previews.get(_model_key(obj)) if _surface_key(obj, exact) in _surfaces else None
 
 
 def why_not(obj: bpy.types.Object | None) -> str:
@@ -119,12 +120,11 @@ def face_of(mesh: bpy.types.Mesh) -> bpy.types.Object | None:
     return None
 
 
-def load(obj: bpy.types.Object, values: Mapping[str, Any], arrays: Arrays) -> None:
-    """Keep what the worker says of the sliders, and the surface where this face's preview starts;
-    the scene stays as it is."""
+def load(obj: bpy.types.Object, exact: Values, values: Mapping[str, Any], arrays: Arrays) -> None:
+    """Keep what the worker says of the sliders, and the surface of the values `exact`, where this
+    face's preview started when the worker was asked; the scene stays as it is."""
     preview = Preview.from_answer(values, arrays)
-    record = _record(of_mesh(mesh_io.mesh_of(obj)).sliders)
-    _keep_surface(obj, record.exact, mesh_io.metres_from_mm(arrays["vertices_mm"]))
+    _keep_surface(obj, exact, mesh_io.metres_from_mm(arrays["vertices_mm"]))
     _previews[_model_key(obj)] = preview
 
 
@@ -143,7 +143,7 @@ def move(obj: bpy.types.Object, values: Values) -> None:
         raise UserError("A slider's value is not a number. Choose -5 to 5.")
     before = _record(of_mesh(mesh_io.mesh_of(obj)).sliders)
     _bring(obj, Record(_without_zeros(before.values | values), before.exact))
-    _refine_later()
+    _refine_later(obj)
 
 
 def refine(obj: bpy.types.Object, exact: Values, vertices_mm: np.ndarray) -> None:
@@ -231,33 +231,42 @@ def _keep_surface(obj: bpy.types.Object, exact: Values, vertices: np.ndarray) ->
         del _surfaces[next(iter(_surfaces))]
 
 
-def _refine_later() -> None:
-    """Ask for the exact surface when the sliders have come to rest; scripts ask themselves."""
+def _refine_later(obj: bpy.types.Object) -> None:
+    """Ask for a face's exact surface when its sliders have come to rest; scripts ask themselves."""
+    global _moved
+    _moved = obj.session_uid
     if bpy.app.background:
         return
     _forget_refinement()
-    bpy.app.timers.register(_refine_active_face, first_interval=SECONDS_UNTIL_EXACT)
+    bpy.app.timers.register(refine_moved_face, first_interval=SECONDS_UNTIL_EXACT)
 
 
 def _forget_refinement() -> None:
-    if bpy.app.timers.is_registered(_refine_active_face):
-        bpy.app.timers.unregister(_refine_active_face)
+    if bpy.app.timers.is_registered(refine_moved_face):
+        bpy.app.timers.unregister(refine_moved_face)
 
 
-def _refine_active_face() -> float | None:
-    if jobs.status.job is not None:
-        return SECONDS_UNTIL_EXACT
+def refine_moved_face() -> float | None:
+    """Make the face exact whose sliders moved last, whichever is active by now; return when to try
+    again [s] if it has to wait for another job or for Object Mode."""
+    face = next((obj for obj in bpy.data.objects if obj.session_uid == _moved), None)
+    if face is None:
+        return None
     with bpy.context.temp_override(window=bpy.context.window_manager.windows[0]):
-        refine_shape = bpy.ops.imface.refine_shape  # type: ignore[attr-defined]
-        if refine_shape.poll():
-            refine_shape("INVOKE_DEFAULT")
+        if jobs.status.job is not None or bpy.context.mode != "OBJECT":
+            return SECONDS_UNTIL_EXACT
+        with bpy.context.temp_override(object=face, active_object=face):
+            refine_shape = bpy.ops.imface.refine_shape  # type: ignore[attr-defined]
+            if refine_shape.poll():
+                refine_shape("INVOKE_DEFAULT")
     return None
 
 
 @bpy.app.handlers.persistent
 def _after_undo(*_: Any) -> None:
     """Undo and redo end at the preview that their step holds."""
-    _refine_later()
+    if bpy.context.object is not None:
+        _refine_later(bpy.context.object)
 
 
 def register() -> None:

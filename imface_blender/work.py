@@ -3,14 +3,19 @@
 
 from __future__ import annotations
 
+import threading
 import time
+import traceback
 from collections.abc import Callable
 from typing import Any, Literal
+
+import numpy as np
 
 from . import wire
 from .errors import UserError
 
 SECONDS_BETWEEN_POLLS = 0.02
+SECONDS_TO_HEED_A_CANCEL = 5.0
 
 State = Literal["running", "done", "failed", "cancelled"]
 
@@ -24,6 +29,8 @@ class Job:
         "running" until the work is done, has failed or has heeded a cancel.
     fraction, message
         The progress, from 0 to 1, and what is done now.
+    preview
+        Lines (N, 2, 3) of what is being made, backend axes, once there are any.
     values, arrays
         The result, once "done".
     error, details
@@ -34,6 +41,7 @@ class Job:
         self.state: State = "running"
         self.fraction = 0.0
         self.message = message
+        self.preview: np.ndarray | None = None
         self.values: dict[str, Any] = {}
         self.arrays: wire.Arrays = {}
         self.error = ""
@@ -59,6 +67,59 @@ class Job:
             time.sleep(SECONDS_BETWEEN_POLLS)
 
 
+class ThreadJob(Job):
+    """A job that a thread of its own does.
+
+    Subclasses do it in `work`, which writes its progress to `_news` and returns early once `_stop`
+    is set; they start `_thread` when they are complete. Texts are put together in `poll`, on
+    Blender's own thread.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self._stop = threading.Event()
+        self._outcome: tuple[State, Exception | None] = ("running", None)
+        self._news = (0.0, message)
+        self._thread = threading.Thread(target=self._run, name="ImFace job", daemon=True)
+
+    def work(self) -> None:
+        """Do it; whatever is raised ends the job as failed."""
+        raise NotImplementedError
+
+    def explain(self, error: Exception) -> str:
+        """Return the sentence on an error that is no UserError."""
+        raise NotImplementedError
+
+    def poll(self) -> None:
+        """Take in how far the thread is."""
+        self.fraction, self.message = self._news
+        self.state, error = self._outcome
+        if isinstance(error, UserError):
+            self.error = str(error)
+        elif error is not None:
+            self.error = self.explain(error)
+            self.details = "".join(traceback.format_exception(error))
+        if self._stop.is_set() and self.state == "done":
+            self.state = "cancelled"
+
+    def cancel(self) -> None:
+        """Stop after the next piece."""
+        self._stop.set()
+
+    def close(self) -> None:
+        """Cancel, and wait until the thread has left its files alone."""
+        self.cancel()
+        self._thread.join(SECONDS_TO_HEED_A_CANCEL)
+        self.poll()
+
+    def _run(self) -> None:
+        try:
+            self.work()
+            self._outcome = ("done", None)
+        except Exception as error:  # whatever it is, the panel must not wait for ever
+            self._outcome = ("failed", error)
+
+
 class Chain(Job):
     """One job, and a second one that is made when the first is done; the second's result."""
 
@@ -79,7 +140,7 @@ class Chain(Job):
                 return
         now = self._now
         self.state, self.fraction, self.message = now.state, now.fraction, now.message
-        self.values, self.arrays = now.values, now.arrays
+        self.preview, self.values, self.arrays = now.preview, now.values, now.arrays
         self.error, self.details = now.error, now.details
 
     def cancel(self) -> None:

@@ -30,7 +30,7 @@ STDERR_TAIL_BYTES = 16 * 2**10
 STARTING = "Starting the worker"
 ANOTHER_PYTHON = "Choose another Python in the preferences."
 KILLED_FROM_OUTSIDE = -9  # what Popen says of SIGKILL, which Linux sends when memory runs out
-EXIT_SAID_WHY = 2  # the worker's last line on stderr is a sentence for the user
+EXIT_NO_MEMORY = 2  # for a job that was being received
 
 Message = tuple[dict[str, Any], wire.Arrays]
 
@@ -212,6 +212,9 @@ class WorkerClient:
         if header.get("type") == "hello" and version == wire.PROTOCOL:
             self.hello = header
             return
+        if header.get("type") == "error":
+            self._lose_worker(_told(say, header))
+            return
         self._lose_worker(
             say(
                 "The worker speaks version {theirs} of the protocol and the add-on version {ours}. "
@@ -293,8 +296,8 @@ class WorkerClient:
                 python=self._python,
                 remedy=self._remedy,
             )
-        if event.status == EXIT_SAID_WHY and last_line:
-            return last_line
+        if self.hello and event.status == EXIT_NO_MEMORY:
+            return say("Memory ran out. Choose a lower resolution or close other programs.")
         if self.hello:
             return say(
                 "The worker ended unexpectedly (exit status {status}). Try again.",
@@ -340,21 +343,28 @@ class WorkerJob(Job):
 
     def _take(self, header: dict[str, Any], arrays: wire.Arrays) -> None:
         match header.get("type"):
+            case "progress" if "preview" in arrays:
+                self.preview = arrays["preview"]
             case "progress":
-                self.fraction, self.message = header["fraction"], header["message"]
+                self.fraction, self.message = header["fraction"], _told(label, header)
             case "result":
                 self.values, self.arrays = header["values"], arrays
                 self._finish("done")
             case "error" if header["kind"] == "cancelled":
                 self._finish("cancelled")
             case "error":
-                self._finish("failed", header["message"], header["details"])
+                self._finish("failed", _told(say, header), header["details"])
 
     def _finish(self, state: State, error: str = "", details: str = "") -> None:
         self._request = None
         if self._cancel_deadline is not None:
             state, error, details = "cancelled", "", ""
         self.state, self.error, self.details = state, error, details
+
+
+def _told(translate: Callable[..., str], header: Mapping[str, Any]) -> str:
+    """Return what the worker says, in the user's language; with values it is a template."""
+    return translate(header["message"], **header.get("values", {}))
 
 
 @dataclass(frozen=True)

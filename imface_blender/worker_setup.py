@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import bpy
 
-from . import runtime
+from . import gpu, runtime
 from .errors import UserError
 from .runtime import Bundle, Unpacking
-from .translations import label
+from .translations import label, say
 
 
 class Setup(NamedTuple):
@@ -69,6 +69,46 @@ def unpacking() -> Unpacking | None:
     return Unpacking(wheels, home())
 
 
+def why_no_gpu() -> str:
+    """Return why PyTorch for a GPU cannot be installed, or an empty string."""
+    try:
+        wheels = bundle()
+    except UserError as error:
+        return str(error)
+    if chosen_python():
+        return say("Another Python is set: it computes on a GPU if its PyTorch has CUDA")
+    if wheels is None:
+        return say("Only the zip that brings PyTorch can install it for a GPU")
+    if _gpu_packages(wheels):
+        return say("It is installed already. Remove Runtime takes it away")
+    if not bpy.app.online_access:
+        return say("Allow Online Access in Preferences > System first: about 3 GB are downloaded")
+    return ""
+
+
+def gpu_installation() -> gpu.Installing:
+    """Start to install PyTorch for a GPU."""
+    return gpu.Installing(bundle(), home(), python_of_blender())
+
+
+def accept_gpu() -> None:
+    """Use PyTorch for a GPU from now on: a worker has computed rightly with it."""
+    runtime.mark_complete(gpu.folder_of(bundle(), home()))
+
+
+def _gpu_packages(wheels: Bundle) -> tuple[Path, ...]:
+    """Return the folder of PyTorch for a GPU, if it is accepted."""
+    folder = gpu.folder_of(wheels, home())
+    return (folder,) if runtime.size_when_complete(folder) else ()
+
+
+def gpu_setup() -> Setup:
+    """Return what runs the worker on a GPU, accepted or not."""
+    wheels = bundle()
+    folders = (gpu.folder_of(wheels, home()), *wheels.packages(home()))
+    return Setup(python_of_blender(), folders)
+
+
 def worker_setup() -> Setup:
     """Return what runs the worker; UserError if there is nothing."""
     if python := chosen_python():
@@ -80,16 +120,21 @@ def worker_setup() -> Setup:
             "or set a Python that has it in the add-on's preferences or in IMFACE_PYTHON."
         )
     runtime.check_fits(wheels)
+    return Setup(python_of_blender(), (*_gpu_packages(wheels), *wheels.packages(home())))
+
+
+def python_of_blender() -> str:
+    """Return the Python program that comes with Blender; UserError without one."""
     if not sys.executable:
         raise UserError(
             "This Blender comes without its Python program. "
             "Set a Python that has PyTorch in the add-on's preferences or in IMFACE_PYTHON."
         )
-    return Setup(sys.executable, tuple(wheels.packages(home())))
+    return sys.executable
 
 
 def runtime_line() -> str:
-    """Return in one line what became of the wheels."""
+    """Return in one line what the worker's packages are."""
     try:
         wheels = bundle()
     except UserError as error:
@@ -99,11 +144,15 @@ def runtime_line() -> str:
     size = runtime.size_of(wheels, home())
     if not size:
         return label("Runtime: in the zip, unpacked when first used")
-    megabytes = size / 1e6
+    megabytes = (size + runtime.size_when_complete(gpu.folder_of(wheels, home()))) / 1e6
     if chosen_python():
         return label(
             "Runtime: {megabytes:.0f} MB unpacked, not used: another Python is set",
             megabytes=megabytes,
+        )
+    if _gpu_packages(wheels):
+        return label(
+            "Runtime: {megabytes:.0f} MB with PyTorch for the GPU, in use", megabytes=megabytes
         )
     return label("Runtime: {megabytes:.0f} MB unpacked, in use", megabytes=megabytes)
 
@@ -114,5 +163,5 @@ def has_unpacked() -> bool:
 
 
 def remove_runtime() -> None:
-    """Delete the unpacked wheels; the worker must have ended."""
+    """Delete what was unpacked and installed; the worker must have ended."""
     runtime.remove(home())

@@ -21,13 +21,18 @@ HERE = build.Target(build.this_platform(), f"{sys.version_info.major}.{sys.versi
 def make_wheel() -> Callable[..., Path]:
     """Return a function that writes a wheel with a licence and the files given."""
 
-    def make(folder: Path, name: str, version: str, files: Mapping[str, str]) -> Path:
+    def make(
+        folder: Path, name: str, version: str, files: Mapping[str, str], needs: str = ""
+    ) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{name}-{version}-py3-none-any.whl"
-        info = f"{name}-{version}.dist-info"
-        metadata = f"Name: {name}\nVersion: {version}\nLicense-Expression: MIT\n"
+        stem = f"{name.replace('-', '_')}-{version}"
+        path = folder / f"{stem}-py3-none-any.whl"
+        info = f"{stem}.dist-info"
+        metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        metadata += "License-Expression: MIT\n" + (f"Requires-Dist: {needs}\n" if needs else "")
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr(f"{info}/METADATA", metadata)
+            archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
             archive.writestr(f"{info}/licenses/LICENSE", f"Terms of {name}")
             for file, text in files.items():
                 archive.writestr(file, text)
@@ -41,12 +46,15 @@ def make_bundle(make_wheel: Callable[..., Path]) -> Callable[..., list[build.Whe
     """Return a function that fills a folder as `build.py zip` does: a wheel for each module."""
 
     def make(
-        folder: Path, modules: Mapping[str, str], target: build.Target = HERE
+        folder: Path,
+        modules: Mapping[str, str],
+        target: build.Target = HERE,
+        version: str = "1.0",
     ) -> list[build.Wheel]:
         wheels = []
         for name, text in modules.items():
-            path = make_wheel(folder, name, "1.0", {f"{name}/__init__.py": text})
-            wheels.append(build.describe_wheel(path, name, "1.0"))
+            path = make_wheel(folder, name, version, {f"{name}/__init__.py": text})
+            wheels.append(build.describe_wheel(path, name, version))
         build.write_wheel_list(target, wheels, folder)
         return wheels
 

@@ -142,6 +142,16 @@ def test_an_environment_that_failed_half_way_is_made_again(
     assert not environment.is_ready()
 
 
+def test_a_linked_environment_is_never_emptied(tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "python").write_text("in use")
+    (tmp_path / ".venv").symlink_to(tmp_path / "theirs", target_is_directory=True)
+    (tmp_path / "pins.txt").write_text("a==1")
+    with pytest.raises(build.BuildError, match="is a link .* Delete the link"):
+        build.prepare(build.Environment(tmp_path / ".venv", tmp_path / "pins.txt"))
+    assert (tmp_path / "theirs" / "python").read_text() == "in use"
+
+
 @pytest.mark.parametrize(
     ("statuses", "expected"),
     [((0, 0, 0, 0, 0), 0), ((1, 0, 0, 0, 0), 1), ((0, 0, 0, 2, 0), 1), ((0, 0, 0, 0, 3), 3)],
@@ -244,6 +254,7 @@ class Index:
     def __init__(self, make_wheel: Callable[..., Path]) -> None:
         self.make_wheel = make_wheel
         self.asked: list[str] = []
+        self.commands: list[list[str | Path]] = []
         self.fails_at = ""
 
     def __call__(self, command: list[str | Path], failure: str) -> None:
@@ -251,6 +262,7 @@ class Index:
         if name == self.fails_at:
             raise build.BuildError(failure)
         self.asked.append(name)
+        self.commands.append(command)
         self.make_wheel(Path(command[-2]), name, version, {f"{name}.py": version})
 
 
@@ -278,6 +290,14 @@ def test_wheels_are_listed_with_their_hashes(index: Index, tmp_path: Path) -> No
         assert wheel.sha256 == hashlib.sha256(content).hexdigest()
         assert (wheel.size, wheel.licence) == (len(content), "MIT")
     assert build.read_wheel_list(tmp_path / "w") == wheels
+
+
+def test_the_cpu_build_comes_from_pytorch_s_own_index(index: Index, tmp_path: Path) -> None:
+    index_url = "--extra-index-url=https://download.pytorch.org/whl/cpu"
+    build.collect_wheels(build.Target("linux-x64", "3.13"), tmp_path / "linux", HERE)
+    assert [index_url in command for command in index.commands] == [True, False, False]
+    build.collect_wheels(WINDOWS, tmp_path / "windows", HERE)
+    assert not any(index_url in command for command in index.commands[3:])
 
 
 def test_a_collection_that_was_stopped_goes_on(index: Index, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ GUIDE = DOCS / "guide.md"
 #: Labels in the guide that are Blender's own.
 BLENDERS_LABELS = {
     "All Actions",
+    "Allow Online Access",
     "Animation",
     "Apply Modifiers",
     "Baked Animation",

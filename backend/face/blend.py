@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Blending two faces by their codes."""
+"""Blending faces by their codes."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -40,6 +41,20 @@ def blend(model: FaceModel, a: Codes, b: Codes, weight: float, what: What = "bot
     return Codes(np.asarray(identity, np.float32), expression, model.hash_prefix, detail)
 
 
+def average(model: FaceModel, faces: Sequence[Codes]) -> Codes:
+    """Return the mean of one face or more; of one it is that face.
+
+    Raises
+    ------
+    BackendError
+        If codes belong to other weights.
+    """
+    mean = faces[0]
+    for count, face in enumerate(faces[1:], 2):
+        mean = blend(model, mean, face, 1 / count)
+    return mean
+
+
 def _blend_detail(a: np.ndarray | None, b: np.ndarray | None, weight: float) -> np.ndarray | None:
     if weight == 0 or weight == 1:  # an end is that face's very detail, none included
         return a if weight == 0 else b
@@ -52,9 +67,13 @@ def _blend_detail(a: np.ndarray | None, b: np.ndarray | None, weight: float) -> 
 def check_blend(model: FaceModel, a: Codes, b: Codes, weight: float, what: str) -> None:
     """Raise BackendError if two faces cannot be blended so."""
     if not 0 <= weight <= 1:
-        raise BackendError(f"The blend weight {weight} is out of range. Choose 0 to 1.")
+        raise BackendError(
+            "The blend weight {weight} is out of range. Choose 0 to 1.", weight=weight
+        )
     if what not in ("identity", "expression", "both"):
-        raise BackendError(f"'{what}' cannot be blended. Choose identity, expression or both.")
+        raise BackendError(
+            "'{what}' cannot be blended. Choose identity, expression or both.", what=what
+        )
     check_codes(model, a)
     check_codes(model, b)
 

@@ -28,8 +28,15 @@ from ..model.imface import UNIT_MM, Face, pieces, query_gradient, query_sdf
 from ..scan.watertight import depth_map, visible_from_front
 from .generate import code_tensors, face_of
 
-#: Number of vertices at each level of detail is that of these parts.
-LEVELS = ("face", "head")
+#: The part that each level of detail ends with.
+LEVELS = {
+    "narrow": "face",
+    "face": "face",
+    "skin": "head_and_neck",
+    "head": "eyelashes_right",
+}
+#: Vertices and polygons, the first ones, of ICT-FaceKit's narrow face.
+_NARROW = (6706, 6560)
 #: Parts that the field's surface shows.
 _SURFACE_PARTS = ("face", "head_and_neck", "eyeball_left", "eyeball_right")
 #: Parts that share vertices with the face; the others are loose.
@@ -83,22 +90,30 @@ def level_vertices(model: FaceModel, level: str) -> int:
     BackendError
         If there is no such level, or the model has no head.
     """
-    if level not in LEVELS:
-        raise BackendError(f"There is no topology '{level}'. Choose head, face or surface.")
-    head = require_head(model)
-    return head.template.parts["face"][1] if level == "face" else len(head.template.vertices)
+    return _level_ends(model, level)[0]
 
 
 def level_mesh(model: FaceModel, vertices: np.ndarray, level: str) -> Mesh:
     """Return vertices (V, 3) of a level of detail with their polygons and UVs."""
-    template = require_head(model).template
-    end = template.parts["face"][3] if level == "face" else len(template.polygons)
+    template, (_, end) = require_head(model).template, _level_ends(model, level)
     return Mesh(
         vertices,
         template.polygons[:end].cpu().numpy(),
         template.uv.cpu().numpy(),
         template.uv_polygons[:end].cpu().numpy(),
     )
+
+
+def _level_ends(model: FaceModel, level: str) -> tuple[int, int]:
+    """Return where the vertices and the polygons of a level of detail end."""
+    if level not in LEVELS:
+        raise BackendError(
+            "There is no topology '{name}'. Choose one of {known}.",
+            name=level,
+            known=", ".join((*LEVELS, "surface")),
+        )
+    _, vertices, _, polygons = require_head(model).template.parts[LEVELS[level]]
+    return _NARROW if level == "narrow" else (vertices, polygons)
 
 
 def propose(model: FaceModel, codes: Codes) -> np.ndarray:

@@ -86,10 +86,11 @@ def check_names(model: FaceModel, names: list[str]) -> None:
         if set(FACESCAPE.get(name, {name: 1.0})) <= set(model.expression_names):
             continue
         if name in ARKIT_NAMES or name in FACESCAPE:
-            raise BackendError(f"This model has no expression '{name}'. Leave it out.")
+            raise BackendError("This model has no expression '{name}'. Leave it out.", name=name)
         raise BackendError(
-            f"There is no expression '{name}'. Use ARKit's names, such as jawOpen or "
-            "eyeBlinkLeft, or FaceScape's, such as smile or lip_puckerer."
+            "There is no expression '{name}'. Use ARKit's names, such as jawOpen or "
+            "eyeBlinkLeft, or FaceScape's, such as smile or lip_puckerer.",
+            name=name,
         )
 
 

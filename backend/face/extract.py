@@ -55,7 +55,8 @@ def extract_mesh(sdf: SdfFunction, config: ExtractConfig = ExtractConfig()) -> M
     """
     if not 16 <= config.resolution <= 512:
         raise BackendError(
-            f"The resolution {config.resolution} is out of range. Choose 16 to 512, usually 256."
+            "The resolution {resolution} is out of range. Choose 16 to 512, usually 256.",
+            resolution=config.resolution,
         )
     known = GridValues(sdf, config.resolution)
     return mesh_cells(known, _surface_cells(known, config), config.resolution)

@@ -19,7 +19,7 @@ from ..scan.pose import NO_FACE, find_pose, find_pose_by_landmarks
 from ..scan.sampling import sample_sdf
 from ..scan.watertight import make_watertight
 from .extract import ExtractConfig, extract_mesh, face_sdf
-from .fit_codes import FitConfig, Report, fit_samples
+from .fit_codes import FitConfig, Report, Show, fit_samples
 from .generate import face_of
 from .refine import RefineConfig, fit_detail
 
@@ -62,6 +62,7 @@ def fit_scan(
     config: FitConfig = FitConfig(),
     report: Report = lambda fraction, message: None,
     landmarks: np.ndarray | None = None,
+    show: Show = lambda codes, pose: None,
 ) -> FitResult:
     """Fit a scan of any orientation and unit, or points without faces.
 
@@ -70,6 +71,8 @@ def fit_scan(
     landmarks : ndarray (K, 3), optional
         Where the face is, scan space, see ``scan.landmarks``; none are needed. Those that are
         plainly wrong are left out.
+    show : callable
+        Gets codes and pose (scan space -> model space) now and then, as far as they are found.
 
     Raises
     ------
@@ -93,7 +96,11 @@ def fit_scan(
     samples = sample_sdf(sheet, surface=60_000, near=0, uniform=0, seed=config.seed)
     clock.lap("watertight")
     codes, change = fit_samples(
-        model, samples, config, lambda share, text: report(0.15 + 0.8 * share, text)
+        model,
+        samples,
+        config,
+        lambda share, text: report(0.15 + 0.8 * share, text),
+        lambda codes, change: show(codes, change.after(pose)),
     )
     clock.lap("codes")
     if is_cloud:
@@ -110,9 +117,11 @@ def _place(
         if error <= NO_FACE:
             return pose, None
         raise NoFaceError(
-            f"No face was found in the scan (the best match has an error of {error:.2f}, a face "
-            f"less than {NO_FACE}). Select one that shows eyes, nose and mouth, cut away the rest "
-            "of the body, or show the face by landmarks."
+            "No face was found in the scan (the best match has an error of {error}, a face "
+            "less than {limit}). Select one that shows eyes, nose and mouth, cut away the rest of "
+            "the body, or show the face by landmarks.",
+            error=f"{error:.2f}",
+            limit=NO_FACE,
         )
     mean = model.imface.template_landmarks.cpu().double().numpy()
     pose, error, used = find_pose_by_landmarks(scan, mean_face(model), landmarks, mean)

@@ -18,6 +18,7 @@ from ..mesh import triangulate
 from ..model.imface import CACHE_POINTS, UNIT_MM
 from ..scan.align import IDENTITY, Similarity
 from ..scan.sampling import SdfSamples
+from ..texts import Text
 from .linear_fit import (
     PARTS,
     ClosestPointsConfig,
@@ -27,6 +28,8 @@ from .linear_fit import (
 )
 
 Report = Callable[[float, str], None]
+#: Gets the codes so far, and the pose: the samples' or the scan's space -> model space.
+Show = Callable[[Codes, Similarity], None]
 
 #: How the forward map is fitted first.
 _START = ClosestPointsConfig(rounds=10, last_ridge=1e-3)
@@ -35,6 +38,8 @@ _POSE = 7
 #: Differences that the curvature is measured by: of whitened codes and weights, of the pose.
 _CODE_STEP, _POSE_STEP = 0.1, 0.005
 _FIRST_DAMPING = 0.03
+#: A face is shown after every so-maniest step.
+_SHOWN_STEPS = 3
 #: Faces evaluated together.
 _BATCH = 8
 
@@ -59,6 +64,7 @@ def fit_samples(
     samples: SdfSamples,
     config: FitConfig = FitConfig(),
     report: Report = lambda fraction, message: None,
+    show: Show = lambda codes, pose: None,
 ) -> tuple[Codes, Similarity]:
     """Search the codes, and a correction of the pose, that put samples on the zero level set.
 
@@ -83,11 +89,13 @@ def fit_samples(
         )
         report(0.3, "Fitting: placed")
     objective = _Objective(model, samples, config, rng, pose)
+
+    def found(x: Tensor) -> tuple[Codes, Similarity]:
+        identity, expression = (code.cpu().numpy() for code in objective.codes(x.to(model.device)))
+        return Codes(identity, expression, model.hash_prefix), objective.motion(x).after(pose)
+
     x = torch.from_numpy(np.append(codes, np.zeros(_POSE))).float()
-    x = _search(objective, x, config, report)
-    identity, expression = objective.codes(x.to(model.device))
-    fitted = Codes(identity.cpu().numpy(), expression.cpu().numpy(), model.hash_prefix)
-    return fitted, objective.motion(x).after(pose)
+    return found(_search(objective, x, config, report, lambda x: show(*found(x))))
 
 
 def forward_basis(model: FaceModel) -> LinearBasis | None:
@@ -132,7 +140,13 @@ def _lids(model: FaceModel) -> list[int]:
     return [row for row, name in names if name.startswith("eyeBlink")]
 
 
-def _search(objective: "_Objective", x: Tensor, config: FitConfig, report: Report) -> Tensor:
+def _search(
+    objective: "_Objective",
+    x: Tensor,
+    config: FitConfig,
+    report: Report,
+    show: Callable[[Tensor], None],
+) -> Tensor:
     """Minimise the objective from x by damped quasi-Newton steps."""
     value, slope = objective(x)
     damping = _FIRST_DAMPING
@@ -148,7 +162,10 @@ def _search(objective: "_Objective", x: Tensor, config: FitConfig, report: Repor
         hessian = _learned(hessian, moved, tried[1] - slope)
         if tried[0] < value:
             x, (value, slope) = there, tried
-        report(0.3 + 0.7 * (done + 1) / config.rounds, f"Fitting: {objective.median_mm:.2f} mm")
+        if done % _SHOWN_STEPS == 0:
+            show(x)
+        text = Text("Fitting: {median} mm", median=f"{objective.median_mm:.2f}")
+        report(0.3 + 0.7 * (done + 1) / config.rounds, text)
     return x
 
 

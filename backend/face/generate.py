@@ -33,9 +33,11 @@ def generate(
         Name -> weight in [0, 1].
     """
     if seed < 0:
-        raise BackendError(f"The seed {seed} is negative. Choose 0 or a positive number.")
+        raise BackendError("The seed {seed} is negative. Choose 0 or a positive number.", seed=seed)
     if not 0 <= strength <= 5:
-        raise BackendError(f"The strength {strength} is out of range. Choose 0 to 5.")
+        raise BackendError(
+            "The strength {strength} is out of range. Choose 0 to 5.", strength=strength
+        )
     whitened = np.random.default_rng(seed).normal(size=len(model.identity_prior.mean))
     on_device = torch.from_numpy(strength * whitened).float().to(model.device)
     identity = model.identity_prior.code(on_device).cpu().numpy()

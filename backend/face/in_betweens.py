@@ -12,6 +12,7 @@ import numpy as np
 
 from ..checkpoint import FaceModel
 from ..codes import Codes
+from ..texts import Text
 from .correspondence import neutral_skin
 from .shapes import Report, expressed_mm, shape_keys
 
@@ -124,7 +125,8 @@ def place_knots(
         start, end = pending.pop()
         most = 0.0
         for at, frame in enumerate(_by_doubt(weights, start, end), start):
-            report(at / max(last, 1), f"In-betweens, frame {at + 1} of {last + 1}")
+            text = Text("In-betweens, frame {frame} of {count}", frame=at + 1, count=last + 1)
+            report(at / max(last, 1), text)
             share = (frame - start) / (end - start)
             straight = (1 - share) * offsets(start) + share * offsets(end)
             deviation = _largest(offsets(frame) - straight)

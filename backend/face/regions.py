@@ -70,7 +70,11 @@ def blend_regions(
     check_blend(model, a, b, weight, what)
     for name in regions:
         if name not in REGIONS:
-            raise BackendError(f"There is no region '{name}'. Choose {', '.join(REGIONS)}.")
+            raise BackendError(
+                "There is no region '{name}'. Choose {regions}.",
+                name=name,
+                regions=", ".join(REGIONS),
+            )
     forward = require_head(model).forward_map
     rows, shares = region_shares(require_head(model).template)
     share = weight * shares[[REGIONS.index(name) for name in set(regions)]].sum(0)

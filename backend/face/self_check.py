@@ -59,7 +59,9 @@ def self_check(model: FaceModel) -> SelfCheck:
     off_mm = float((found - wanted).abs().max() * UNIT_MM)
     if not off_mm <= _MOST_MM:  # NaN neither
         raise BackendError(
-            f"{model.device} computes a known face wrongly, by {off_mm:.2g} mm. Choose another "
-            "Python in the preferences, one without that device."
+            "{device} computes a known face wrongly, by {off} mm. Choose another Python in "
+            "the preferences, one without that device.",
+            device=model.device,
+            off=f"{off_mm:.2g}",
         )
     return SelfCheck(off_mm, _POINTS / seconds)

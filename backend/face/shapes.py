@@ -10,6 +10,7 @@ from ..checkpoint import FaceModel
 from ..codes import Codes
 from ..mesh import Mesh
 from ..model.imface import UNIT_MM
+from ..texts import Text
 from .correspondence import (
     NeutralSkin,
     level_mesh,
@@ -117,7 +118,7 @@ def shape_keys(
     basis = expressed_mm(model, codes, {}, level, neutral)
     keys = np.empty((len(names), *basis.shape), np.float32)
     for i, name in enumerate(names):
-        report(i / len(names), f"Expression {name}")
+        report(i / len(names), Text("Expression {name}", name=name))
         keys[i] = expressed_mm(model, codes, {name: 1.0}, level, neutral)
     return ShapeKeys(basis, keys, level_mesh(model, basis, level).polygons)
 

@@ -67,28 +67,28 @@ MEASUREMENTS = (
     Measurement("faceWidth", "Face", "cheekbone to cheekbone", _apart((15,), (1,), _X)),
     Measurement("faceHeight", "Face", "root of the nose to chin", _apart((27,), (8,), _Y)),
     Measurement(
-        "foreheadHeight",
+        "cheekbones",
         "Face",
+        "cheekbones before the corners of eyes and mouth",
+        (("cheekbones", _Z, 1.0), ((36, 45), _Z, -0.5), ((48, 54), _Z, -0.5)),
+    ),
+    Measurement(
+        "foreheadHeight",
+        "Forehead",
         "brows to the top of the forehead",
         (("forehead", _Y, 1.0), ((19, 24), _Y, -1.0)),
     ),
     Measurement(
         "foreheadForward",
-        "Face",
+        "Forehead",
         "forehead before the root of the nose",
         (("forehead", _Z, 1.0), ((27,), _Z, -1.0)),
     ),
     Measurement(
         "browRidge",
-        "Face",
+        "Forehead",
         "brows before the outer corners of the eyes",
         _apart((18, 19, 20, 23, 24, 25), (36, 45), _Z),
-    ),
-    Measurement(
-        "cheekbones",
-        "Face",
-        "cheekbones before the corners of eyes and mouth",
-        (("cheekbones", _Z, 1.0), ((36, 45), _Z, -0.5), ((48, 54), _Z, -0.5)),
     ),
     Measurement("jawWidth", "Jaw", "angle to angle of the jaw", _apart((12,), (4,), _X)),
     Measurement(
@@ -244,11 +244,17 @@ def apply_sliders(model: FaceModel, codes: Codes, values: Mapping[str, float]) -
     amounts = np.zeros(len(known.names))
     for name, value in values.items():
         if name not in known.names:
-            raise BackendError(f"There is no slider '{name}'. Choose: {', '.join(known.names)}.")
+            raise BackendError(
+                "There is no slider '{name}'. Choose: {names}.",
+                name=name,
+                names=", ".join(known.names),
+            )
         if not abs(value) <= LARGEST_VALUE:
             raise BackendError(
-                f"The slider {name}={value} is out of range. Choose -{LARGEST_VALUE:g} to "
-                f"{LARGEST_VALUE:g}."
+                "The slider {name}={value} is out of range. Choose -{most} to {most}.",
+                name=name,
+                value=value,
+                most=f"{LARGEST_VALUE:g}",
             )
         amounts[known.names.index(name)] = value
     identity = codes.identity.astype(np.float64) + amounts @ known.directions

@@ -74,12 +74,14 @@ def _check(landmarks: np.ndarray) -> None:
     """Raise LandmarkError if landmarks (K, 3) cannot show a pose."""
     if landmarks.ndim != 2 or landmarks.shape[1] != 3:
         raise LandmarkError(
-            f"There are {len(landmarks)} landmarks without three coordinates each. Give x, y and z."
+            "There are {count} landmarks without three coordinates each. Give x, y and z.",
+            count=len(landmarks),
         )
     if len(landmarks) not in LAYOUTS:
         raise LandmarkError(
-            f"There are {len(landmarks)} landmarks. Give five (corners of the eyes, tip of the "
-            "nose, corners of the mouth) or the 68 of Multi-PIE, in order."
+            "There are {count} landmarks. Give five (corners of the eyes, tip of the nose, corners "
+            "of the mouth) or the 68 of Multi-PIE, in order.",
+            count=len(landmarks),
         )
     if not np.isfinite(landmarks).all():
         raise LandmarkError("A landmark has no position. Give all of them, or none.")

@@ -2,6 +2,7 @@
 """The worker's jobs: plain parameters and arrays in, JSON values and arrays out."""
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import cache
 from typing import Any
@@ -10,7 +11,8 @@ import numpy as np
 
 from ..checkpoint import FaceModel, load_face_model
 from ..codes import Codes
-from ..face.correspondence import level_vertices, require_head
+from ..face.blend import average
+from ..face.correspondence import level_mesh, level_vertices, propose, require_head
 from ..face.expressions import absent_names
 from ..face.fit import fit_scan, refine_fit, report_fit, report_refined
 from ..face.generate import express, generate
@@ -25,6 +27,7 @@ from ..model.imface import UNIT_MM
 from ..scan.align import Similarity
 from ..scan.compare import vertex_errors
 from ..scan.texture import Colors, CornerColors, ImageColors, bake_colors
+from ..texts import Text
 from .protocol import Arrays
 from .server import JobFunction, Report
 
@@ -33,6 +36,7 @@ _COLOR_REACH_MM = 6.0
 
 Params = dict[str, Any]
 Answer = tuple[dict[str, Any], Arrays]
+Progress = Callable[[float, str], None]
 
 
 @cache
@@ -63,7 +67,7 @@ def _mesh_answer(model: FaceModel, mesh: Mesh, topology: str) -> Answer:
     return values, arrays
 
 
-def _face_answer(codes: Codes, params: Params, report: Report) -> Answer:
+def _face_answer(codes: Codes, params: Params, report: Progress) -> Answer:
     model = face_model()
     report(0.5, "Meshing the face")
     topology = params.get("topology", "head")
@@ -74,6 +78,10 @@ def _face_answer(codes: Codes, params: Params, report: Report) -> Answer:
 
 def generate_job(params: Params, arrays: Arrays, report: Report) -> Answer:
     """Draw a random face."""
+    return _random_face(params, report)
+
+
+def _random_face(params: Params, report: Progress) -> Answer:
     report(0.1, "Drawing codes")
     codes = generate(
         face_model(),
@@ -89,8 +97,8 @@ def gallery_job(params: Params, arrays: Arrays, report: Report) -> Answer:
     of each array starts with its place there, as in `0/vertices_mm`."""
     said, out, seeds = [], Arrays(), list(params["seeds"])
     for i, seed in enumerate(seeds):
-        report(i / len(seeds), f"Face {i + 1} of {len(seeds)}")
-        values, made = generate_job(params | {"seed": seed}, {}, lambda _, __: None)
+        report(i / len(seeds), Text("Face {number} of {count}", number=i + 1, count=len(seeds)))
+        values, made = _random_face(params | {"seed": seed}, lambda share, text: None)
         said.append(values)
         out |= {f"{i}/{name}": array for name, array in made.items()}
     return {"faces": said}, out
@@ -110,9 +118,10 @@ def express_job(params: Params, arrays: Arrays, report: Report) -> Answer:
 
 
 def blend_job(params: Params, arrays: Arrays, report: Report) -> Answer:
-    """Blend two faces."""
+    """Blend a face, `a`, with another one, or with the mean of several: `others`."""
     report(0.1, "Blending")
-    a, b = (_codes(params.get(key)) for key in ("a", "b"))
+    a = _codes(params.get("a"))
+    b = average(face_model(), [_codes(face) for face in params["others"]])
     weight, what = float(params.get("weight", 0.5)), params.get("what", "identity")
     codes = blend_regions(face_model(), a, b, weight, what, params.get("regions") or ())
     return _face_answer(codes, params, report)
@@ -129,12 +138,18 @@ def fit_job(params: Params, arrays: Arrays, report: Report) -> Answer:
     started = time.perf_counter()
     model = face_model()
     scan = Mesh(arrays["vertices"].astype(np.float64), arrays["triangles"].astype(np.int64))
+
+    def show(codes: Codes, pose: Similarity) -> None:
+        if model.head is not None:
+            report(preview=face_lines(model, codes, pose))
+
     most = 0.5 if params.get("refine") else 0.85
     result = fit_scan(
         model,
         scan,
         report=lambda share, text: report(most * share, text),
         landmarks=arrays.get("landmarks"),
+        show=show,
     )
     report(most + 0.01, "Measuring the fit")
     figures = report_fit(result, build_mesh(model, result.codes, "surface", 128))
@@ -156,6 +171,14 @@ def fit_job(params: Params, arrays: Arrays, report: Report) -> Answer:
         out["texture"] = _skin_texture(out, skin, scan, result.pose, colors)
     figures["seconds"]["total"] = round(time.perf_counter() - started, 3)
     return values, out
+
+
+def face_lines(model: FaceModel, codes: Codes, pose: Similarity) -> np.ndarray:
+    """Return lines (N, 2, 3) float32, scan space, that show a face roughly and at once: the narrow
+    face of the forward map, two sides of each polygon."""
+    vertices = propose(model, codes)[: level_vertices(model, "narrow")]
+    mesh = level_mesh(model, pose.inverse().apply(vertices), "narrow")
+    return mesh.vertices[mesh.polygons[:, [[0, 1], [1, 2]]]].reshape(-1, 2, 3).astype(np.float32)
 
 
 def _scan_colors(arrays: Arrays) -> Colors | None:

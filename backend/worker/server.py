@@ -19,16 +19,30 @@ import threading
 import traceback
 from collections.abc import Callable, Mapping
 from types import FrameType
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 import backend
 from backend.errors import BackendError, Cancelled
+from backend.texts import Text
 from backend.worker.protocol import PROTOCOL, Arrays, ProtocolError, pack, read_message
 
-Report = Callable[[float, str], None]
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class Report(Protocol):
+    """Sends the progress of a job, or a picture of what it makes."""
+
+    def __call__(
+        self, fraction: float = 0.0, message: str = "", preview: np.ndarray | None = None
+    ) -> None:
+        """Send how much is done, from 0 to 1, and what is done now; or else a preview, lines
+        (N, 2, 3). Raises `Cancelled` once the job was cancelled."""
+
+
 JobFunction = Callable[[dict[str, Any], Arrays, Report], tuple[dict[str, Any], Arrays]]
 
-EXIT_SAID_WHY = 2  # the last line on stderr is a sentence for the user
+EXIT_NO_MEMORY = 2  # for a job that was being received
 NO_MEMORY = "Memory ran out. Choose a lower resolution or close other programs."
 
 
@@ -39,13 +53,12 @@ def serve(jobs: Mapping[str, JobFunction] | None = None) -> int:
     ----------
     jobs
         The job functions by name; ``backend.worker.jobs.JOBS`` if not given. A job gets its
-        parameters, its arrays and ``report(fraction, message)``, which sends progress and
-        raises `Cancelled` once the job was cancelled; it returns JSON values and arrays.
+        parameters, its arrays and a `Report`; it returns JSON values and arrays.
 
     Returns
     -------
     int
-        The exit status: 0, or 2 if a package is missing (one sentence on stderr says which).
+        The exit status. What keeps the worker from being ready is said instead of hello.
     """
     server = _Server(*_take_over_streams())
     server.listen()
@@ -57,8 +70,8 @@ def serve(jobs: Mapping[str, JobFunction] | None = None) -> int:
 
             jobs = JOBS
     except ModuleNotFoundError as error:
-        print(_missing_package(error), file=sys.stderr)
-        return EXIT_SAID_WHY
+        server.refuse(_missing_package(error))
+        return 1
     try:
         server.run(hello, jobs)
     except OSError as error:  # a job's own errors never get here: the other end is gone
@@ -90,20 +103,40 @@ def _hello() -> dict[str, Any]:
         "package": backend.__version__,
         "python": platform.python_version(),
         "torch": str(torch.__version__),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
+        "device": _device(),
     }
 
 
-def _missing_package(error: ModuleNotFoundError) -> str:
+def _device() -> str:
+    """Return what the worker computes on: the CPU, or a GPU with its memory."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return "CPU"
+    gpu = torch.cuda.get_device_properties()
+    return f"{gpu.name} ({gpu.total_memory / 2**30:.0f} GB)"
+
+
+def _missing_package(error: ModuleNotFoundError) -> Text:
     module = (error.name or "").partition(".")[0]
     if module in ("", "backend"):
         raise error  # our own fault, and no package that the user could install
     package = {"skimage": "scikit-image"}.get(module, module)
     title = {"torch": "PyTorch"}.get(package, package)
-    return (
-        f"The worker's Python at {sys.executable} has no {title}. "
-        f"Install {package} in it, or choose another Python in the preferences."
+    return Text(
+        "The worker's Python at {python} has no {title}. Install {package} in it, or choose "
+        "another Python in the preferences.",
+        python=sys.executable,
+        title=title,
+        package=package,
     )
+
+
+def _message(text: str) -> dict[str, Any]:
+    """Return a text as the add-on takes it: with values it is a template."""
+    if isinstance(text, Text) and text.values:
+        return {"message": text.template, "values": text.values}
+    return {"message": text}
 
 
 class _Server:
@@ -127,6 +160,10 @@ class _Server:
         while True:
             self._send(self._answer(*self._waiting.get()))
 
+    def refuse(self, text: Text) -> None:
+        """Say why there will be no hello."""
+        self._send(pack({"type": "error", **_message(text)}))
+
     def _send(self, message: bytes) -> None:
         self._sink.write(message)
         self._sink.flush()
@@ -143,8 +180,7 @@ class _Server:
         except ProtocolError as error:
             print(error, file=sys.stderr)
         except MemoryError:  # where the next message begins is not known any more
-            print(NO_MEMORY, file=sys.stderr)
-            status = EXIT_SAID_WHY
+            status = EXIT_NO_MEMORY
         finally:
             sys.stderr.flush()
             os._exit(status)
@@ -177,11 +213,14 @@ class _Server:
         finally:
             self._breakable = False
 
-    def _report(self, fraction: float, message: str) -> None:
+    def _report(
+        self, fraction: float = 0.0, message: str = "", preview: np.ndarray | None = None
+    ) -> None:
         self._heed_cancel()
         self._breakable = False
-        progress = {"fraction": float(fraction), "message": message}
-        self._send(pack({"type": "progress", "id": self._job_id, **progress}))
+        news = {"fraction": float(fraction), **_message(message)} if preview is None else {}
+        arrays = {} if preview is None else {"preview": preview}
+        self._send(pack({"type": "progress", "id": self._job_id, **news}, arrays))
         self._breakable = True
         self._heed_cancel()
 
@@ -205,18 +244,21 @@ def _is_importing(frame: FrameType | None) -> bool:
     return False
 
 
-def _describe(error: Exception) -> dict[str, str]:
+def _describe(error: Exception) -> dict[str, Any]:
     """Return kind, message (one sentence) and details of what a job raised."""
     if isinstance(error, Cancelled):
         return {"kind": "cancelled", "message": str(error), "details": ""}
     if isinstance(error, BackendError):
-        return {"kind": "user", "message": str(error), "details": ""}
+        return {"kind": "user", **_message(error.text), "details": ""}
     details = "".join(traceback.format_exception(error))
     if _is_out_of_memory(error):
-        return {"kind": "user", "message": NO_MEMORY, "details": details}
-    first_line = str(error).partition("\n")[0]
-    message = f"The worker met an unexpected error ({type(error).__name__}: {first_line})."
-    return {"kind": "internal", "message": message, "details": details}
+        return {"kind": "user", **_message(NO_MEMORY), "details": details}
+    text = Text(
+        "The worker met an unexpected error ({kind}: {reason}).",
+        kind=type(error).__name__,
+        reason=str(error).partition("\n")[0],
+    )
+    return {"kind": "internal", **_message(text), "details": details}
 
 
 def _is_out_of_memory(error: Exception) -> bool:

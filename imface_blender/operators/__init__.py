@@ -18,6 +18,7 @@ from . import (
     mark_landmarks,
     morph,
     neutralize,
+    preset,
     worker,
 )
 
@@ -36,12 +37,14 @@ CLASSES = (
     codes.IMFACE_OT_import_codes,
     asset.IMFACE_OT_save_asset,
     *edit_shape.CLASSES,
+    *preset.CLASSES,
     expressions.IMFACE_OT_add_expressions,
     animate.IMFACE_OT_keyframe_expression,
     capture.IMFACE_OT_import_capture,
     bake.IMFACE_OT_bake_animation,
     bake.IMFACE_OT_remove_bake,
     worker.IMFACE_OT_check_worker,
+    worker.IMFACE_OT_use_gpu,
     worker.IMFACE_OT_free_memory,
     worker.IMFACE_OT_remove_runtime,
     worker.IMFACE_OT_cancel_job,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Mix two faces."""
+"""Mix faces."""
 
 import bpy
 
@@ -11,24 +11,28 @@ from ..worker_client import Job
 
 
 class IMFACE_OT_blend(BlendChoice, MeshChoice, JobOperator):
-    """Make a face between the active one and the other selected one, beside the active one"""
+    """Make a face between the active one and the mean of the other selected ones, beside it"""
 
     bl_idname = "imface.blend"
     bl_label = "Blend Faces"
-    label = "Blending two faces"
+    label = "Blending faces"
 
     @classmethod
     def why_not(cls, context: bpy.types.Context) -> str:
-        """Return why there are no two faces to blend."""
-        return super().why_not(context) or why_not_two_faces(context)
+        """Return why there are no faces to blend."""
+        reason = super().why_not(context) or faces.why_not_face(context.object)
+        others = faces.others(context)
+        if not reason and not others:
+            return say("Select two faces or more: the active one and others")
+        return reason or next(filter(None, map(faces.why_not_face, others)), "")
 
     def prepare(self, context: bpy.types.Context) -> Request:
-        """Send both faces' codes."""
-        face, other = context.object, faces.others(context)[0]
-        self._place = faces.beside(face, other)
+        """Send the faces' codes."""
+        face, others = context.object, faces.others(context)
+        self._place = faces.beside(face, others[0])
         params = {
             "a": faces.codes_of(face),
-            "b": faces.codes_of(other),
+            "others": [faces.codes_of(other) for other in others],
             "weight": self.weight,
             "what": self.what.lower(),
             "regions": sorted(region.lower() for region in self.regions),
@@ -36,17 +40,6 @@ class IMFACE_OT_blend(BlendChoice, MeshChoice, JobOperator):
         return Request("blend", params | mesh_params(self), {})
 
     def finish(self, context: bpy.types.Context, job: Job) -> str:
-        """Add the face between the two."""
+        """Add the face between them."""
         face = faces.add_face(context, "Blend", self.topology, self._place, job)
         return say("Blended '{name}'", name=face.name)
-
-
-def why_not_two_faces(context: bpy.types.Context) -> str:
-    """Return why the selection is not an active face and one other, or an empty string."""
-    reason = faces.why_not_face(context.object)
-    if reason:
-        return reason
-    others = faces.others(context)
-    if len(others) != 1:
-        return say("Select two faces: the active one and one other")
-    return faces.why_not_face(others[0])

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import bpy
-from bpy.props import StringProperty
+from bpy.props import BoolProperty, StringProperty
 
 from .. import faces
 from ..errors import UserError
@@ -34,6 +34,8 @@ class IMFACE_OT_export_codes(CodesFile, QuickOperator):
     bl_idname = "imface.export_codes"
     bl_label = "Save Face"
 
+    check_existing: BoolProperty(default=True, options={"HIDDEN", "SKIP_SAVE"})
+
     @classmethod
     def why_not(cls, context: bpy.types.Context) -> str:
         """Return why there is no face to write."""
@@ -47,15 +49,22 @@ class IMFACE_OT_export_codes(CodesFile, QuickOperator):
         context.window_manager.fileselect_add(self)
         return {"RUNNING_MODAL"}
 
+    def check(self, context: bpy.types.Context) -> bool:
+        """Keep the name's ending, which Load Face looks for."""
+        before = self.filepath
+        if not before.endswith(".json"):
+            self.filepath = bpy.path.ensure_ext(before, EXTENSION)
+        return self.filepath != before
+
     def work(self, context: bpy.types.Context) -> Outcome:
         """Write the file."""
         path = Path(bpy.path.abspath(self.filepath))
-        _write(path, json.dumps(faces.codes_of(context.object)))
+        write(path, json.dumps(faces.codes_of(context.object)))
         self.report({"INFO"}, say("Wrote {file}", file=path.name))
         return {"FINISHED"}
 
 
-def _write(path: Path, text: str) -> None:
+def write(path: Path, text: str) -> None:
     """Write a file; one that is there stays as it is until all of the new one is on the disk."""
     part = path.with_name(f"{path.name}.part")
     try:

@@ -45,14 +45,15 @@ class IMFACE_OT_edit_shape(_ShapeJob):
         """Ask for the sliders, and for the surface that the mesh's preview starts from."""
         face = context.object
         self._remember(face)
+        self._exact = sliders.exact_values_of(mesh_of(face))
+        codes = faces.codes_of(face) | {"sliders": self._exact}
         topology = of_object(face).topology.lower()
-        params = {"codes": sliders.exact_codes_of(face), "topology": topology}
-        return Request("sliders", params, {})
+        return Request("sliders", {"codes": codes, "topology": topology}, {})
 
     def finish(self, context: bpy.types.Context, job: Job) -> str:
         """Keep the answer; the scene stays as it is."""
         face = self._recall()
-        sliders.load(face, job.values, job.arrays)
+        sliders.load(face, self._exact, job.values, job.arrays)
         return say("The sliders of '{name}' are ready", name=face.name)
 
 

@@ -7,7 +7,7 @@ import bpy
 from bpy.props import StringProperty
 
 from ..errors import UserError
-from ..jobs import Outcome, QuickOperator
+from ..jobs import Outcome, QuickOperator, why_busy
 from ..properties import FitChoice, MeshChoice
 from ..translations import say
 
@@ -31,6 +31,11 @@ class IMFACE_OT_fit_file(FitChoice, MeshChoice, QuickOperator):
         options={"HIDDEN", "SKIP_SAVE"},
     )
     _how = "EXEC_DEFAULT"
+
+    @classmethod
+    def why_not(cls, context: bpy.types.Context) -> str:
+        """Return why no fit can start, before anything is imported for it."""
+        return why_busy() or super().why_not(context)
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Outcome:
         """Ask for the file, unless it was dropped; the fit then runs beside the user's work."""

@@ -24,7 +24,11 @@ class IMFACE_OT_fit_scan(FitChoice, MeshChoice, JobOperator):
     @classmethod
     def why_not(cls, context: bpy.types.Context) -> str:
         """Return why there is no scan to fit."""
-        return super().why_not(context) or faces.why_not_mesh(landmarks.scan_of(context.object))
+        scan = landmarks.scan_of(context.object)
+        reason = super().why_not(context) or faces.why_not_mesh(scan)
+        if not reason and faces.report_of(scan):
+            return say("'{name}' is the face fitted to a scan. Select the scan", name=scan.name)
+        return reason
 
     def prepare(self, context: bpy.types.Context) -> Request:
         """Send the scan as it is seen, and its landmarks."""

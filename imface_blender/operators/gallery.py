@@ -83,12 +83,15 @@ class IMFACE_OT_keep_face(QuickOperator):
         kept = context.object
         gallery = kept.parent
         place = gallery.matrix_world.copy()
-        others = [face for face in gallery.children if face != kept]
+        others = [obj for obj in gallery.children if obj != kept and faces.is_face(obj)]
         if not all(obj.is_editable for obj in (gallery, *others)):
             raise UserError("The gallery is linked from another file. Make it local first.")
-        kept.parent = None
+        for obj in set(gallery.children) - set(others):
+            stays = obj.matrix_world.copy()
+            obj.parent = None
+            obj.matrix_world = stays
         kept.matrix_world = place
-        meshes = [face.data for face in others if face.type == "MESH"]
+        meshes = [face.data for face in others]
         bpy.data.batch_remove([*others, gallery])
         bpy.data.batch_remove([mesh for mesh in meshes if mesh.users == 0])
         faces.select_only(context, [kept])

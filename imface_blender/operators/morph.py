@@ -6,7 +6,6 @@ import bpy
 from .. import faces, shape_keys
 from ..jobs import Outcome, QuickOperator
 from ..translations import say
-from .blend import why_not_two_faces
 
 
 class IMFACE_OT_morph(QuickOperator):
@@ -19,7 +18,11 @@ class IMFACE_OT_morph(QuickOperator):
     @classmethod
     def why_not(cls, context: bpy.types.Context) -> str:
         """Return why there are no two faces."""
-        return super().why_not(context) or why_not_two_faces(context)
+        reason = super().why_not(context) or faces.why_not_face(context.object)
+        others = faces.others(context)
+        if not reason and len(others) != 1:
+            return say("Select two faces: the active one and one other")
+        return reason or faces.why_not_face(others[0])
 
     def work(self, context: bpy.types.Context) -> Outcome:
         """Add the key, at 0: nothing is seen to change."""

@@ -4,18 +4,14 @@
 import bpy
 
 from .. import jobs, worker_setup
+from ..errors import UserError
 from ..jobs import JobOperator, Outcome, PolledOperator, QuickOperator, Request
 from ..translations import say
 from ..worker_client import Job
 
 
-class IMFACE_OT_check_worker(JobOperator):
-    """Start the worker and see that it has PyTorch and computes a known face rightly"""
-
-    bl_idname = "imface.check_worker"
-    bl_label = "Test Worker"
+class _WorkerTest(JobOperator):
     bl_options = set()  # noqa: RUF012 - Blender only reads it
-    label = "Testing the worker"
 
     def prepare(self, context: bpy.types.Context) -> Request:
         """Ask what the model knows: to answer, the worker has to load it and compute a face."""
@@ -33,6 +29,42 @@ class IMFACE_OT_check_worker(JobOperator):
             off=job.values["check"]["off_mm"],
             speed=job.values["check"]["points_per_second"] / 1000,
         )
+
+
+class IMFACE_OT_check_worker(_WorkerTest):
+    """Start the worker and see that it has PyTorch and computes a known face rightly"""
+
+    bl_idname = "imface.check_worker"
+    bl_label = "Test Worker"
+    label = "Testing the worker"
+
+
+class IMFACE_OT_use_gpu(_WorkerTest):
+    """Install PyTorch for a GPU, and use it once it has computed a known face rightly."""
+
+    bl_idname = "imface.use_gpu"
+    bl_label = "Use My GPU"
+    bl_description = (
+        "Download PyTorch for an NVIDIA GPU (about 3 GB, unpacked 6 GB) from pytorch.org, test it, "
+        "and compute faces with it from then on"
+    )
+    label = "Installing PyTorch for the GPU"
+    submit = staticmethod(jobs.submit_on_gpu)
+
+    @classmethod
+    def why_not(cls, context: bpy.types.Context) -> str:
+        """Return why it cannot be installed."""
+        return super().why_not(context) or worker_setup.why_no_gpu()
+
+    def finish(self, context: bpy.types.Context, job: Job) -> str:
+        """Use it from now on, unless it sees no GPU."""
+        if job.values["model"]["device"] == "cpu":
+            raise UserError(
+                "PyTorch for the GPU is installed, but finds no GPU and is not used. Update "
+                "NVIDIA's driver, restart the computer and try again."
+            )
+        worker_setup.accept_gpu()
+        return super().finish(context, job)
 
 
 class IMFACE_OT_free_memory(PolledOperator):
@@ -55,7 +87,7 @@ class IMFACE_OT_free_memory(PolledOperator):
 
 
 class IMFACE_OT_remove_runtime(QuickOperator):
-    """Delete what the add-on has unpacked for its worker; the next job unpacks it again"""
+    """Delete what was unpacked and installed for the worker; the next job unpacks it again"""
 
     bl_idname = "imface.remove_runtime"
     bl_label = "Remove Runtime"

@@ -4,3 +4,4 @@
 from . import main, sections
 
 CLASSES = (main.IMFACE_PT_main, *sections.CLASSES)
+MENUS = sections.MENUS

@@ -6,8 +6,7 @@ from typing import Literal
 
 import bpy
 
-from ..jobs import status, worker_line
-from ..translations import label
+from ..jobs import status, time_left, worker_line
 
 COLUMNS = 38  # of text in a sidebar of usual width: labels do not wrap by themselves
 Icon = Literal["NONE", "ERROR"]
@@ -26,10 +25,15 @@ class IMFACE_PT_main(bpy.types.Panel):
         """Draw the worker's line, the running job and the last error."""
         draw_text(self.layout, worker_line())
         self.layout.operator("imface.check_worker")
-        if status.job is not None:
-            _draw_job(self.layout)
-        if status.error:
-            _draw_error(self.layout)
+        draw_status(self.layout)
+
+
+def draw_status(layout: bpy.types.UILayout) -> None:
+    """Draw the running job and the last error."""
+    if status.job is not None:
+        _draw_job(layout)
+    if status.error:
+        _draw_error(layout)
 
 
 def draw_text(layout: bpy.types.UILayout, text: str, icon: Icon = "NONE") -> None:
@@ -45,8 +49,11 @@ def _draw_job(layout: bpy.types.UILayout) -> None:
     if status.waiting:
         layout.label(text="Ready: return to Object Mode to see it", icon="INFO")
     else:
-        text = label("{job}: {step}", job=status.label, step=job.message)
-        layout.progress(text=text, factor=job.fraction, translate=False)
+        column = layout.column(align=True)
+        column.label(text=status.label, translate=False)
+        column.progress(text=job.message, factor=job.fraction, translate=False)
+        if left := time_left():
+            column.label(text=left, translate=False)
     layout.operator("imface.cancel_job", icon="CANCEL")
 
 

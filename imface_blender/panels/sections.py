@@ -5,14 +5,16 @@ A button gets its values from the scene's settings; the operator itself reads on
 given, so that a script and the panel do the same.
 """
 
+from typing import Any
+
 import bpy
 
-from .. import faces, fit_error, sliders
+from .. import faces, fit_error, presets, sliders
 from ..mesh_io import mesh_of
 from ..properties import of_scene
-from ..slider_names import GROUPS, title
+from ..slider_names import GROUPS, short_title
 from ..slider_properties import lock_name, sliders_of
-from ..translations import OWN_CONTEXT, label
+from ..translations import OWN_CONTEXT, label, word
 from .main import Icon, draw_text
 
 POSES = {
@@ -96,8 +98,29 @@ class IMFACE_PT_shape(_Section):
         column = self.layout.column(align=True)
         for operator in ("imface.randomize_shape", "imface.reset_shape", "imface.refine_shape"):
             _draw_button(column, context, operator)
+        _draw_choices(self.layout, context, "method")
+        if of_scene(context.scene).method == "MIX":
+            _draw_choices(self.layout, context, "factor")
+        row = self.layout.row(align=True)
+        row.menu("IMFACE_MT_presets")
+        row.operator("imface.save_preset", text="", icon="ADD")
         if not faces.why_not_quads(context.object):
             _draw_sliders(self.layout, context.object)
+
+
+class IMFACE_MT_presets(bpy.types.Menu):
+    """Shape presets, each with a button that removes it"""
+
+    bl_label = "Shape Presets"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """Draw a row for each preset."""
+        for name in presets.names():
+            row = self.layout.row()
+            _draw_button(row, context, "imface.apply_preset", name).preset = name
+            row.operator("imface.remove_preset", text="", icon="REMOVE").preset = name
+        if not presets.names():
+            self.layout.label(text="None yet: save one with the button beside")
 
 
 def _draw_sliders(layout: bpy.types.UILayout, face: bpy.types.Object) -> None:
@@ -110,7 +133,7 @@ def _draw_sliders(layout: bpy.types.UILayout, face: bpy.types.Object) -> None:
         row.label(text=region, text_ctxt=OWN_CONTEXT)
         _draw_lock(row, group, region)
         for name in names:
-            text = label(title(name))
+            text = word(short_title(region, name))
             if preview is not None:
                 change_mm = values.get(name, 0.0) * preview.unit_mm[name]
                 text = label("{slider} {change:+.1f} mm", slider=text, change=change_mm)
@@ -164,13 +187,18 @@ def _draw_choices(layout: bpy.types.UILayout, context: bpy.types.Context, *names
             layout.prop(of_scene(context.scene), name)
 
 
-def _draw_button(layout: bpy.types.UILayout, context: bpy.types.Context, operator: str) -> None:
-    """Draw the operator's button with all values that it shares with the scene's settings."""
+def _draw_button(
+    layout: bpy.types.UILayout, context: bpy.types.Context, operator: str, name: str = ""
+) -> Any:
+    """Draw the operator's button, by its own name unless another is given, with all values that
+    it shares with the scene's settings; return it."""
     settings = of_scene(context.scene)
-    button = layout.operator(operator)
-    for name in set(button.bl_rna.properties.keys()) & set(settings.bl_rna.properties.keys()):
-        if name not in ("rna_type", "name"):
-            setattr(button, name, getattr(settings, name))
+    texts: dict[str, Any] = {"text": name, "translate": False} if name else {}
+    button = layout.operator(operator, **texts)
+    for shared in set(button.bl_rna.properties.keys()) & set(settings.bl_rna.properties.keys()):
+        if shared not in ("rna_type", "name"):
+            setattr(button, shared, getattr(settings, shared))
+    return button
 
 
 CLASSES = (
@@ -181,3 +209,4 @@ CLASSES = (
     IMFACE_PT_expressions,
     IMFACE_PT_animate,
 )
+MENUS = (IMFACE_MT_presets,)

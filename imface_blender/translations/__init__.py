@@ -14,7 +14,7 @@ from types import ModuleType
 from ..slider_names import GROUPS, LOCK, LOCK_MEANING, NAMES, UNIT, title
 from . import de
 
-Translate = Callable[[str], str]
+Translate = Callable[..., str]  # of a text, and of its context if it has one
 Messages = dict[tuple[str, str], str]  # (context, English text) -> translation
 
 TEXT_CONTEXT = "*"  # Blender's name for the usual one
@@ -37,12 +37,21 @@ def use(reports: Translate, interface: Translate) -> None:
 
 def say(template: str, **values: object) -> str:
     """Return a sentence that is reported, in the user's language."""
-    return _reports(template).format(**values)
+    return _filled(_reports(template), values)
 
 
 def label(template: str, **values: object) -> str:
     """Return a text that is drawn, in the user's language."""
-    return _interface(template).format(**values)
+    return _filled(_interface(template), values)
+
+
+def word(text: str) -> str:
+    """Return a word that is drawn, in the user's language, as we mean it."""
+    return _interface(text, OWN_CONTEXT)
+
+
+def _filled(template: str, values: dict[str, object]) -> str:
+    return template.format(**values) if values else template  # it may have braces of its own
 
 
 def dictionary() -> dict[str, Messages]:
@@ -57,7 +66,7 @@ def messages(language: ModuleType) -> Messages:
         (context, text): translation
         for context, translations in (
             (TEXT_CONTEXT, texts),
-            (OWN_CONTEXT, texts),
+            (OWN_CONTEXT, texts | language.WORDS),
             (OPERATOR_CONTEXT, language.OPERATORS),
         )
         for text, translation in translations.items()

@@ -9,6 +9,7 @@ move. Descriptions of properties and operators end without a full stop, which Bl
 OPERATORS = {
     "Add Expressions": "Ausdrücke hinzufügen",
     "Add Morph": "Morph hinzufügen",
+    "Apply Shape Preset": "Formvorgabe anwenden",
     "Bake Animation": "Animation backen",
     "Blend Faces": "Gesichter überblenden",
     "Cancel Face Job": "Gesichtsberechnung abbrechen",
@@ -31,19 +32,22 @@ OPERATORS = {
     "Refine Shape": "Form verfeinern",
     "Remove Bake": "Backen entfernen",
     "Remove Runtime": "Laufzeitumgebung entfernen",
+    "Remove Shape Preset": "Formvorgabe entfernen",
     "Reset Shape": "Form zurücksetzen",
     "Save Face": "Gesicht speichern",
     "Save Face to Library": "Gesicht in Bibliothek speichern",
+    "Save Shape Preset": "Formvorgabe speichern",
     "Show Fit Error": "Abweichung anzeigen",
     "Smile": "Lächeln",
     "Test Worker": "Worker testen",
+    "Use My GPU": "Meine GPU verwenden",
 }
 
 #: Headings, and names and descriptions of properties and choices.
 _INTERFACE = {
     "-1 is the current frame": "-1 ist das aktuelle Einzelbild",
-    "0 gives the active face, 1 the other selected one": (
-        "0 ergibt das aktive Gesicht, 1 das andere ausgewählte"
+    "0 gives the active face, 1 the other selected one, or the mean of all others": (
+        "0 ergibt das aktive Gesicht, 1 das andere ausgewählte oder das Mittel aller anderen"
     ),
     "A Python program, with PyTorch installed, in which faces are computed. Empty: what the "
     "add-on's zip brings is used": (
@@ -83,6 +87,11 @@ _INTERFACE = {
     "Eyes": "Augen",
     "Eyes and lids": "Augen und Lider",
     "Face": "Gesicht",
+    "Face and Head": "Gesicht und Kopf",
+    "Face, head and neck, without eyes and the inner mouth": (
+        "Gesicht, Kopf und Hals, ohne Augen und inneren Mund"
+    ),
+    "Factor": "Faktor",
     "Factor on all expressions; values stay within the shape keys' ranges": (
         "Faktor für alle Ausdrücke; die Werte bleiben in den Bereichen der Formschlüssel"
     ),
@@ -91,11 +100,30 @@ _INTERFACE = {
     "Fit Face to Scan": "Gesicht an Scan anpassen",
     "Fit Scan": "An Scan anpassen",
     "Frame": "Einzelbild",
+    "Forehead": "Stirn",
     "Frame of the file's first row": "Einzelbild der ersten Zeile der Datei",
     "Free Memory After": "Speicher freigeben nach",
     "Gallery": "Galerie",
     "Generate": "Erzeugen",
     "Generate Face": "Gesicht erzeugen",
+    "How far Mix moves the sliders: 0 leaves them, 1 is the preset": (
+        "Wie weit „Mischen“ die Regler bewegt: 0 lässt sie, wo sie sind, 1 ist die Vorgabe"
+    ),
+    "Move them towards the preset's values, as far as the factor says": (
+        "Sie zu den Werten der Vorgabe hin bewegen, so weit, wie der Faktor angibt"
+    ),
+    "Name of a shape preset": "Name einer Formvorgabe",
+    "None yet: save one with the button beside": "Noch keine: mit der Taste daneben eine speichern",
+    "Preset": "Vorgabe",
+    "Presets": "Vorgaben",
+    "Replace": "Ersetzen",
+    "Set them to the preset's values, and those that it does not have to 0": (
+        "Sie auf die Werte der Vorgabe setzen, und die, die sie nicht hat, auf 0"
+    ),
+    "Shape Presets": "Formvorgaben",
+    "What a shape preset does to the unlocked sliders": (
+        "Was eine Formvorgabe mit den nicht gesperrten Reglern tut"
+    ),
     "Whether it holds the faces of a Random Gallery together": (
         "Ob es die Gesichter einer Zufallsgalerie zusammenhält"
     ),
@@ -105,7 +133,7 @@ _INTERFACE = {
     "Guess": "Schätzung",
     "Head": "Kopf",
     "Head Rotation": "Kopfrotation",
-    "Head, face or surface": "Kopf, Gesicht oder Oberfläche",
+    "Which mesh the face has": "Welches Mesh das Gesicht hat",
     "How far the face is from the average one: 0 is the average, 1 is usual": (
         "Wie weit das Gesicht vom durchschnittlichen entfernt ist: 0 ist der Durchschnitt, 1 ist "
         "üblich"
@@ -132,6 +160,7 @@ _INTERFACE = {
     ),
     "Mouth": "Mund",
     "Names": "Namen",
+    "Narrow Face": "Schmales Gesicht",
     "Names of their keys, as JSON": "Namen ihrer Schlüssel, als JSON",
     "Nose": "Nase",
     "Regions": "Regionen",
@@ -159,6 +188,9 @@ _INTERFACE = {
     ),
     "Surface": "Oberfläche",
     "The CSV file": "Die CSV-Datei",
+    "The face without its outer rim: the fewest vertices": (
+        "Das Gesicht ohne seinen äußeren Rand: die wenigsten Vertices"
+    ),
     "The face part: quads and UVs, ready for expressions": (
         "Der Gesichtsteil: Vierecke und UVs, bereit für Ausdrücke"
     ),
@@ -215,9 +247,17 @@ _TOOLTIPS = {
     "Copy the last error, with all that is known about it, to the clipboard": (
         "Den letzten Fehler mit allem, was darüber bekannt ist, in die Zwischenablage kopieren"
     ),
-    "Delete what the add-on has unpacked for its worker; the next job unpacks it again": (
-        "Löschen, was das Add-on für seinen Worker entpackt hat; die nächste Berechnung entpackt "
-        "es wieder"
+    "Delete a shape preset; faces stay as they are": (
+        "Eine Formvorgabe löschen; Gesichter bleiben, wie sie sind"
+    ),
+    "Delete what was unpacked and installed for the worker; the next job unpacks it again": (
+        "Löschen, was für den Worker entpackt und installiert wurde; die nächste Berechnung "
+        "entpackt es wieder"
+    ),
+    "Download PyTorch for an NVIDIA GPU (about 3 GB, unpacked 6 GB) from pytorch.org, test it, and "
+    "compute faces with it from then on": (
+        "PyTorch für eine NVIDIA-GPU (etwa 3 GB, entpackt 6 GB) von pytorch.org herunterladen, "
+        "testen und von da an Gesichter damit berechnen"
     ),
     "End the worker and give its memory back; the next job starts it again": (
         "Den Worker beenden und seinen Speicher freigeben; die nächste Berechnung startet ihn "
@@ -242,8 +282,8 @@ _TOOLTIPS = {
         "Link Face oder eine Kopfzeile mit ARKit-Namen. Erneutes Importieren ersetzt das früher "
         "Importierte; eigene Schlüsselbilder bleiben"
     ),
-    "Make a face between the active one and the other selected one, beside the active one": (
-        "Ein Gesicht zwischen dem aktiven und dem anderen ausgewählten erstellen, neben dem aktiven"
+    "Make a face between the active one and the mean of the other selected ones, beside it": (
+        "Ein Gesicht zwischen dem aktiven und dem Mittel der anderen ausgewählten daneben erstellen"
     ),
     "Make a face of a file of codes, at the 3D cursor": (
         "Aus einer Datei mit Codes ein Gesicht am 3D-Cursor erstellen"
@@ -286,12 +326,20 @@ _TOOLTIPS = {
         "Die Vorschau, die die Regler zeigen, durch die genaue Oberfläche des aktiven Gesichts "
         "ersetzen"
     ),
+    "Save where the active face's sliders stand, to apply that to other faces": (
+        "Speichern, wo die Regler des aktiven Gesichts stehen, um das auf andere Gesichter "
+        "anzuwenden"
+    ),
     "Set all unlocked sliders to 0: the face as it was made": (
         "Alle nicht gesperrten Regler auf 0 setzen: das Gesicht, wie es erstellt wurde"
     ),
     "Set all unlocked sliders to random values that belong together as people's do": (
         "Alle nicht gesperrten Regler auf zufällige Werte setzen, die zusammengehören wie die "
         "eines Menschen"
+    ),
+    "Set the active face's unlocked sliders to a preset, or move them towards it": (
+        "Die nicht gesperrten Regler des aktiven Gesichts auf eine Vorgabe setzen oder zu ihr hin "
+        "bewegen"
     ),
     "Start the worker and see that it has PyTorch and computes a known face rightly": (
         "Den Worker starten und prüfen, ob er PyTorch hat und ein bekanntes Gesicht richtig "
@@ -363,12 +411,24 @@ _SLIDERS = {
     "Width and opening of an eye": "Breite und Öffnung eines Auges",
 }
 
+#: What sliders are called below their region's name.
+WORDS = {
+    "Bridge": "Rücken",
+    "Cheekbones": "Wangen",
+    "Forward": "Nach vorn",
+    "Height": "Höhe",
+    "Length": "Länge",
+    "Size": "Größe",
+    "Spacing": "Abstand",
+    "Width": "Breite",
+}
+
 #: What goes on, and what has been done.
 _REPORTS = {
     "Added '{key}' to '{name}'": "„{key}“ zu „{name}“ hinzugefügt",
     "Baking the animation": "Animation wird gebacken",
     "Blended '{name}'": "„{name}“ überblendet",
-    "Blending two faces": "Zwei Gesichter werden überblendet",
+    "Blending faces": "Gesichter werden überblendet",
     "Blue 0 mm, green 1, yellow 2, red 3 and more; grey: not in the scan": (
         "Blau 0 mm, grün 1, gelb 2, rot 3 und mehr; grau: nicht im Scan"
     ),
@@ -386,6 +446,10 @@ _REPORTS = {
     "Generating a face": "Gesicht wird erzeugt",
     "Generating nine faces": "Neun Gesichter werden erzeugt",
     "Kept '{name}'": "„{name}“ behalten",
+    "Runtime: {megabytes:.0f} MB with PyTorch for the GPU, in use": (
+        "Laufzeitumgebung: {megabytes:.0f} MB mit PyTorch für die GPU, in Verwendung"
+    ),
+    "Saved the preset '{name}'": "Die Vorgabe „{name}“ ist gespeichert",
     "Select a face, then press Keep This Face": (
         "Ein Gesicht auswählen, dann „Dieses Gesicht behalten“ drücken"
     ),
@@ -452,7 +516,8 @@ _REPORTS = {
         "{count} Zwischenformen auf „{name}“, Einzelbilder {start} bis {end}: Abweichung vorher "
         "höchstens {before:.2f} mm, jetzt {after:.2f} mm, über {measured} verschiedene Mischungen"
     ),
-    "{job}: {step}": "{job}: {step}",
+    "About {minutes:.0f} min left": "Noch etwa {minutes:.0f} min",
+    "About {seconds:.0f} s left": "Noch etwa {seconds:.0f} s",
     "{mean:.2f} mm mean, {within:.0f} % within 2 mm, {unseen:.0f} % of the face not seen": (
         "{mean:.2f} mm im Mittel, {within:.0f} % innerhalb von 2 mm, {unseen:.0f} % des Gesichts "
         "nicht gesehen"
@@ -473,18 +538,34 @@ _REPORTS = {
 
 #: Why something cannot be done.
 _REASONS = {
+    "Allow Online Access in Preferences > System first: about 3 GB are downloaded": (
+        "Zuerst in Benutzereinstellungen > System den Online-Zugriff erlauben: Etwa 3 GB werden "
+        "heruntergeladen"
+    ),
+    "Another Python is set: it computes on a GPU if its PyTorch has CUDA": (
+        "Ein anderes Python ist eingestellt: Es rechnet auf einer GPU, wenn sein PyTorch CUDA hat"
+    ),
     "ImFace is busy ({job})": "ImFace ist beschäftigt ({job})",
     "ImFace is busy ({job}). Wait, or cancel it": (
         "ImFace ist beschäftigt ({job}). Warten oder abbrechen"
     ),
     "ImFace is not doing anything": "ImFace tut gerade nichts",
+    "It is installed already. Remove Runtime takes it away": (
+        "Es ist schon installiert. „Laufzeitumgebung entfernen“ nimmt es wieder weg"
+    ),
     "No object is active. Select a mesh object": (
         "Kein Objekt ist aktiv. Ein Mesh-Objekt auswählen"
     ),
     "Nothing has been unpacked": "Es wurde nichts entpackt",
+    "Only the zip that brings PyTorch can install it for a GPU": (
+        "Nur das Zip, das PyTorch mitbringt, kann es für eine GPU installieren"
+    ),
     "Press Edit Face Shape first": "Zuerst „Gesichtsform bearbeiten“ drücken",
     "Select a face of a Random Gallery": "Ein Gesicht einer Zufallsgalerie auswählen",
     "Select a face made by Fit Scan": "Ein mit „An Scan anpassen“ erstelltes Gesicht auswählen",
+    "Select two faces or more: the active one and others": (
+        "Zwei oder mehr Gesichter auswählen: das aktive und andere"
+    ),
     "Select two faces: the active one and one other": (
         "Zwei Gesichter auswählen: das aktive und ein anderes"
     ),
@@ -508,6 +589,9 @@ _REASONS = {
     "'{name}' is no ImFace face. Select one made by Generate, Fit Scan or Blend": (
         "„{name}“ ist kein ImFace-Gesicht. Eines auswählen, das mit „Erzeugen“, „An Scan anpassen“ "
         "oder „Überblendung“ erstellt wurde"
+    ),
+    "'{name}' is the face fitted to a scan. Select the scan": (
+        "„{name}“ ist das an einen Scan angepasste Gesicht. Den Scan auswählen"
     ),
     "'{name}' is no mesh. Select a mesh object": (
         "„{name}“ ist kein Mesh. Ein Mesh-Objekt auswählen"
@@ -537,6 +621,10 @@ _ERRORS = {
     "The gallery is linked from another file. Make it local first.": (
         "Die Galerie ist aus einer anderen Datei verknüpft. Sie zuerst lokal machen."
     ),
+    "The preset '{name}' is damaged. Remove it, or save it again.": (
+        "Die Vorgabe „{name}“ ist beschädigt. Sie entfernen oder neu speichern."
+    ),
+    "The preset has no name. Give it one.": "Die Vorgabe hat keinen Namen. Ihr einen geben.",
     (
         "There is no asset library '{name}'. Choose another, or add it in the preferences, under "
         "File Paths."
@@ -607,6 +695,9 @@ _ERRORS = {
         "„{scan}“ fehlen Landmarken: {landmarks}. „Landmarken setzen“ drücken, um die fehlenden "
         "hinzuzufügen, oder die anderen löschen."
     ),
+    "There is no preset '{name}'. Save one with Save Shape Preset.": (
+        "Es gibt keine Vorgabe „{name}“. Mit „Formvorgabe speichern“ eine speichern."
+    ),
     "{file} cannot be imported: {reason}. Export it again.": (
         "{file} kann nicht importiert werden: {reason}. Die Datei neu exportieren."
     ),
@@ -618,6 +709,9 @@ _ERRORS = {
     ),
     "{file} is no scan file. Use OBJ, PLY, STL or GLB.": (
         "{file} ist keine Scan-Datei. OBJ, PLY, STL oder GLB verwenden."
+    ),
+    "{path} cannot be deleted: {reason}. Delete it in your file manager.": (
+        "{path} kann nicht gelöscht werden: {reason}. Sie im Dateimanager löschen."
     ),
     "{path} cannot be read: {reason}. Choose a {extension} file.": (
         "{path} kann nicht gelesen werden: {reason}. Eine {extension}-Datei wählen."
@@ -700,6 +794,11 @@ _CAPTURE = {
 
 #: What is wrong with the worker.
 _WORKER = {
+    "Downloading PyTorch for the GPU, about 3 GB": (
+        "PyTorch für die GPU wird heruntergeladen, etwa 3 GB"
+    ),
+    "Installing PyTorch for the GPU": "PyTorch für die GPU wird installiert",
+    "Looking for an NVIDIA GPU": "Eine NVIDIA-GPU wird gesucht",
     "Memory ran out in Blender. Choose a lower resolution.": (
         "Der Speicher in Blender reicht nicht. Eine geringere Auflösung wählen."
     ),
@@ -708,6 +807,11 @@ _WORKER = {
     ),
     "Choose another Python in the preferences.": (
         "In den Benutzereinstellungen ein anderes Python wählen."
+    ),
+    "NVIDIA's driver does not tell which GPU there is. Update the driver, restart the computer and "
+    "try again.": (
+        "Der Treiber von NVIDIA nennt keine GPU. Den Treiber aktualisieren, den Rechner neu "
+        "starten und es erneut versuchen."
     ),
     "No Python is chosen for the worker. Install the zip that brings PyTorch, or set a Python "
     "that has it in the add-on's preferences or in IMFACE_PYTHON.": (
@@ -718,6 +822,28 @@ _WORKER = {
         "In den Benutzereinstellungen „Laufzeitumgebung entfernen“ drücken und erneut versuchen: "
         "Sie wird dann neu entpackt."
     ),
+    "PyTorch for the GPU could not be downloaded ({reason}). Check the connection and the disk and "
+    "try again.": (
+        "PyTorch für die GPU konnte nicht heruntergeladen werden ({reason}). Verbindung und "
+        "Festplatte prüfen und es erneut versuchen."
+    ),
+    "PyTorch for the GPU could not be installed ({reason}). Check the disk and try again.": (
+        "PyTorch für die GPU konnte nicht installiert werden ({reason}). Die Festplatte prüfen "
+        "und es erneut versuchen."
+    ),
+    "PyTorch for the GPU is installed, but finds no GPU and is not used. Update NVIDIA's driver, "
+    "restart the computer and try again.": (
+        "PyTorch für die GPU ist installiert, findet aber keine GPU und wird nicht verwendet. Den "
+        "Treiber von NVIDIA aktualisieren, den Rechner neu starten und es erneut versuchen."
+    ),
+    "PyTorch for the GPU needs {needed:.0f} GB of disk while it is installed, and {free:.1f} GB "
+    "are free in {folder}. Free some and try again.": (
+        "PyTorch für die GPU braucht bei der Installation {needed:.0f} GB auf der Festplatte, und "
+        "in {folder} sind {free:.1f} GB frei. Platz schaffen und es erneut versuchen."
+    ),
+    "PyTorch no longer supports a GPU as old as {name}. Stay with the processor.": (
+        "PyTorch unterstützt keine so alte GPU wie {name} mehr. Beim Prozessor bleiben."
+    ),
     "The add-on's list of wheels is damaged. Install the add-on again.": (
         "Die Liste der Wheels des Add-ons ist beschädigt. Das Add-on neu installieren."
     ),
@@ -727,6 +853,12 @@ _WORKER = {
         "Die Laufzeitumgebung des Add-ons ist für Python {made_for} auf {platform}, und dieses "
         "Blender hat Python {python} auf {system}. Das dafür gemachte Zip installieren oder in den "
         "Benutzereinstellungen ein Python angeben, das PyTorch hat."
+    ),
+    "The driver of {name} is too old: it is {driver}, and PyTorch needs {needed} or later. Update "
+    "NVIDIA's driver, restart the computer and try again.": (
+        "Der Treiber von {name} ist zu alt: Er ist {driver}, und PyTorch braucht {needed} oder "
+        "neuer. Den Treiber von NVIDIA aktualisieren, den Rechner neu starten und es erneut "
+        "versuchen."
     ),
     "The runtime could not be removed ({reason}). Close other Blenders and try again.": (
         "Die Laufzeitumgebung konnte nicht entfernt werden ({reason}). Andere Blender schließen "
@@ -779,16 +911,225 @@ _WORKER = {
         "Die Antwort des Workers ist kein Mesh, das Blender zeigen kann. Das Add-on neu "
         "installieren, damit alle seine Teile die gleiche Version haben."
     ),
+    "There is no NVIDIA GPU here, or its driver is not installed (nvidia-smi is missing). Install "
+    "NVIDIA's driver, or stay with the processor.": (
+        "Hier gibt es keine NVIDIA-GPU, oder ihr Treiber ist nicht installiert (nvidia-smi fehlt). "
+        "Den Treiber von NVIDIA installieren oder beim Prozessor bleiben."
+    ),
     "This Blender comes without its Python program. Set a Python that has PyTorch in the add-on's "
     "preferences or in IMFACE_PYTHON.": (
         "Dieses Blender kommt ohne sein Python-Programm. In den Einstellungen des Add-ons oder in "
         "IMFACE_PYTHON ein Python angeben, das PyTorch hat."
     ),
+    "This Blender's Python has no pip. Set a Python that has PyTorch with CUDA in the add-on's "
+    "preferences instead.": (
+        "Das Python dieses Blenders hat kein pip. Stattdessen in den Einstellungen des Add-ons ein "
+        "Python angeben, das PyTorch mit CUDA hat."
+    ),
     "Try again.": "Erneut versuchen.",
+    "Unpacking PyTorch for the GPU": "PyTorch für die GPU wird entpackt",
     "no error output": "keine Fehlerausgabe",
     "{file} is missing or damaged. Install the add-on's zip again.": (
         "{file} fehlt oder ist beschädigt. Das Zip des Add-ons neu installieren."
     ),
 }
 
-TEXTS = _INTERFACE | _TOOLTIPS | _SLIDERS | _REPORTS | _REASONS | _ERRORS | _CAPTURE | _WORKER
+#: What the worker does just now; short, for it stands in the panel behind the job.
+_STEPS = {
+    "Blending": "Überblenden",
+    "Capturing detail": "Details erfassen",
+    "Carrying the scan's colours over": "Farben des Scans übertragen",
+    "Closing the visible surface": "Sichtbare Oberfläche schließen",
+    "Computing a known face": "Bekanntes Gesicht berechnen",
+    "Drawing codes": "Codes ziehen",
+    "Expression {name}": "Ausdruck {name}",
+    "Face {number} of {count}": "Gesicht {number} von {count}",
+    "Fitting the sliders": "Regler anpassen",
+    "Fitting: placed": "Anpassen: platziert",
+    "Fitting: {median} mm": "Anpassen: {median} mm",
+    "In-betweens, frame {frame} of {count}": "Zwischenformen, Einzelbild {frame} von {count}",
+    "Looking for the face": "Gesicht suchen",
+    "Measuring the detail": "Details messen",
+    "Measuring the fit": "Anpassung messen",
+    "Meshing the face": "Mesh erstellen",
+}
+
+#: What the worker cannot do.
+_BACKEND = {
+    "'{what}' cannot be blended. Choose identity, expression or both.": (
+        "„{what}“ kann nicht überblendet werden. identity, expression oder both wählen."
+    ),
+    "A landmark has no position. Give all of them, or none.": (
+        "Eine Landmarke hat keine Position. Alle angeben oder keine."
+    ),
+    "All vertices of the scan lie in one point. Select a face scan.": (
+        "Alle Punkte des Scans liegen an einer Stelle. Einen Gesichtsscan auswählen."
+    ),
+    "Hardly any of the scan is visible from the front. Select one that shows eyes, nose and "
+    "mouth.": (
+        "Vom Scan ist von vorn kaum etwas zu sehen. Einen auswählen, der Augen, Nase und Mund "
+        "zeigt."
+    ),
+    "Memory ran out. Choose a lower resolution or close other programs.": (
+        "Der Speicher reicht nicht. Eine geringere Auflösung wählen oder andere Programme "
+        "schließen."
+    ),
+    "No face was found in the scan (the best match has an error of {error}, a face less than "
+    "{limit}). Select one that shows eyes, nose and mouth, cut away the rest of the body, or show "
+    "the face by landmarks.": (
+        "Im Scan wurde kein Gesicht gefunden (die beste Übereinstimmung hat eine Abweichung von "
+        "{error}, ein Gesicht weniger als {limit}). Einen Scan auswählen, der Augen, Nase und Mund "
+        "zeigt, den Rest des Körpers abschneiden oder das Gesicht durch Landmarken zeigen."
+    ),
+    "No part of the scan lies where the face should be. Check its orientation.": (
+        "Kein Teil des Scans liegt dort, wo das Gesicht sein sollte. Die Ausrichtung prüfen."
+    ),
+    "No surface lies where the face should be. Check the mesh, its orientation and its pose.": (
+        "Wo das Gesicht sein sollte, liegt keine Oberfläche. Das Mesh, seine Ausrichtung und seine "
+        "Lage prüfen."
+    ),
+    "The blend weight {weight} is out of range. Choose 0 to 1.": (
+        "Das Gewicht {weight} liegt außerhalb des Bereichs. 0 bis 1 wählen."
+    ),
+    "The codes have format {theirs}; this version reads format {ours}. Update the add-on or make "
+    "the codes again.": (
+        "Die Codes haben das Format {theirs}, diese Version liest Format {ours}. Das Add-on "
+        "aktualisieren oder die Codes neu erstellen."
+    ),
+    "The codes have the wrong length for this model. Make the face again.": (
+        "Die Codes haben für dieses Modell die falsche Länge. Das Gesicht neu erstellen."
+    ),
+    "The codes hold values that are not numbers. Make the codes again.": (
+        "Die Codes enthalten Werte, die keine Zahlen sind. Die Codes neu erstellen."
+    ),
+    "The field has no surface. Choose other codes or other weights.": (
+        "Das Feld hat keine Oberfläche. Andere Codes oder andere Gewichte wählen."
+    ),
+    "The landmarks do not lie as those of a face, and without them none was found. Check their "
+    "order and places.": (
+        "Die Landmarken liegen nicht wie die eines Gesichts, und ohne sie wurde keines gefunden. "
+        "Ihre Reihenfolge und ihre Stellen prüfen."
+    ),
+    "The landmarks do not lie on the scan. Give its own ones, in its coordinates.": (
+        "Die Landmarken liegen nicht auf dem Scan. Seine eigenen angeben, in seinen Koordinaten."
+    ),
+    "The landmarks lie in one point or on one line. Place them anew.": (
+        "Die Landmarken liegen an einer Stelle oder auf einer Linie. Sie neu setzen."
+    ),
+    "The model card {file} is damaged. Install the weights again.": (
+        "Die Modellbeschreibung {file} ist beschädigt. Die Gewichte neu installieren."
+    ),
+    "The points of the scan lie in a few places only. Select a face scan.": (
+        "Die Punkte des Scans liegen nur an wenigen Stellen. Einen Gesichtsscan auswählen."
+    ),
+    "The resolution {resolution} is out of range. Choose 16 to 512, usually 256.": (
+        "Die Auflösung {resolution} liegt außerhalb des Bereichs. 16 bis 512 wählen, "
+        "üblicherweise 256."
+    ),
+    "The scan has no faces. Select a mesh with at least {triangles} faces, or at least {points} "
+    "points.": (
+        "Der Scan hat keine Flächen. Ein Mesh mit mindestens {triangles} Flächen oder mindestens "
+        "{points} Punkten auswählen."
+    ),
+    "The scan has only {count} triangles. Select a mesh with at least {least}.": (
+        "Der Scan hat nur {count} Dreiecke. Ein Mesh mit mindestens {least} auswählen."
+    ),
+    "The seed {seed} is negative. Choose 0 or a positive number.": (
+        "Der Startwert {seed} ist negativ. 0 oder eine positive Zahl wählen."
+    ),
+    "The slider {name}={value} is out of range. Choose -{most} to {most}.": (
+        "Der Regler {name}={value} liegt außerhalb des Bereichs. -{most} bis {most} wählen."
+    ),
+    "The strength {strength} is out of range. Choose 0 to 5.": (
+        "Die Stärke {strength} liegt außerhalb des Bereichs. 0 bis 5 wählen."
+    ),
+    "The weights file {file} is damaged or incomplete. Install it again.": (
+        "Die Gewichtsdatei {file} ist beschädigt oder unvollständig. Sie neu installieren."
+    ),
+    "The weights file {file} is missing. Install the add-on's zip again.": (
+        "Die Gewichtsdatei {file} fehlt. Das Zip des Add-ons neu installieren."
+    ),
+    "The worker met an unexpected error ({kind}: {reason}).": (
+        "Im Worker ist ein unerwarteter Fehler aufgetreten ({kind}: {reason})."
+    ),
+    "The worker's Python at {python} has no {title}. Install {package} in it, or choose another "
+    "Python in the preferences.": (
+        "Das Python des Workers unter {python} hat kein {title}. {package} darin installieren oder "
+        "in den Benutzereinstellungen ein anderes Python wählen."
+    ),
+    "There are {count} landmarks without three coordinates each. Give x, y and z.": (
+        "Es gibt {count} Landmarken ohne je drei Koordinaten. x, y und z angeben."
+    ),
+    "There are {count} landmarks. Give five (corners of the eyes, tip of the nose, corners of the "
+    "mouth) or the 68 of Multi-PIE, in order.": (
+        "Es gibt {count} Landmarken. Fünf (Augenwinkel, Nasenspitze, Mundwinkel) oder die "
+        "68 von Multi-PIE angeben, der Reihe nach."
+    ),
+    "There is no expression '{name}'. Use ARKit's names, such as jawOpen or eyeBlinkLeft, or "
+    "FaceScape's, such as smile or lip_puckerer.": (
+        "Es gibt keinen Ausdruck „{name}“. Namen von ARKit verwenden, etwa jawOpen oder "
+        "eyeBlinkLeft, oder von FaceScape, etwa smile oder lip_puckerer."
+    ),
+    "There is no region '{name}'. Choose {regions}.": (
+        "Es gibt keine Region „{name}“. {regions} wählen."
+    ),
+    "There is no slider '{name}'. Choose: {names}.": (
+        "Es gibt keinen Regler „{name}“. Zur Wahl stehen: {names}."
+    ),
+    "There is no topology '{name}'. Choose one of {known}.": (
+        "Es gibt keine Topologie „{name}“. Eine von {known} wählen."
+    ),
+    "These weights have no common topology (head.safetensors is missing). Use the surface "
+    "topology, or the bundled weights.": (
+        "Diese Gewichte haben keine gemeinsame Topologie (head.safetensors fehlt). Das Mesh "
+        "„Oberfläche“ oder die mitgelieferten Gewichte verwenden."
+    ),
+    "This face was made with other model weights. Make it again with the installed ones.": (
+        "Dieses Gesicht wurde mit anderen Modellgewichten erstellt. Es mit den installierten neu "
+        "erstellen."
+    ),
+    "This is not a set of ImFace codes. Choose a .codes.json file written by ImFace.": (
+        "Das sind keine Codes von ImFace. Eine von ImFace geschriebene Datei .codes.json wählen."
+    ),
+    "This model has no expression '{name}'. Leave it out.": (
+        "Dieses Modell hat keinen Ausdruck „{name}“. Ihn weglassen."
+    ),
+    "{count} vertices of the scan have no valid position (NaN or infinite). Delete them and try "
+    "again.": (
+        "{count} Punkte des Scans haben keine gültige Position (NaN oder unendlich). Sie löschen "
+        "und erneut versuchen."
+    ),
+    "{device} computes a known face wrongly, by {off} mm. Choose another Python in the "
+    "preferences, one without that device.": (
+        "{device} berechnet ein bekanntes Gesicht falsch, um {off} mm. In den "
+        "Benutzereinstellungen ein anderes Python wählen, eines ohne dieses Gerät."
+    ),
+    "{file} does not hold a complete model. Install the weights again.": (
+        "{file} enthält kein vollständiges Modell. Die Gewichte neu installieren."
+    ),
+    "{file} has format version {theirs}, this program reads {ours}. Use weights and add-on of the "
+    "same release.": (
+        "{file} hat die Formatversion {theirs}, dieses Programm liest {ours}. Gewichte und Add-on "
+        "derselben Version verwenden."
+    ),
+    "{file} is not an ImFace weights file. Choose another file.": (
+        "{file} ist keine Gewichtsdatei von ImFace. Eine andere Datei wählen."
+    ),
+    "{file} is not the file its model card describes. Install the weights again.": (
+        "{file} ist nicht die Datei, die die Modellbeschreibung nennt. Die Gewichte neu "
+        "installieren."
+    ),
+}
+
+TEXTS = (
+    _INTERFACE
+    | _TOOLTIPS
+    | _SLIDERS
+    | _REPORTS
+    | _REASONS
+    | _ERRORS
+    | _CAPTURE
+    | _WORKER
+    | _STEPS
+    | _BACKEND
+)

@@ -125,7 +125,7 @@ def test_a_worker_started_early_is_used(make_client: MakeClient) -> None:
     ("behaviour", "sentence", "details"),
     [
         ("die_at_once", "/py ended before the worker was ready (exit status 1, no room", "no room"),
-        ("lack_torch", "This Python has no PyTorch. Install it.", "some warning"),
+        ("lack_torch", "This Python has no PyTorch. Install it.", "no hello"),
         ("be_an_old_python", "/py is older than Python 3.11. Choose", "Unknown option"),
         ("print_garbage_at_once", "sent something that is not a message", "no hello"),
         ("speak_another_version", "speaks version 99 of the protocol and the add-on version 1", ""),

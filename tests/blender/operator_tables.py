@@ -13,6 +13,7 @@ from imface_blender.operators import CLASSES
 from tests.pages import DOCS, text_of
 
 PAGE = DOCS / "scripting.md"
+UNLISTED = ("rna_type", "filter_glob", "check_existing")
 START, END = "<!-- The tables, by tests/blender/operator_tables.py -->\n\n", "\n<!-- End -->\n"
 
 
@@ -30,7 +31,7 @@ def tables():
     for cls in CLASSES:
         name = cls.bl_idname.split(".")[1]
         rna = getattr(bpy.ops.imface, name).get_rna_type()
-        arguments = [p for p in rna.properties if p.identifier not in ("rna_type", "filter_glob")]
+        arguments = [p for p in rna.properties if p.identifier not in UNLISTED]
         call = f"{name}({', '.join(map(_with_default, arguments))})"
         calls.append(_row(f"`{call}`", rna.name, rna.description))
         for argument in arguments:

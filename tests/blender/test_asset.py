@@ -88,6 +88,19 @@ def test_the_picture_shows_the_near_side_lit_from_the_left(make_mesh):
     assert picture[180, 80, 0] > picture[60, 190, 0] + 0.2  # above left, and below right
 
 
+def test_what_is_fully_transparent_does_not_hide_what_lies_behind(make_mesh):
+    squares = [[(x, y, z) for x, z in ((0, 0), (1, 0), (1, 1), (0, 1))] for y in (0.0, -0.1)]
+    obj = make_mesh("Eye", squares[0] + squares[1], ((0, 1, 2, 3), (4, 5, 6, 7)))
+    for name, color in (("Iris", (0.5, 0, 0, 1)), ("Fluid", (1, 1, 1, 0))):
+        material = bpy.data.materials.new(name)
+        material.diffuse_color = color
+        obj.data.materials.append(material)
+    obj.data.polygons[1].material_index = 1
+    picture = portrait.draw(obj, bpy.context.evaluated_depsgraph_get())
+    assert picture[128, 128, 0] > 0.1
+    assert picture[128, 128, 1] == 0
+
+
 def test_a_mesh_without_faces_has_an_empty_picture():
     obj = bpy.data.objects.new("None", bpy.data.meshes.new("None"))
     bpy.context.scene.collection.objects.link(obj)

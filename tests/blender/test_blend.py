@@ -61,7 +61,13 @@ def test_one_undo_step(two_faces):
 
 def test_one_face_is_not_enough(two_faces, select_only, assert_refused):
     select_only(two_faces[0])
-    assert_refused(bpy.ops.imface.blend, "Select two faces: the active one and one other")
+    sentence = "Select two faces or more: the active one and others"
+    assert_refused(bpy.ops.imface.blend, sentence)
+
+
+def test_of_several_others_it_is_their_mean(two_faces, make_face, select_only):
+    select_only(*two_faces, make_face(seed=21))
+    assert blended(weight=0.5)["identity"] == [(2 + (12 + 22) / 2) / 2]
 
 
 def test_a_face_and_a_scan(two_faces, make_mesh, select_only, assert_refused):

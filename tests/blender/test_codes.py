@@ -2,11 +2,13 @@
 """A face goes through a small file and comes back."""
 
 import json
+from types import SimpleNamespace
 
 import bpy
 import pytest
 
 from imface_blender import jobs
+from imface_blender.operators.codes import IMFACE_OT_export_codes
 
 
 @pytest.fixture
@@ -27,6 +29,15 @@ def test_a_face_comes_back_from_its_file(make_face, path):
     assert json.loads(made.imface.codes) == json.loads(face.imface.codes)
     assert made.imface.topology == "FACE"
     assert tuple(made.location) == pytest.approx((1, 2, 3))
+
+
+def test_the_file_browser_asks_before_it_replaces_and_keeps_the_ending(path):
+    browser = SimpleNamespace(filepath=str(path.parent / "Anna"))
+    assert IMFACE_OT_export_codes.check(browser, bpy.context)
+    assert browser.filepath == str(path.parent / "Anna.codes.json")
+    assert not IMFACE_OT_export_codes.check(browser, bpy.context)
+    asks = bpy.ops.imface.export_codes.get_rna_type().properties["check_existing"]
+    assert asks.default is True
 
 
 def test_writing_changes_nothing(make_face, path, census):

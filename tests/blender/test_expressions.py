@@ -121,7 +121,9 @@ def test_a_changed_mesh_is_refused(face, assert_refused):
 
 
 def test_an_unknown_expression_is_refused(face, assert_refused):
-    assert_refused(bpy.ops.imface.add_expressions, "There is no expression", names="wink")
+    assert_refused(
+        bpy.ops.imface.add_expressions, "This model has no expression 'wink'", names="wink"
+    )
 
 
 def test_a_surface_is_refused(make_face, assert_refused):

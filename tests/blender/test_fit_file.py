@@ -70,7 +70,7 @@ def test_what_is_no_scan(tmp_path, assert_refused):
 
 
 @pytest.mark.parametrize("scan_file", [".ply"], indirect=True)
-def test_a_scan_without_a_face_is_one_sentence_and_stays(scan_file, monkeypatch):
+def test_a_fit_that_cannot_start_is_one_sentence_and_the_scan_stays(scan_file, monkeypatch):
 
     def no_backend():
         raise UserError("The add-on's backend folder is missing. Install the add-on again.")
@@ -80,6 +80,15 @@ def test_a_scan_without_a_face_is_one_sentence_and_stays(scan_file, monkeypatch)
     with pytest.raises(RuntimeError, match="^Error: The add-on's backend folder is missing"):
         bpy.ops.imface.fit_file(filepath=str(scan_file))
     assert bpy.data.objects.keys() == ["my scan"]
+
+
+@pytest.mark.parametrize("scan_file", [".ply"], indirect=True)
+def test_nothing_is_imported_while_a_job_runs(scan_file, monkeypatch, assert_refused):
+    monkeypatch.setattr(jobs.status, "job", object())
+    monkeypatch.setattr(jobs.status, "label", "Fitting a scan")
+    fit = bpy.ops.imface.fit_file
+    assert_refused(fit, r"ImFace is busy \(Fitting a scan\)", filepath=str(scan_file))
+    assert not bpy.data.objects
 
 
 def test_dropping_offers_it():

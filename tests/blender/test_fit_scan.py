@@ -35,6 +35,14 @@ def test_the_face_arrives_by_the_pose_and_the_scan_stays(make_mesh, points):
     assert tuple(scan.data.vertices[1].co) == (1, 0, 0)
 
 
+def test_the_fit_itself_is_no_scan(make_mesh, assert_refused):
+    scan = make_mesh("Anna")
+    bpy.ops.imface.fit_scan()
+    assert_refused(bpy.ops.imface.fit_scan, "'Anna Face' is the face fitted to a scan. Select the")
+    bpy.context.view_layer.objects.active = scan
+    assert bpy.ops.imface.fit_scan(refine=True) == {"FINISHED"}
+
+
 def test_the_report_is_kept_and_can_be_read_in_one_line(make_mesh):
     make_mesh()
     bpy.ops.imface.fit_scan()

@@ -68,6 +68,19 @@ def test_a_mesh_that_the_user_shares_with_a_face_stays(wall):
     assert len(other.data.vertices) == 5
 
 
+def test_what_the_user_hung_on_the_wall_stays_where_it_is(wall):
+    lamp = bpy.data.objects.new("Lamp", bpy.data.lights.new("Lamp", "POINT"))
+    bpy.context.scene.collection.objects.link(lamp)
+    lamp.parent = wall[0].parent
+    lamp.location = (0, -1, 0)
+    bpy.context.view_layer.update()
+    place = lamp.matrix_world.copy()
+    assert bpy.ops.imface.keep_face() == {"FINISHED"}
+    bpy.context.view_layer.update()
+    assert set(bpy.data.objects.keys()) == {"Lamp", "Face 9"}
+    assert lamp.matrix_world == place
+
+
 def test_a_bad_answer_leaves_the_scene_alone():
     with pytest.raises(RuntimeError):
         bpy.ops.imface.random_gallery(seed=95)  # up to 103, a face with an index too many

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import bpy
 import pytest
 
-from imface_blender import faces, jobs, shape_keys
+from imface_blender import faces, jobs, overlay, shape_keys
 from imface_blender.jobs import JobOperator, Request
 from imface_blender.operators.worker import IMFACE_OT_copy_details
 
@@ -127,11 +127,26 @@ def test_an_idle_worker_is_ended_and_a_busy_one_is_not(monkeypatch):
     assert bpy.app.timers.is_registered(jobs.end_idle_worker)
     assert jobs.end_idle_worker() == jobs.SECONDS_BETWEEN_LOOKS
     assert jobs.has_worker()
-    job = jobs.client().submit("generate", {"seed": ENDLESS}, {})
+    job = jobs.submit(jobs.Request("generate", {"seed": ENDLESS}, {}))
     with hours_later(monkeypatch):
         assert jobs.end_idle_worker() == jobs.SECONDS_BETWEEN_LOOKS
     assert job.state == "running"
     jobs.close_worker()
+
+
+def test_a_job_longer_than_the_idle_time_is_no_idleness(monkeypatch):
+    assert bpy.ops.imface.check_worker() == {"FINISHED"}
+    monkeypatch.setattr(jobs, "idle_minutes", lambda: 10)
+    job = jobs.submit(jobs.Request("generate", {"seed": ENDLESS}, {}))
+    monkeypatch.setattr(jobs.status, "job", job)
+    with hours_later(monkeypatch):
+        jobs.end_idle_worker()
+        job.cancel()
+        while job.state == "running":
+            job.poll()
+        monkeypatch.setattr(jobs.status, "job", None)
+        assert jobs.end_idle_worker() == jobs.SECONDS_BETWEEN_LOOKS
+    assert jobs.has_worker()
 
 
 def test_it_ends_after_its_idle_time_unless_told_to_stay(monkeypatch):
@@ -152,8 +167,10 @@ class Window:
     modal, cancel = JobOperator.modal, JobOperator.cancel
     _begin, _conclude, _end = JobOperator._begin, JobOperator._conclude, JobOperator._end
     _explain, _fail = JobOperator._explain, JobOperator._fail
+    submit = staticmethod(JobOperator.submit)
     bl_idname = "IMFACE_OT_generate"
     label = "Doing it"
+    limit_s = 10
     _job = _timer = None
 
     def __init__(self, seed):
@@ -180,7 +197,7 @@ class Window:
         return self.modal(self.context, SimpleNamespace(type=kind, value=value))
 
     def tick_until(self, condition):
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + self.limit_s
         result = self.event("TIMER")
         while not condition(result):
             assert time.monotonic() < deadline
@@ -222,6 +239,23 @@ def test_a_running_job_can_be_cancelled(way):
     assert window.finished == 0
     assert window.reports == [("INFO", "Cancelled: Doing it")]
     assert jobs.status.error == ""
+
+
+@pytest.mark.parametrize("way", ["escape", "close"])
+def test_what_is_being_made_is_drawn_until_it_ends(way):
+    window = Window(ENDLESS)
+    window.tick_until(lambda _: overlay._lines is not None)
+    assert overlay._lines.shape == (2, 2, 3)
+    handle = overlay._handle
+    window.event("TIMER")
+    assert overlay._handle is handle is not None
+    if way == "escape":
+        window.event("ESC", "PRESS")
+        window.tick_until(ended)
+    else:
+        jobs.close_worker()
+    assert overlay._handle is overlay._lines is None
+    assert len(bpy.data.objects) == 0
 
 
 def test_only_one_job_at_a_time():

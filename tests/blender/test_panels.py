@@ -2,6 +2,7 @@
 """The panels: what they say and what their buttons do, drawn to a layout that writes it down."""
 
 import json
+import time
 from types import SimpleNamespace
 
 import bpy
@@ -39,7 +40,11 @@ class Layout:
         if icon == "LOCKED":
             self.locks.add(name)
 
-    def operator(self, operator, text="", icon="NONE"):
+    def menu(self, menu):
+        assert getattr(bpy.types, menu).is_registered
+        self.drawn.append(menu)
+
+    def operator(self, operator, text="", icon="NONE", translate=True):
         category, name = operator.split(".")
         rna = getattr(getattr(bpy.ops, category), name).get_rna_type()
         button = SimpleNamespace(bl_rna=rna)
@@ -115,14 +120,14 @@ def test_the_resolution_is_shown_where_it_matters():
 
 def test_sliders_are_shown_with_millimetres_once_they_move(make_mesh, make_face):
     make_mesh()
-    assert "Nose Length" not in draw(sections.IMFACE_PT_shape).drawn
+    assert "Length" not in draw(sections.IMFACE_PT_shape).drawn
     face = make_face(seed=77)
-    assert "Nose Length" in draw(sections.IMFACE_PT_shape).drawn
+    assert "Length" in draw(sections.IMFACE_PT_shape).drawn
     bpy.ops.imface.edit_shape()
     face.data.imface_sliders.noseLength = 0.5
     unit = 1 + NAMES.index("noseLength")  # the fake's
     drawn = draw(sections.IMFACE_PT_shape).drawn
-    assert f"Nose Length {unit / 2:+.1f} mm" in drawn
+    assert f"Length {unit / 2:+.1f} mm" in drawn
     assert "Axis 10 +0.0 mm" in drawn
     face.data.imface_sliders.lock_Nose = True
     assert draw(sections.IMFACE_PT_shape).locks == {"lock_Nose"}
@@ -173,7 +178,8 @@ def test_the_head_shows_the_worker_the_job_and_the_error():
     assert draw(head).drawn == ["The worker has not started yet", "imface.check_worker"]
     jobs.status.job = SimpleNamespace(fraction=0.25, message="Snapping")
     jobs.status.label = "Fitting a scan"
-    assert draw(head).drawn[2:] == ["Fitting a scan: Snapping 25%", "imface.cancel_job"]
+    jobs.status.started = time.monotonic()
+    assert draw(head).drawn[2:] == ["Fitting a scan", "Snapping 25%", "imface.cancel_job"]
     jobs.status.waiting = True
     assert "Ready: return to Object Mode to see it" in draw(head).drawn
     jobs.status.job = None
@@ -186,6 +192,23 @@ def test_the_head_shows_the_worker_the_job_and_the_error():
     ]
 
 
+@pytest.mark.parametrize(
+    ("past", "fraction", "sentence"),
+    [
+        (10, 0.25, "About 30 s left"),
+        (60, 0.25, "About 3 min left"),
+        (60, 0.05, None),
+        (1, 0.5, None),
+    ],
+)
+def test_the_time_left_is_told_once_it_can_be(monkeypatch, past, fraction, sentence):
+    monkeypatch.setattr(jobs.status, "job", SimpleNamespace(fraction=fraction, message="Snapping"))
+    monkeypatch.setattr(jobs.status, "started", time.monotonic() - past)
+    *_, told, cancel = draw(panels.CLASSES[0]).drawn
+    assert cancel == "imface.cancel_job"
+    assert (told == sentence) if sentence else told.endswith("%")
+
+
 def test_the_preferences_draw():
     preferences = bpy.types.AddonPreferences.bl_rna_get_subclass_py("ImFacePreferences")
     layout = Layout()
@@ -195,6 +218,7 @@ def test_the_preferences_draw():
     assert layout.drawn[4] == "Runtime: none in this zip"
     assert list(layout.buttons) == [
         "imface.check_worker",
+        "imface.use_gpu",
         "imface.free_memory",
         "imface.remove_runtime",
     ]

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from imface_blender import command_line, jobs
+from imface_blender.jobs import Request
+from tests.blender.test_jobs import Window
 
 ROOT = Path(__file__).resolve().parents[2]
 HAS_WEIGHTS = any((ROOT / "weights").glob("*.safetensors"))
@@ -86,6 +88,40 @@ def test_the_same_seed_gives_the_same_face(points):
     first = points(bpy.context.object.data.vertices)
     bpy.ops.imface.generate(seed=3)
     assert (points(bpy.context.object.data.vertices) == first).all()
+
+
+class LongJob(Window):
+    """A job that takes seconds."""
+
+    limit_s = 120
+
+    def prepare(self, context):
+        return Request("generate", {"seed": 2, "topology": "surface", "resolution": 256}, {})
+
+
+@pytest.mark.parametrize("moment", ["in the middle of it", "when its result waits"])
+def test_another_file_is_loaded_during_a_job(moment, make_face, points, tmp_path):
+    vertices = points(make_face(seed=1).data.vertices)
+    path = str(tmp_path / "Gesicht.blend")
+    bpy.ops.wm.save_as_mainfile(filepath=path)
+    make_face(seed=3)
+    window = LongJob(seed=2)
+    if moment == "when its result waits":
+        window.context.mode = "EDIT_MESH"
+        window.tick_until(lambda _: jobs.status.waiting)
+    else:
+        window.tick_until(lambda _: jobs.status.job.fraction == 0.5)
+    window.cancel(window.context)  # as Blender does, which then loads the file
+    bpy.ops.wm.open_mainfile(filepath=path)
+    assert bpy.data.objects.keys() == ["Face"]
+    loaded = bpy.data.objects["Face"]
+    assert (points(loaded.data.vertices) == vertices).all()
+    assert jobs.status.job is None
+    assert not jobs.status.waiting
+    assert bpy.ops.imface.edit_shape() == {"FINISHED"}  # with the loaded face's own codes
+    assert (points(make_face(seed=1).data.vertices) == vertices).all()  # and not what was dropped
+    assert (points(loaded.data.vertices) == vertices).all()
+    assert (window.finished, window.reports, jobs.status.error) == (0, [], "")
 
 
 def test_the_command_line(tmp_path, capfd):

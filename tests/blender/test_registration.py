@@ -85,7 +85,7 @@ def test_a_slider_s_reset_gives_the_face_as_it_was_made():
 
 
 def test_unregistering_ends_a_running_job():
-    jobs.status.job = jobs.client().submit("info", {}, {})
+    jobs.status.job = jobs.submit(jobs.Request("info", {}, {}))
     imface_blender.unregister()
     imface_blender.register()
     assert bpy.ops.imface.generate() == {"FINISHED"}

@@ -54,6 +54,13 @@ def give_vertex_colours(obj, domain):
     obj.data.color_attributes.active_color_name = "Col"
 
 
+def test_of_a_very_large_image_only_some_pixels_are_sent(scan):
+    give_material(scan, image_of(5000, 4))
+    image = arrays_of(scan)["image"]
+    assert image.shape == (2, 2500, 3)
+    assert (image == 128).all()  # the first row is the image's uppermost
+
+
 def test_a_scan_without_colours_sends_none(scan):
     give_material(scan, None)
     assert set(arrays_of(scan)) == {"vertices", "triangles"}

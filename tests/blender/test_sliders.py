@@ -14,6 +14,7 @@ import pytest
 from mathutils import Matrix
 
 from imface_blender import sliders
+from imface_blender.operators.edit_shape import IMFACE_OT_edit_shape
 from imface_blender.slider_names import GROUPS, NAMES
 
 BASE_MM = np.array(
@@ -131,6 +132,43 @@ def test_an_exact_surface_that_comes_late_is_where_the_preview_starts(face, poin
     np.testing.assert_allclose(
         points(face.data.vertices), preview(face.data.imface.sliders), atol=1e-7
     )
+
+
+def test_the_face_that_moved_becomes_exact_whichever_is_active(face, make_mesh):
+    set_slider(face, noseLength=1)
+    other = make_mesh("Other")
+    assert bpy.context.object == other
+    assert sliders.refine_moved_face() is None
+    assert sliders.is_exact(face.data)
+
+
+def test_it_waits_for_object_mode(face, make_mesh):
+    set_slider(face, noseLength=1)
+    make_mesh("Other")
+    bpy.ops.object.mode_set(mode="SCULPT")
+    assert sliders.refine_moved_face() == sliders.SECONDS_UNTIL_EXACT
+    assert not sliders.is_exact(face.data)
+    bpy.ops.object.mode_set(mode="OBJECT")
+    assert sliders.refine_moved_face() is None
+    assert sliders.is_exact(face.data)
+
+
+def test_an_undo_while_the_sliders_are_prepared_leaves_their_surface_its_own(
+    face, points, monkeypatch
+):
+    set_slider(face, noseLength=1)
+    bpy.ops.imface.refine_shape()
+    sliders._surfaces.clear()
+    finish = IMFACE_OT_edit_shape.finish
+
+    def undone_before(operator, context, job):
+        face.data.imface.sliders = ""
+        return finish(operator, context, job)
+
+    monkeypatch.setattr(IMFACE_OT_edit_shape, "finish", undone_before)
+    bpy.ops.imface.edit_shape()
+    ((_, values, _),) = sliders._surfaces
+    assert json.loads(values) == {"noseLength": 1}
 
 
 def test_sculpting_stays(face, points):

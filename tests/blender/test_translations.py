@@ -5,21 +5,47 @@ import ast
 import string
 from pathlib import Path
 
+import blf
 import bpy
 import pytest
 
 import imface_blender
 from imface_blender import errors, faces, jobs, translations
 from imface_blender.panels import main, sections
-from imface_blender.slider_names import GROUPS, LOCK, LOCK_MEANING, UNIT
+from imface_blender.slider_names import GROUPS, LOCK, LOCK_MEANING, UNIT, short_title
 from imface_blender.translations import OPERATOR_CONTEXT, OWN_CONTEXT, TEXT_CONTEXT
 from tests.blender.test_panels import draw
 
 ADDON = Path(imface_blender.__file__).parent
-TREES = {path: ast.parse(path.read_text("utf-8")) for path in sorted(ADDON.rglob("*.py"))}
+BACKEND = ADDON.parent / "backend"
+#: What of the backend the worker never runs; the command line speaks English.
+COMMAND_LINE = {"learn", "commands.py", "__main__.py", "released.py", "landmark_files.py"}
+COMMAND_LINE_FUNCTIONS = {"load_scan", "save_mesh", "read_json"}
+
+
+def parsed(folder):
+    """Return the syntax trees of a package's modules."""
+    return {path: ast.parse(path.read_text("utf-8")) for path in sorted(folder.rglob("*.py"))}
+
+
+TREES = parsed(ADDON)
+WORKER_TREES = {
+    path: tree
+    for path, tree in parsed(BACKEND).items()
+    if not COMMAND_LINE & set(path.relative_to(BACKEND).parts)
+}
 TEMPLATES = ("say", "label", "UserError", "WorkerError")
+#: The worker's calls that take a text -> at which place.
+WORKER_TEMPLATES = {"Text": 0, "_message": 0, "report": 1, "_report": 1} | {
+    node.name: 0
+    for node in WORKER_TREES[BACKEND / "errors.py"].body
+    if isinstance(node, ast.ClassDef) and node.name.endswith("Error")
+}
 #: What is drawn or translated by way of a variable, whose texts are collected elsewhere.
-KNOWN = ("self.label", "self.template", "title(name)", "region", "name")
+KNOWN = ("self.label", "self.template", "title(name)", "region", "name", "header['message']")
+KNOWN += ("text", "template", "message", "error.text")  # the worker's
+#: Of a slider in a sidebar as wide as Blender makes it, what is left for name and value.
+TEXT_PX = 165
 
 
 def described():
@@ -33,7 +59,7 @@ def described():
         elif issubclass(cls, bpy.types.Panel):
             yield TEXT_CONTEXT, cls.bl_label
             yield TEXT_CONTEXT, cls.bl_category
-        elif issubclass(cls, bpy.types.FileHandler):
+        elif issubclass(cls, bpy.types.FileHandler | bpy.types.Menu):
             yield TEXT_CONTEXT, cls.bl_label
         for prop in rna.properties:
             if prop.is_runtime and not prop.is_hidden:
@@ -56,7 +82,9 @@ def written():
                 yield from call_texts(node, f"{path.name}:{node.lineno}")
             elif isinstance(node, ast.ClassDef):
                 yield from job_labels(node)
-    yield from ((OWN_CONTEXT, region) for region in GROUPS)
+    for region, sliders in GROUPS.items():
+        yield OWN_CONTEXT, region
+        yield from ((OWN_CONTEXT, short_title(region, name)) for name in sliders)
     yield from ((OPERATOR_CONTEXT, pose) for pose in sections.POSES)
 
 
@@ -75,6 +103,25 @@ def call_texts(call, place):
         yield from ((context, text) for text in texts_of(named["text"], place) if text)
 
 
+def told():
+    """Yield all templates of what the worker says, of its progress and of errors."""
+    for path, tree in WORKER_TREES.items():
+        for part in tree.body:
+            if getattr(part, "name", "") not in COMMAND_LINE_FUNCTIONS:
+                yield from told_in(part, path.name)
+
+
+def told_in(part, file):
+    """Yield the templates in a part of a module."""
+    for node in ast.walk(part):
+        function = getattr(node, "func", None)
+        name = getattr(function, "id", getattr(function, "attr", ""))
+        if name in WORKER_TEMPLATES:
+            text = node.args[WORKER_TEMPLATES[name]]
+            if not isinstance(text, ast.Call):  # of Text, which comes by itself
+                yield from texts_of(text, f"{file}:{node.lineno}")
+
+
 def texts_of(node, place):
     """Return the texts that an expression can have."""
     if isinstance(node, ast.Constant):
@@ -89,7 +136,7 @@ def texts_of(node, place):
 
 CONSTANTS = {
     node.targets[0].id: ast.literal_eval(node.value)
-    for tree in TREES.values()
+    for tree in (*TREES.values(), *WORKER_TREES.values())
     for node in tree.body
     if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
 }
@@ -105,7 +152,7 @@ def job_labels(cls):
 @pytest.fixture(scope="module")
 def seen():
     """Return all (context, text) that a user sees in English."""
-    return {*described(), *written()}
+    return {*described(), *written(), *((TEXT_CONTEXT, text) for text in told())}
 
 
 @pytest.fixture(params=translations.LANGUAGES)
@@ -115,7 +162,7 @@ def language(request):
 
 
 def test_every_text_is_translated(language, seen):
-    assert len(seen) > 350
+    assert len(seen) > 400
     assert seen - translations.messages(language).keys() == set()
 
 
@@ -126,6 +173,7 @@ def test_every_translation_has_its_text(language, seen):
     texts = {text for context, text in seen if context != OPERATOR_CONTEXT} | put_together
     assert language.OPERATORS.keys() - operators == set()
     assert language.TEXTS.keys() - texts == set()
+    assert {(OWN_CONTEXT, text) for text in language.WORDS} - seen == set()
 
 
 def fields(template):
@@ -140,6 +188,13 @@ def test_translations_fill_in_the_same_and_end_alike(language):
         assert translation.endswith(".") == text.endswith("."), text
 
 
+def test_the_worker_fills_in_nothing_but_text():
+    texts = set(told())
+    assert len(texts) > 50
+    for text in texts:
+        assert all(form == "" for _, form, _ in fields(text)), text
+
+
 def test_what_stands_in_braces_on_its_own_is_not_filled_in():
     error = errors.UserError("'{name}' is no mesh. Select a mesh object", name="{curly}")
     assert str(error) == "'{curly}' is no mesh. Select a mesh object"
@@ -149,7 +204,7 @@ def test_what_stands_in_braces_on_its_own_is_not_filled_in():
 def german():
     """Speak German; Blender as a module has no languages, so that its part is played here."""
     own = translations.messages(translations.LANGUAGES["de"])
-    translations.use(*[lambda text: own.get((TEXT_CONTEXT, text), text)] * 2)
+    translations.use(*[lambda text, context=TEXT_CONTEXT: own.get((context, text), text)] * 2)
     yield
     blender = bpy.app.translations
     translations.use(blender.pgettext_rpt, blender.pgettext_iface)
@@ -185,7 +240,24 @@ def test_what_is_put_together_is_translated(german, make_face, assert_refused):
     assert "jawOpen" in face.data.shape_keys.key_blocks
 
 
+def test_the_worker_speaks_german(german, make_face, assert_refused):
+    make_face()
+    sentence = "Dieses Modell hat keinen Ausdruck „wink“. Ihn weglassen."
+    assert_refused(bpy.ops.imface.add_expressions, sentence, names="wink")
+    assert jobs.status.error == sentence
+
+
 def test_sliders_speak_german(german, make_face):
     make_face(seed=4711)  # no other test has loaded this face's sliders
     bpy.ops.imface.edit_shape()
-    assert "Nasenlänge +0.0 mm" in draw(sections.IMFACE_PT_shape).drawn
+    assert "Länge +0.0 mm" in draw(sections.IMFACE_PT_shape).drawn
+
+
+@pytest.mark.parametrize("locale", ["en", *translations.LANGUAGES])
+def test_sliders_names_fit_into_the_sidebar(locale):
+    translated = translations.dictionary().get(locale, {})
+    blf.size(0, 11)  # of Blender's own text, in pixels
+    for region, sliders in GROUPS.items():
+        for text in (short_title(region, name) for name in sliders):
+            word = translated.get((OWN_CONTEXT, text), text)
+            assert blf.dimensions(0, f"{word} -12.3 mm" + "-2.50")[0] <= TEXT_PX, word

@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which Python runs the worker, and the first use of what the zip brings."""
 
+import os
 import sys
 import time
+from pathlib import Path
+from types import SimpleNamespace
 
 import bpy
 import pytest
 
 import build
-from imface_blender import jobs, runtime, worker_setup
+from imface_blender import gpu, jobs, runtime, worker_setup
+from imface_blender.preferences import ImFacePreferences
 from imface_blender.worker_client import worker_command
+from tests.blender.test_panels import Layout
 
 
 @pytest.fixture
@@ -130,7 +135,103 @@ def test_test_worker_names_the_model():
 
 def test_unregistering_ends_the_unpacking(bundled, monkeypatch):
     held = worker_setup.unpacking()
-    monkeypatch.setattr(jobs, "_unpacking", held)
+    monkeypatch.setattr(jobs, "_threads", [held])
     jobs.close_worker()
     assert not held._thread.is_alive()
     assert held.state == "cancelled"
+
+
+@pytest.fixture
+def online():
+    """Allow online access."""
+    system = bpy.context.preferences.system
+    system.use_online_access = True
+    yield system
+    system.use_online_access = False
+
+
+@pytest.fixture
+def index(bundled, online, tmp_path, monkeypatch, make_bundle, make_wheel):
+    """Have a GPU, and an index whose PyTorch has it; return the folder of PyTorch's wheel.
+
+    The worker with known answers finds a GPU where a module `fake_cuda` can be imported.
+    """
+    make_bundle(worker_setup.wheels_folder(), {"torch": ""}, version="2.13.0+cpu")
+    folder = tmp_path / "index" / "cu130" / "torch"
+    wheel = make_wheel(folder, "torch", "2.13.0+cu130", {"torch.py": "", "fake_cuda.py": ""})
+    (folder / "index.html").write_text(f'<a href="{wheel.name}">{wheel.name}</a>')
+    monkeypatch.setattr(gpu, "INDEX", f"file://{tmp_path}/index/{{build}}")
+    monkeypatch.setattr(gpu, "find_card", lambda: gpu.Card("Fake GPU", 580, 8.6))
+    return folder
+
+
+def test_use_my_gpu_installs_tests_and_uses_it(bundled, index):
+    assert "GPU" not in worker_setup.runtime_line()
+    assert bpy.ops.imface.use_gpu() == {"FINISHED"}
+    assert len(list(bundled.iterdir())) == 2  # the zip's wheels and the GPU's
+    assert jobs.worker_line() == "PyTorch 2.13.0 on Fake GPU, Python 3.11.7"
+    assert worker_setup.runtime_line() == "Runtime: 0 MB with PyTorch for the GPU, in use"
+    jobs.close_worker()
+    bpy.ops.imface.generate(seed=1)
+    assert "Fake GPU" in jobs.worker_line()
+    with pytest.raises(RuntimeError, match="installed already. Remove Runtime takes it away"):
+        bpy.ops.imface.use_gpu()
+
+
+def test_removing_the_runtime_is_the_way_back_to_the_processor(bundled, index):
+    bpy.ops.imface.use_gpu()
+    assert bpy.ops.imface.remove_runtime() == {"FINISHED"}
+    assert not bundled.exists()
+    bpy.ops.imface.generate(seed=1)
+    assert "on CPU" in jobs.worker_line()
+
+
+def test_a_build_that_finds_no_gpu_is_not_used_and_not_downloaded_again(index):
+    wheel = next(index.glob("*.whl"))
+    wheel.write_bytes(wheel.read_bytes().replace(b"fake_cuda.py", b"fake_cura.py"))
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="is installed, but finds no GPU and is not used"):
+            bpy.ops.imface.use_gpu()
+        (index / "index.html").write_text("")
+    bpy.ops.imface.generate(seed=1)
+    assert "on CPU" in jobs.worker_line()
+    assert worker_setup.runtime_line() == "Runtime: 0 MB unpacked, in use"
+
+
+def test_without_a_gpu_nothing_is_downloaded(index, monkeypatch):
+    monkeypatch.setattr(gpu, "find_card", lambda: gpu.Card("Old", 470, 8.6))
+    with pytest.raises(RuntimeError, match="driver of Old is too old: it is 470, .* needs 528"):
+        bpy.ops.imface.use_gpu()
+    assert "too old" in jobs.status.error
+    assert not list(worker_setup.home().glob("gpu*"))
+
+
+def test_without_online_access_nothing_is_asked_for(index, online):
+    online.use_online_access = False
+    with pytest.raises(RuntimeError, match="Allow Online Access in Preferences > System first"):
+        bpy.ops.imface.use_gpu()
+
+
+def test_use_my_gpu_says_where_it_has_no_place(index, preference, monkeypatch):
+    preference.worker_python = "/of/an/artist"
+    assert worker_setup.why_no_gpu().startswith("Another Python is set")
+    preference.worker_python = ""
+    monkeypatch.setattr(worker_setup, "bundle", lambda: None)
+    assert worker_setup.why_no_gpu().startswith("Only the zip that brings PyTorch")
+
+
+def test_the_command_line_computes_on_the_gpu_too(index):
+    bpy.ops.imface.use_gpu()
+    _, variables = jobs.backend_command(worker_setup.worker_setup(), ["generate"])
+    first, second = variables["PYTHONPATH"].split(os.pathsep)[1:3]
+    assert (Path(first) / "fake_cuda.py").is_file()
+    assert Path(second).name == "torch"
+
+
+def test_the_preferences_show_progress_and_cancel():
+    layout = Layout()
+    jobs.status.job, jobs.status.label = SimpleNamespace(message="3 GB", fraction=0.5), "Installing"
+    preferences = SimpleNamespace(layout=layout, bl_rna=ImFacePreferences.bl_rna)
+    ImFacePreferences.draw(preferences, bpy.context)
+    assert "Installing: 3 GB 50%" in layout.drawn
+    assert {"imface.use_gpu", "imface.cancel_job"} <= set(layout.buttons)

@@ -109,6 +109,7 @@ def _use_cycles(scene: bpy.types.Scene) -> None:
     scene.cycles.device = "CPU"
     scene.cycles.samples = SAMPLES
     scene.cycles.max_bounces = 3
+    scene.cycles.transparent_max_bounces = 32  # shut lids fold the lashes' cards up
     scene.cycles.use_denoising = True
     scene.cycles.denoiser = "OPENIMAGEDENOISE"
     scene.cycles.denoising_prefilter = "FAST"

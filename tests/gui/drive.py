@@ -8,6 +8,7 @@ session that would not: the step that they cut off has failed.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import bpy
@@ -35,6 +36,8 @@ CANCEL_LIMIT_S = 15
 ASIDE_M = 0.5  # more than a head is wide
 WATCH_S = 5  # the drawing itself takes time from the worker where no GPU does it
 DRAG_PX = 60
+FRAMES = 24
+MOST_UNDOS = 32  # Blender keeps no more
 
 
 def check(condition: object, sentence: str) -> None:
@@ -108,13 +111,25 @@ class Session:
         self.figures[name] = summary(np.diff(self.draws[start:]).tolist() or [0.0])
 
     def drag_nose(self, name: str) -> Steps:
-        """Drag a slider, and measure from the pointer's move to the drawn head."""
-        took: list[float] = []
+        """Drag a slider, and measure."""
         sliders = bpy.context.object.data.imface_sliders
+        with self.measure(name, lambda: sliders.noseLength) as wait_for_drawing:
+            yield from self.hand.drag("noseLength", DRAG_PX, wait_for_drawing)
+
+    def scrub(self, name: str, first: int, last: int) -> Steps:
+        """Drag over the timeline, and measure."""
+        with self.measure(name, lambda: bpy.context.scene.frame_current) as wait_for_drawing:
+            yield from self.hand.scrub(first, last, wait_for_drawing)
+        check(bpy.context.scene.frame_current == last, f"Frame {last} has not been reached.")
+
+    @contextlib.contextmanager
+    def measure(self, name: str, read: Callable[[], float]) -> Iterator[Callable[[], Steps]]:
+        """Measure from the pointer's moves, which change what is read, to the drawn head."""
+        took: list[float] = []
 
         def wait_for_drawing() -> Steps:
-            start, drawn, value = time.perf_counter(), len(self.draws), sliders.noseLength
-            while sliders.noseLength == value:
+            start, drawn, value = time.perf_counter(), len(self.draws), read()
+            while read() == value:
                 if time.perf_counter() - start > 0.2:  # Blender waits for a longer way
                     return
                 yield 0.0
@@ -122,7 +137,7 @@ class Session:
             yield from until(lambda: len(self.draws) > drawn, "A drawing of the drag", 20, 0.0)
             took.append(time.perf_counter() - start)
 
-        yield from self.hand.drag("noseLength", DRAG_PX, wait_for_drawing)
+        yield wait_for_drawing
         self.figures[name] = summary(took) | {"updates_per_second": round(len(took) / sum(took), 1)}
 
     def frame(self) -> Steps:
@@ -294,7 +309,100 @@ def express(session: Session) -> Steps:
     check(value > 0.5, f"A drag over {DRAG_PX} pixels has moved the slider to {value:.2f}.")
 
 
-STEPS = (install, open_tab, generate, shape, fit, cancel, blend, express)
+def animate(session: Session) -> Steps:
+    """Keyframe all expressions, bake, and drag over the timeline before and after."""
+    hand, scene, face = session.hand, bpy.context.scene, session.head("Blend")
+    scene.frame_end = FRAMES
+    scene.frame_set(1)
+    yield from hand.press("imface.keyframe_expression")
+    yield SETTLE_S
+    scene.frame_set(FRAMES)
+    scene.imface.expressions = "jawOpen=1"
+    yield SETTLE_S
+    yield from hand.press("imface.keyframe_expression", "jawOpen=1")
+    yield SETTLE_S
+    keys = face.data.shape_keys.key_blocks
+    yield from session.scrub(f"timeline, {EXPRESSIONS} keyframed expressions", FRAMES, 1)
+    check(keys["jawOpen"].value == 0, "The mouth is open at the first frame.")
+    yield from hand.press("imface.bake_animation")
+    yield from session.start_job()
+    yield from session.finish_job()
+    baked = len(keys) - 1 - EXPRESSIONS
+    check(baked > 0, "No in-between shapes have been baked.")
+    yield from session.scrub(f"timeline, and {baked} in-between shapes", 1, FRAMES)
+    check(keys["jawOpen"].value == 1, "The mouth is not open at the last frame.")
+    yield from session.hand.turn_pages(-PAGES)
+
+
+def shapes() -> dict[str, np.ndarray]:
+    """Return the coordinates of all faces and of their shape keys, and their sliders' values."""
+    found = {}
+    for face in (obj for obj in bpy.context.scene.objects if obj.imface.codes):
+        sliders = face.data.imface_sliders
+        names = [name for name, kind in sliders.bl_rna.properties.items() if kind.type == "FLOAT"]
+        found[face.name] = points(face.data.vertices)
+        found[f"{face.name}, sliders"] = np.array([getattr(sliders, name) for name in names])
+        for key in face.data.shape_keys.key_blocks if face.data.shape_keys else ():
+            found[f"{face.name}, {key.name}"] = points(key.data)
+    return found
+
+
+def check_shapes(before: dict[str, np.ndarray]) -> None:
+    """Raise Missed unless the scene's shapes are what they were."""
+    after = shapes()
+    check(after.keys() == before.keys(), f"Not the same shapes: {after.keys() ^ before.keys()}.")
+    far = [name for name in before if not np.allclose(before[name], after[name], atol=1e-4)]
+    check(not far, f"Other values than before: {', '.join(far)}.")
+
+
+def undo_and_redo_all(session: Session) -> Steps:
+    """Undo until the scene is as empty as at the beginning, then redo everything."""
+    before, count = shapes(), 0
+    while objects() and count < MOST_UNDOS:
+        yield from session.hand.key("Z", ctrl=True)
+        session.check_no_error()
+        count += 1
+    check(not objects(), f"{count} times Ctrl-Z has left {objects()}.")
+    for _ in range(count):
+        yield from session.hand.key("Z", ctrl=True, shift=True)
+        session.check_no_error()
+    yield from session.rest()
+    session.figures["undone and redone"] = {"steps": count}
+    check_shapes(before)
+
+
+def load(session: Session) -> Steps:
+    """Load a file while a job runs, which is then given up, and do the next job."""
+    path, before = str(Path(bpy.app.tempdir, "faces.blend")), shapes()
+    bpy.ops.wm.save_as_mainfile(filepath=path)
+    yield from session.hand.press("imface.generate")
+    yield from session.start_job()
+    bpy.ops.wm.open_mainfile(filepath=path, load_ui=False)
+    yield SETTLE_S
+    check(session.status.job is None, "The job has outlived its file.")
+    check_shapes(before)
+    session.hand = Hand()
+    known = objects()
+    yield from session.hand.press("imface.generate")
+    yield from session.start_job()
+    yield from session.finish_job()
+    session.head(*(objects() - known))
+    yield from session.frame()
+
+
+STEPS = (
+    install,
+    open_tab,
+    generate,
+    shape,
+    fit,
+    cancel,
+    blend,
+    express,
+    animate,
+    undo_and_redo_all,
+    load,
+)
 
 
 def rectangle(region: bpy.types.Region) -> list[int]:

@@ -16,6 +16,7 @@ import bpy
 TICK_S = 0.02
 SETTLE_S = 0.6  # until what has changed is drawn
 ROW_PX = 17  # less than a button is high
+TIMELINE_PX = 8  # below the timeline's upper border, where frames are chosen
 SCROLLS = 13  # of 40 px: less than the sidebar is high
 PAGES = 12
 
@@ -76,11 +77,27 @@ class Hand:
     def drag(self, name: str, way_px: int, at_each: Callable[[], Steps]) -> Steps:
         """Drag the sidebar's slider of a property to the right, two pixels at a time."""
         x, y = yield from self._find(name)
-        yield from self._event("LEFTMOUSE", "PRESS", x, y)
-        for way in range(2, way_px + 1, 2):
-            self.window.event_simulate(type="MOUSEMOVE", value="NOTHING", x=x + way, y=y)
+        yield from self._pull(x, x + way_px, y, at_each)
+
+    def scrub(self, first: int, last: int, at_each: Callable[[], Steps]) -> Steps:
+        """Drag over the timeline's frames, two pixels at a time."""
+        areas = self.window.screen.areas
+        (timeline,) = (area for area in areas if area.type == "DOPESHEET_EDITOR")
+        region = next(region for region in timeline.regions if region.type == "WINDOW")
+        y = region.y + region.height - TIMELINE_PX
+        start, end = (
+            region.x + region.view2d.view_to_region(frame, 0, clip=False)[0]
+            for frame in (first, last)
+        )
+        yield from self._hover(start, y)
+        yield from self._pull(start, end, y, at_each)
+
+    def _pull(self, start: int, end: int, y: int, at_each: Callable[[], Steps]) -> Steps:
+        yield from self._event("LEFTMOUSE", "PRESS", start, y)
+        for x in (*range(start, end, 2 if end > start else -2), end)[1:]:
+            self.window.event_simulate(type="MOUSEMOVE", value="NOTHING", x=x, y=y)
             yield from at_each()
-        yield from self._event("LEFTMOUSE", "RELEASE", x + way_px, y)
+        yield from self._event("LEFTMOUSE", "RELEASE", end, y)
         yield from self._hover(*self._middle())
         yield SETTLE_S
 

@@ -20,6 +20,9 @@ STEPS = (
     "cancel",
     "blend",
     "express",
+    "animate",
+    "undo_and_redo_all",
+    "load",
 )
 WITH_A_FACE = STEPS[2:]
 WITH_THE_TAB = STEPS[1:]

@@ -33,8 +33,8 @@ def die_at_once() -> None:
 
 
 def lack_torch() -> None:
-    print("some warning\nThis Python has no PyTorch. Install it.", file=sys.stderr)
-    sys.exit(2)
+    template = "This Python has no {title}. Install it."
+    _send({"type": "error", "message": template, "values": {"title": "PyTorch"}})
 
 
 def be_an_old_python() -> None:

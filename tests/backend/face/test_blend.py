@@ -10,7 +10,7 @@ import pytest
 from backend.checkpoint import FaceModel
 from backend.codes import Codes
 from backend.errors import BackendError
-from backend.face.blend import blend
+from backend.face.blend import average, blend
 from backend.face.generate import generate
 
 Pair = tuple[Codes, Codes]
@@ -106,6 +106,16 @@ def test_bad_settings_are_one_sentence(
 ) -> None:
     with pytest.raises(BackendError, match=sentence):
         blend(tiny_model, *pair, weight, what)
+
+
+def test_the_average_of_faces_is_nobody_s_more_than_another_s(tiny_model: FaceModel) -> None:
+    faces = [generate(tiny_model, seed, expressions={"jawOpen": seed / 4}) for seed in (1, 2, 3)]
+    mean = average(tiny_model, faces)
+    wanted = np.mean([face.identity for face in faces], axis=0)
+    np.testing.assert_allclose(mean.identity, wanted, rtol=1e-5, atol=1e-6)
+    wanted = np.mean([face.expression for face in faces], axis=0)  # type: ignore[misc]
+    np.testing.assert_allclose(mean.expression, wanted, rtol=1e-5, atol=1e-6)
+    assert average(tiny_model, faces[:1]) is faces[0]
 
 
 def test_faces_of_other_weights_do_not_blend(tiny_model: FaceModel, pair: Pair) -> None:

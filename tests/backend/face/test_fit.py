@@ -48,11 +48,13 @@ def _samples(mesh: Mesh, pose: Similarity) -> SdfSamples:
 def test_a_known_code_is_recovered(bundled: FaceModel, known: tuple[Codes, Mesh]) -> None:
     truth = known[1]
     told: list[float] = []
+    shown: list[tuple[Codes, Similarity]] = []
     codes, pose = fit_samples(
         bundled,
         _samples(truth, OFF),
         FitConfig(points=2000, prior=1e-5, expression_prior=1e-3),
         lambda share, _: told.append(share),
+        lambda *found: shown.append(found),
     )
     fitted = pose.inverse().apply(build_mesh(bundled, codes, "surface", 64).vertices)
     fitted = OFF.inverse().apply(fitted)
@@ -64,6 +66,10 @@ def test_a_known_code_is_recovered(bundled: FaceModel, known: tuple[Codes, Mesh]
     assert before.mean() * UNIT_MM > 1  # the search had something to find
     assert told == sorted(told)
     assert told[-1] == pytest.approx(1)
+    off = [np.linalg.norm(found.identity - codes.identity) for found, _ in shown]
+    assert len(off) == 10
+    assert off[-1] < 0.5 * off[0]
+    np.testing.assert_allclose(shown[-1][1].matrix(), pose.matrix(), atol=0.01)
 
 
 def test_fitting_is_repeatable(bundled: FaceModel, known: tuple[Codes, Mesh]) -> None:

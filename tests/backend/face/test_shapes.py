@@ -21,7 +21,9 @@ def codes(bundled: FaceModel) -> Codes:
     return generate(bundled, 2, expressions={"browInnerUp": 1.0})
 
 
-@pytest.mark.parametrize(("topology", "vertices"), [("face", 9409), ("head", 26719)])
+@pytest.mark.parametrize(
+    ("topology", "vertices"), [("narrow", 6706), ("face", 9409), ("skin", 11248), ("head", 26719)]
+)
 def test_a_fixed_topology_has_quads_and_uvs(
     bundled: FaceModel, codes: Codes, topology: str, vertices: int
 ) -> None:
@@ -44,7 +46,7 @@ def test_the_surface_is_the_zero_level_set(bundled: FaceModel, codes: Codes) -> 
 
 
 def test_an_unknown_topology_is_one_sentence(bundled: FaceModel, codes: Codes) -> None:
-    with pytest.raises(BackendError, match="There is no topology 'hair'. Choose head, face or"):
+    with pytest.raises(BackendError, match="There is no topology 'hair'. Choose one"):
         build_mesh(bundled, codes, "hair", 64)
 
 

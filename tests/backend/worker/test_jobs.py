@@ -19,10 +19,11 @@ from backend.face import self_check as self_check_module
 from backend.face.fit import fit_scan
 from backend.face.fit_codes import FitConfig
 from backend.mesh import load_scan, sample_surface
-from backend.model.imface import Face
+from backend.model.imface import UNIT_MM, Face
 from backend.scan import pose
 from backend.scan.align import Similarity
 from backend.scan.landmark_files import read_scan_landmarks
+from backend.scan.sampling import NearestTriangle
 from backend.worker import jobs
 from backend.worker.protocol import Arrays
 
@@ -34,7 +35,12 @@ def _one_model(bundled: FaceModel, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _run(name: str, params: dict[str, Any], **arrays: np.ndarray) -> tuple[dict[str, Any], Arrays]:
     told: list[float] = []
-    values, out = jobs.JOBS[name](params, arrays, lambda share, text: told.append(share))
+
+    def report(fraction: float = 0.0, message: str = "", preview: np.ndarray | None = None) -> None:
+        if preview is None:
+            told.append(fraction)
+
+    values, out = jobs.JOBS[name](params, arrays, report)
     assert told == sorted(told)
     assert json.loads(json.dumps(values)) == values
     return values, out
@@ -76,7 +82,7 @@ def test_generate_blend_and_mesh_answer_alike() -> None:
     assert first["group_sizes"].sum() == len(first["group_vertices"]) == len(first["group_weights"])
     assert first["group_vertices"].max() < 9409
     b, _ = _run("generate", {"seed": 2, "topology": "surface", "resolution": 16})
-    both = {"a": a["codes"], "b": b["codes"], "topology": "face"}
+    both = {"a": a["codes"], "others": [b["codes"]], "topology": "face"}
     blended, mesh = _run("blend", {**both, "weight": 0.0})
     assert blended["codes"] == a["codes"]
     np.testing.assert_allclose(mesh["vertices_mm"], first["vertices_mm"], atol=1e-3)
@@ -142,7 +148,9 @@ def test_sliders_say_what_they_do_and_every_job_heeds_them() -> None:
     offset = arrays["offsets_mm"][known["names"].index("noseLength")]
     apart = np.linalg.norm(there["vertices_mm"] - arrays["vertices_mm"] - offset, axis=1)
     assert np.median(apart) < 0.5 * np.median(np.linalg.norm(offset, axis=1))
-    blended, _ = _run("blend", {"a": slid, "b": slid, "topology": "surface", "resolution": 16})
+    blended, _ = _run(
+        "blend", {"a": slid, "others": [slid], "topology": "surface", "resolution": 16}
+    )
     assert blended["codes"] == moved["codes"]
     nose = {"codes": values["codes"] | {"sliders": {"nose": 1.0}}}
     with pytest.raises(BackendError, match="There is no slider 'nose'"):
@@ -175,6 +183,28 @@ def test_a_fit_says_how_well_it_went_where(lee_perry_smith: Path) -> None:
     assert 0.1 < shown.mean() < 0.7  # neither the back of the head nor the teeth
     assert np.median(errors[shown]) < 1.5
     assert (errors[~shown] == -1).all()
+
+
+def test_a_fit_shows_itself_in_the_scans_place(
+    lee_perry_smith: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan = load_scan(lee_perry_smith)
+    monkeypatch.setattr(jobs, "fit_scan", partial(fit_scan, config=FitConfig(rounds=4)))
+    shown = []
+
+    def report(fraction: float = 0.0, message: str = "", preview: np.ndarray | None = None) -> None:
+        if preview is not None:
+            shown.append(preview)
+
+    arrays = {"vertices": scan.vertices, "triangles": scan.polygons}
+    values, _ = jobs.JOBS["fit"]({"topology": "surface", "resolution": 16}, arrays, report)
+    assert len(shown) == 2
+    assert shown[-1].shape[1:] == (2, 3)
+    _, _, distance = NearestTriangle(scan)(shown[-1].reshape(-1, 3).astype(float))
+    mm = UNIT_MM * values["report"]["scale"]
+    assert np.median(distance) * mm < 1
+    sides = np.linalg.norm(np.diff(shown[-1], axis=1), axis=-1)
+    assert 0.1 < np.median(sides) * mm < 5
 
 
 def test_coloured_points_are_fitted_without_their_colours(lee_perry_smith: Path) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO, Any
 
 import numpy as np
@@ -14,17 +15,20 @@ import pytest
 
 from backend import __version__
 from backend.worker.protocol import pack, read_message
+from backend.worker.server import _device
 
 ROOT = Path(__file__).resolve().parents[3]
 
 JOBS = """
 import os, subprocess, sys, time
 from backend.errors import BackendError
+from backend.texts import Text
 from backend.worker.server import serve
 import numpy as np
 
 def scale(params, arrays, report):
-    report(np.float32(0.5), "Scaling")
+    report(np.float32(0.5), Text("Scaling by {by}", by=params["by"]))
+    report(preview=arrays["x"])
     return {"name": params["name"]}, {"x": params["by"] * arrays["x"]}
 
 def print_a_lot(params, arrays, report):
@@ -52,7 +56,10 @@ def hang(params, arrays, report):
     return {}, {}
 
 def refuse(params, arrays, report):
-    raise BackendError("The scan has no faces. Select a mesh.")
+    raise BackendError("The scan has {count} faces. Select a mesh.", count=0)
+
+def refuse_braces(params, arrays, report):
+    raise BackendError("{'a'} is no name. Choose another.")
 
 def crash(params, arrays, report):
     raise ZeroDivisionError("by nought\\nand more")
@@ -116,6 +123,13 @@ def server() -> Iterator[Server]:
         server.process.kill()
 
 
+def test_a_gpu_is_told_with_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    card = SimpleNamespace(name="NVIDIA Something", total_memory=25_757_220_864)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.get_device_properties", lambda: card)
+    assert _device() == "NVIDIA Something (24 GB)"
+
+
 def test_hello_of_the_true_command() -> None:
     server = Server("-P", "-m", "backend", "serve")
     with server.process:
@@ -134,7 +148,16 @@ def test_a_job_reports_and_answers(server: Server) -> None:
     params = {"name": "Anna", "by": 3}
     server.send({"type": "job", "id": 5, "name": "scale", "params": params}, x=np.array([1, 2]))
     assert server.read()[0] == {"type": "progress", "id": 5, "fraction": 0, "message": "Starting"}
-    assert server.read()[0] == {"type": "progress", "id": 5, "fraction": 0.5, "message": "Scaling"}
+    assert server.read()[0] == {
+        "type": "progress",
+        "id": 5,
+        "fraction": 0.5,
+        "message": "Scaling by {by}",
+        "values": {"by": "3"},
+    }
+    header, arrays = server.read()
+    assert header == {"type": "progress", "id": 5}
+    np.testing.assert_array_equal(arrays["preview"], [1, 2])
     header, arrays = server.read()
     assert header == {"type": "result", "id": 5, "values": {"name": "Anna"}}
     np.testing.assert_array_equal(arrays["x"], [3, 6])
@@ -184,16 +207,21 @@ def test_errors_say_whose_they_are(server: Server) -> None:
         "type": "error",
         "id": 1,
         "kind": "user",
-        "message": "The scan has no faces. Select a mesh.",
+        "message": "The scan has {count} faces. Select a mesh.",
+        "values": {"count": "0"},
         "details": "",
     }
+    braces = server.run("refuse_braces")
+    assert braces["message"] == "{'a'} is no name. Choose another."
+    assert "values" not in braces
     crash = server.run("crash")
     assert crash["kind"] == "internal"
-    assert crash["message"].endswith("unexpected error (ZeroDivisionError: by nought).")
+    assert crash["message"].endswith("unexpected error ({kind}: {reason}).")
+    assert crash["values"] == {"kind": "ZeroDivisionError", "reason": "by nought"}
     assert "Traceback" in crash["details"]
     assert "and more" in crash["details"]
     assert server.run("return_no_json")["kind"] == "internal"
-    assert "no such job" in server.run("no such job")["message"]
+    assert "no such job" in server.run("no such job")["values"]["reason"]
 
 
 @pytest.mark.parametrize("job", ["run_out_of_memory", "exhaust_torch"])
@@ -238,13 +266,10 @@ def test_it_survives_that_nobody_reads_its_answers(server: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "sentence"),
-    [
-        ("torch", "has no PyTorch. Install torch in it, or choose another Python"),
-        ("skimage", "has no scikit-image. Install scikit-image in it, or choose another Python"),
-    ],
+    ("module", "title", "package"),
+    [("torch", "PyTorch", "torch"), ("skimage", "scikit-image", "scikit-image")],
 )
-def test_a_missing_package_is_one_sentence(module: str, sentence: str) -> None:
+def test_a_missing_package_is_said_instead_of_hello(module: str, title: str, package: str) -> None:
     program = f"""
 import sys, types
 sys.modules[{module!r}] = None
@@ -255,7 +280,9 @@ sys.exit(serve())
 """
     server = Server("-c", program)
     with server.process:
-        errors = server.stderr.read().decode()
-        assert server.process.wait(10) == 2
-    assert f"The worker's Python at {sys.executable} {sentence}" in errors
-    assert len(errors.splitlines()) == 1
+        header, _ = server.read()
+        assert server.process.wait(10) == 1
+        assert server.stderr.read() == b""
+    assert header["type"] == "error"
+    assert header["message"].startswith("The worker's Python at {python} has no {title}. Install")
+    assert header["values"] == {"python": sys.executable, "title": title, "package": package}

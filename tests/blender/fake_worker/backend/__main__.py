@@ -24,6 +24,9 @@ def addon_module(name):
 
 wire, slider_names = addon_module("wire"), addon_module("slider_names")
 
+# PyTorch for a GPU, in the tests, is what comes with this module.
+HAS_GPU = importlib.util.find_spec("fake_cuda") is not None
+DEVICE, TORCH_DEVICE = ("Fake GPU", "cuda:0") if HAS_GPU else ("CPU", "cpu")
 EXPRESSIONS = ["jawOpen", "mouthSmileLeft", "mouthSmileRight"]
 VERTICES_MM = np.array(
     [[-50, -100, 10], [50, -100, 10], [50, 100, 10], [-50, 100, 10], [0, 150, -30]], np.float32
@@ -45,11 +48,12 @@ SLIDERS = slider_names.NAMES
 #: Each slider moves every vertex its own way.
 OFFSETS_MM = 0.3 * np.random.default_rng(0).normal(size=(len(SLIDERS), 5, 3))
 UNIT_MM = [1.0 + i for i in range(len(SLIDERS))]
+HALF_WAY = {"message": "Half {what}", "values": {"what": "way"}}
 USER_ERROR, INTERNAL_ERROR, DEATH, BAD_INDEX, BAD_VERTEX, ENDLESS = range(100, 106)  # seeds
 
 
 class Refused(Exception):
-    """Carries the kind, the message and the details of an error event."""
+    """Carries the kind, the message and the details of an error event, and the message's values."""
 
 
 def codes(number, expression=None):
@@ -109,7 +113,8 @@ def express(params, arrays):
 
 def blend(params, arrays):
     values, answer = mesh(params["topology"])
-    a, b, weight = params["a"]["identity"][0], params["b"]["identity"][0], params["weight"]
+    others = [face["identity"][0] for face in params["others"]]
+    a, b, weight = params["a"]["identity"][0], sum(others) / len(others), params["weight"]
     mixed = codes(a + weight * (b - a)) | {name: params[name] for name in ("what", "regions")}
     return values | {"codes": mixed}, answer
 
@@ -126,7 +131,8 @@ def shape_keys(params, arrays):
     """Each expression moves the last vertex along +Y, the first by 1 mm, the second by 2 ..."""
     names = params["names"] or EXPRESSIONS
     if unknown := set(names) - set(EXPRESSIONS):
-        raise Refused("user", f"There is no expression {unknown}. Choose another.", "")
+        template = "This model has no expression '{name}'. Leave it out."
+        raise Refused("user", template, "", {"name": unknown.pop()})
     basis = exact_mm(params["codes"].get("sliders", {}))
     vertices = np.repeat(basis[None], len(names), axis=0)
     vertices[:, 4, 1] += [1 + EXPRESSIONS.index(name) for name in names]
@@ -165,7 +171,7 @@ def info(params, arrays):
         "expressions": EXPRESSIONS,
         "absent": ["tongueOut"],
         "check": {"off_mm": 0.00012, "points_per_second": 98765.4},
-        "model": {"sha256": "0123456789abcdef"},
+        "model": {"sha256": "0123456789abcdef", "device": TORCH_DEVICE},
     }, {}
 
 
@@ -182,7 +188,8 @@ def send(header, arrays=None):
 def answer(header, arrays):
     """Do one job; a cancel is looked for only by the job that never ends."""
     number = header["id"]
-    send({"type": "progress", "id": number, "fraction": 0.5, "message": "Half way"})
+    send({"type": "progress", "id": number, "fraction": 0.5, **HALF_WAY})
+    send({"type": "progress", "id": number}, {"preview": np.zeros((2, 2, 3), np.float32)})
     if header["params"].get("seed") == ENDLESS:
         while wire.read_message(sys.stdin.buffer)[0]["type"] != "cancel":
             time.sleep(0.01)
@@ -191,14 +198,14 @@ def answer(header, arrays):
     try:
         values, result = JOBS[header["name"]](header["params"], arrays)
     except Refused as refused:
-        kind, message, details = refused.args
-        send({"type": "error", "id": number, "kind": kind, "message": message, "details": details})
+        what = dict(zip(("kind", "message", "details", "values"), refused.args, strict=False))
+        send({"type": "error", "id": number} | what)
         return
     send({"type": "result", "id": number, "values": values}, result)
 
 
 def serve():
-    hello = {"package": "0.1.0", "python": "3.11.7", "torch": "2.13.0", "device": "CPU"}
+    hello = {"package": "0.1.0", "python": "3.11.7", "torch": "2.13.0", "device": DEVICE}
     send({"type": "hello", "protocol": wire.PROTOCOL} | hello)
     while True:
         try:
