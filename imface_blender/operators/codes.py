@@ -34,7 +34,12 @@ class IMFACE_OT_export_codes(CodesFile, QuickOperator):
     bl_idname = "imface.export_codes"
     bl_label = "Save Face"
 
-    check_existing: BoolProperty(default=True, options={"HIDDEN", "SKIP_SAVE"})
+    check_existing: BoolProperty(
+        name="Check Existing",
+        description="Ask before a file is replaced",
+        default=True,
+        options={"HIDDEN", "SKIP_SAVE"},
+    )
 
     @classmethod
     def why_not(cls, context: bpy.types.Context) -> str:
