@@ -35,6 +35,10 @@ def _with_concatenation(config: TrainConfig) -> TrainConfig:
     return replace(config, model=replace(config.model, conditioning="concatenation"))
 
 
+def _with_modulation(config: TrainConfig) -> TrainConfig:
+    return replace(config, model=replace(config.model, conditioning="modulation"))
+
+
 def _without_correspondence(config: TrainConfig) -> TrainConfig:
     """Passers-by go too: without partners their surface points alone teach the field to vanish."""
     return replace(config, losses=replace(config.losses, correspondence=0.0), passers_by=0)
@@ -46,6 +50,7 @@ VARIANTS: dict[str, Callable[[TrainConfig], TrainConfig]] = {
     "no correction": _without_correction,
     "translation, no SE(3)": _with_translations,
     "concatenated code, no hypernetworks": _with_concatenation,
+    "modulated mini-nets, no hypernetworks": _with_modulation,
     "no dense correspondence": _without_correspondence,
     "no passers-by": lambda config: replace(config, passers_by=0),
 }

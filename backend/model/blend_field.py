@@ -6,7 +6,22 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .sine import HyperNetwork, Layers, SineNet, anchor, concatenate, evaluate, layer_sizes
+from .sine import (
+    HyperNetwork,
+    Layers,
+    ModulatedNet,
+    SineNet,
+    anchor,
+    concatenate,
+    evaluate,
+    layer_sizes,
+)
+
+#: How a code conditions mini-nets, beside "concatenation", which takes no further network.
+_WRITTEN: dict[str, type[HyperNetwork] | type[ModulatedNet]] = {
+    "hypernetwork": HyperNetwork,
+    "modulation": ModulatedNet,
+}
 
 
 class Fusion(nn.Module):
@@ -65,8 +80,9 @@ class BlendField(nn.Module):
     hyper_hidden, hyper_hidden_layers : int
         Size of the hypernetworks.
     conditioning : str
-        "hypernetwork": the code writes the mini-nets' weights. "concatenation": it is a further
-        input of mini-nets whose weights all faces share.
+        "hypernetwork": the code writes the mini-nets' weights. "modulation": it writes their
+        biases and last layers, and all faces share the rest. "concatenation": it is a further
+        input of mini-nets that all faces share.
     """
 
     def __init__(
@@ -85,11 +101,12 @@ class BlendField(nn.Module):
         if code_dim is not None and conditioning == "concatenation":
             inputs += code_dim
         sizes = layer_sizes(inputs, hidden, hidden_layers, outputs * landmarks)
-        self.source: SineNet | HyperNetwork = (
-            HyperNetwork(code_dim, hyper_hidden, hyper_hidden_layers, sizes)
-            if code_dim is not None and conditioning == "hypernetwork"
-            else SineNet(sizes)
-        )
+        self.source: SineNet | HyperNetwork | ModulatedNet
+        if code_dim is None or conditioning == "concatenation":
+            self.source = SineNet(sizes)
+        else:
+            written = _WRITTEN[conditioning]
+            self.source = written(code_dim, hyper_hidden, hyper_hidden_layers, sizes)
         self.fusion = Fusion(landmarks)
 
     def write(self, landmarks: Tensor, code: Tensor | None = None) -> Field:
@@ -101,11 +118,11 @@ class BlendField(nn.Module):
         code : Tensor (B, D) or None
         """
         with torch.autocast(landmarks.device.type, enabled=False):
-            if isinstance(self.source, HyperNetwork):
-                assert code is not None
-                layers = self.source.layers(code)
-            else:
+            if isinstance(self.source, SineNet):
                 layers = self.source.layers()
                 if code is not None:
                     layers = concatenate(layers, code)
+            else:
+                assert code is not None
+                layers = self.source.layers(code)
             return Field(anchor(layers, landmarks), self.fusion)

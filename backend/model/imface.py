@@ -30,7 +30,7 @@ class ModelConfig:
     expression_hyper_hidden: int = 128  #: width of the expression hypernetworks
     hyper_hidden_layers: int = 1  #: hidden-to-hidden layers of a hypernetwork
     warp: str = "se3"  #: "se3" or "translation"
-    conditioning: str = "hypernetwork"  #: or "concatenation" (of the code to a net's input)
+    conditioning: str = "hypernetwork"  #: or "modulation", or "concatenation"; see ``BlendField``
     anchors: tuple[int, ...] = ANCHOR_LANDMARKS  #: landmarks of the mini-nets
     identities: int = 0  #: rows of the identity table; 0 in a bundled model
     expressions: int = 0  #: rows of the expression table; 0 in a bundled model

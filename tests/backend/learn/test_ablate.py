@@ -50,7 +50,11 @@ def test_each_variant_lacks_what_its_name_says(
     assert channels[whole] == 5 * 7
     assert channels["one mini-net, no blend-field"] == 7
     assert channels["translation, no SE(3)"] == 5 * 4
-    assert "concatenated code, no hypernetworks" not in channels
+    without = {name for name in VARIANTS if name.endswith("no hypernetworks")}
+    assert len(without) == 2
+    assert not without & set(channels)
+    weights = {sum(p.numel() for p in fields[name].source.parameters()) for name in without}
+    assert len(weights) == 2
     assert trainers["no correction"].config.losses.correction > 100 * config.losses.correction
     assert trainers["no dense correspondence"].config.losses.correspondence == 0
 

@@ -61,3 +61,18 @@ def test_a_field_moves_with_its_landmarks(code_dim: int | None) -> None:
     moved = field.write(LANDMARKS + shift, code)
     moved.fusion = first.fusion = lambda at: torch.full((*at.shape[:-1], 4), 0.25)  # type: ignore
     torch.testing.assert_close(moved(points + shift), first(points), rtol=0, atol=1e-4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("conditioning", ["hypernetwork", "modulation", "concatenation"])
+def test_a_batch_of_codes_gives_the_fields_of_each(conditioning: str) -> None:
+    torch.manual_seed(0)
+    field = BlendField(4, 3, 8, 1, 6, 8, 1, conditioning)
+    codes, points = torch.randn(3, 6), torch.rand(3, 50, 3)
+    landmarks = LANDMARKS + 0.1 * torch.randn(3, 1, 3)
+    out = field.write(landmarks, codes)(points)
+    for i in range(3):
+        alone = field.write(landmarks[i : i + 1], codes[i : i + 1])(points[i : i + 1])
+        torch.testing.assert_close(out[i], alone[0], rtol=0, atol=1e-5)
+    other = field.write(landmarks, codes.flip(0))(points)
+    assert (out[0] - other[0]).abs().max() > 1e-5  # the code is heard

@@ -8,6 +8,7 @@ from backend.model.sine import (
     OMEGA_0,
     HyperNetwork,
     Layers,
+    ModulatedNet,
     SineNet,
     anchor,
     evaluate,
@@ -75,3 +76,32 @@ def test_hypernetworks_write_one_tensor_each() -> None:
     assert [tuple(w.shape) for w, _ in layers] == [(3, *size) for size in SIZES]
     assert [tuple(b.shape) for _, b in layers] == [(3, size[0]) for size in SIZES]
     assert len(hyper.nets) == 2 * len(SIZES)
+
+
+def test_a_code_modulates_biases_and_the_last_layer_of_a_shared_net() -> None:
+    torch.manual_seed(0)
+    net = ModulatedNet(8, 16, 1, SIZES)
+    codes = torch.randn(3, 8)
+    layers = net.layers(codes)
+    shared, last = layers[:-1], layers[-1]
+    assert [tuple(w.shape) for w, _ in shared] == [(1, *size) for size in SIZES[:-1]]
+    assert tuple(last[0].shape) == (3, *SIZES[-1])
+    assert [tuple(b.shape) for _, b in layers] == [(3, size[0]) for size in SIZES]
+    landmarks, points = torch.rand(3, 5, 3) - 0.5, torch.rand(3, 50, 3) * 2 - 1
+    out = evaluate(anchor(layers, landmarks), points)
+    for i in range(3):
+        one = [(weight[-1 if len(weight) == 1 else i], bias[i]) for weight, bias in layers]
+        wanted = _naive(one, landmarks[i], points[i])
+        torch.testing.assert_close(out[i], wanted, rtol=0, atol=1e-4)
+
+
+def test_a_code_reaches_a_modulated_net_past_dead_relus() -> None:
+    torch.manual_seed(0)
+    net = ModulatedNet(8, 16, 1, SIZES)
+    for writer in (*net.biases, net.last):
+        writer.net[0].bias.data.fill_(-1e3)
+    code = torch.randn(1, 8)
+    torch.cat([bias for _, bias in net.layers(code)], dim=1).square().sum().backward()
+    for writer in net.biases:
+        assert writer.straight.weight.grad.any()
+        assert not writer.net[0].weight.grad.any()
