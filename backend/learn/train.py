@@ -89,7 +89,10 @@ def _updated(config: T, changes: dict[str, Any], where: str) -> T:
                 f"The setting '{where}{name}' is of the wrong kind. Give it a value like {before}."
             )
         changed[name] = _updated(before, value, f"{where}{name}.") if kind is dict else value
-    return replace(config, **changed)  # type: ignore[type-var]
+    try:
+        return replace(config, **changed)  # type: ignore[type-var]
+    except ValueError as error:
+        raise DataError(f"In the configuration, {error}. Choose one of these.") from error
 
 
 class TrainedModel(nn.Module):

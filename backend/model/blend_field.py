@@ -6,22 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .sine import (
-    HyperNetwork,
-    Layers,
-    ModulatedNet,
-    SineNet,
-    anchor,
-    concatenate,
-    evaluate,
-    layer_sizes,
-)
-
-#: How a code conditions mini-nets, beside "concatenation", which takes no further network.
-_WRITTEN: dict[str, type[HyperNetwork] | type[ModulatedNet]] = {
-    "hypernetwork": HyperNetwork,
-    "modulation": ModulatedNet,
-}
+from .sine import CONDITIONINGS, CodedNet, Layers, SineNet, anchor, evaluate, layer_sizes
 
 
 class Fusion(nn.Module):
@@ -97,16 +82,13 @@ class BlendField(nn.Module):
         conditioning: str = "hypernetwork",
     ) -> None:
         super().__init__()
-        inputs = 3 * landmarks
-        if code_dim is not None and conditioning == "concatenation":
-            inputs += code_dim
-        sizes = layer_sizes(inputs, hidden, hidden_layers, outputs * landmarks)
-        self.source: SineNet | HyperNetwork | ModulatedNet
-        if code_dim is None or conditioning == "concatenation":
+        sizes = layer_sizes(3 * landmarks, hidden, hidden_layers, outputs * landmarks)
+        self.source: SineNet | CodedNet
+        if code_dim is None:
             self.source = SineNet(sizes)
         else:
-            written = _WRITTEN[conditioning]
-            self.source = written(code_dim, hyper_hidden, hyper_hidden_layers, sizes)
+            coded = CONDITIONINGS[conditioning]
+            self.source = coded(code_dim, hyper_hidden, hyper_hidden_layers, sizes)
         self.fusion = Fusion(landmarks)
 
     def write(self, landmarks: Tensor, code: Tensor | None = None) -> Field:
@@ -120,8 +102,6 @@ class BlendField(nn.Module):
         with torch.autocast(landmarks.device.type, enabled=False):
             if isinstance(self.source, SineNet):
                 layers = self.source.layers()
-                if code is not None:
-                    layers = concatenate(layers, code)
             else:
                 assert code is not None
                 layers = self.source.layers(code)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from .blend_field import BlendField, Field
 from .refinement import Detail, refine
+from .sine import CONDITIONINGS
 from .warp import WARP_CHANNELS, warp
 
 #: Multi-PIE 68 indices of the anchors: outer eye corners, nose tip, mouth corners.
@@ -37,6 +38,9 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "anchors", tuple(self.anchors))  # JSON gives a list
+        for name, words in (("warp", WARP_CHANNELS), ("conditioning", CONDITIONINGS)):
+            if getattr(self, name) not in words:
+                raise ValueError(f"'{name}' is one of: {', '.join(words)}")
 
 
 @dataclass

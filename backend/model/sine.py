@@ -28,11 +28,9 @@ class SineNet(nn.Module):
         super().__init__()
         self.weights = nn.ParameterList(nn.Parameter(torch.empty(size)) for size in sizes)
         self.biases = nn.ParameterList(nn.Parameter(torch.empty(size[0])) for size in sizes)
-        for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            fan_in = weight.shape[1]
-            bound = 1 / fan_in if i == 0 else math.sqrt(6 / fan_in) / OMEGA_0
-            nn.init.uniform_(weight, -bound, bound)
-            nn.init.uniform_(bias, -1 / math.sqrt(fan_in), 1 / math.sqrt(fan_in))
+        for weight, bias, bounds in zip(self.weights, self.biases, _bounds(sizes), strict=True):
+            for tensor, bound in zip((weight, bias), bounds, strict=True):
+                nn.init.uniform_(tensor, -bound, bound)
 
     def layers(self) -> Layers:
         """Return the weights with a leading batch axis of one."""
@@ -48,14 +46,10 @@ class HyperNetwork(nn.Module):
         super().__init__()
         self.sizes = sizes
         self.nets = nn.ModuleList()
-        for i, (out, fan_in) in enumerate(sizes):
-            # The output bias is the net's starting point; the code's part starts 100 times smaller.
-            bound = 1 / fan_in if i == 0 else math.sqrt(6 / fan_in) / OMEGA_0
-            last = i == len(sizes) - 1
-            self.nets.append(_relu_mlp(code_dim, hidden, hidden_layers, out * fan_in, bound, last))
-            self.nets.append(
-                _relu_mlp(code_dim, hidden, hidden_layers, out, 1 / math.sqrt(fan_in), last)
-            )
+        for i, ((out, fan_in), bounds) in enumerate(zip(sizes, _bounds(sizes), strict=True)):
+            for outputs, bound in zip((out * fan_in, out), bounds, strict=True):
+                last = i == len(sizes) - 1
+                self.nets.append(_relu_mlp(code_dim, hidden, hidden_layers, outputs, bound, last))
 
     def layers(self, code: Tensor) -> Layers:
         """Return the sine net written by ``code`` (B, D)."""
@@ -70,7 +64,8 @@ class ModulatedNet(nn.Module):
     """A sine net that all faces share, but for its biases and last layer, which a code writes.
 
     A bias within a sine shifts its phase: "shift modulation" (Dupont et al., arXiv 2201.12204,
-    section 3.1). It learns new faces faster than weights written anew, at a fifth of the size.
+    section 3.1). In training it learned new faces faster than hypernetworks do, at a sixth of
+    their size (docs/training.md).
     """
 
     def __init__(
@@ -78,14 +73,14 @@ class ModulatedNet(nn.Module):
     ) -> None:
         super().__init__()
         self.last_size = out, fan_in = sizes[-1]
+        bounds = _bounds(sizes)
+        mlp = (code_dim, hidden, hidden_layers)
         self.weights = SineNet(sizes[:-1]).weights
-        writers = []
-        for i, size in enumerate(sizes):
-            bound, last = 1 / math.sqrt(size[1]), i == len(sizes) - 1
-            writers.append(_Writer(code_dim, hidden, hidden_layers, size[0], bound, last))
-        self.biases = nn.ModuleList(writers)
-        bound = math.sqrt(6 / fan_in) / OMEGA_0
-        self.last = _Writer(code_dim, hidden, hidden_layers, out * fan_in, bound, True)
+        self.biases = nn.ModuleList(
+            _Writer(*mlp, width, bound, last=i == len(sizes) - 1)
+            for i, ((width, _), (_, bound)) in enumerate(zip(sizes, bounds, strict=True))
+        )
+        self.last = _Writer(*mlp, out * fan_in, bounds[-1][0], last=True)
 
     def layers(self, code: Tensor) -> Layers:
         """Return the sine net of ``code`` (B, D); shared weights have a batch axis of one."""
@@ -112,6 +107,43 @@ class _Writer(nn.Module):
         return written
 
 
+class ConcatenatedNet(nn.Module):
+    """A sine net that all faces share, the code being a further input: the usual auto-decoder.
+
+    It has no use for the sizes of hypernetworks.
+    """
+
+    def __init__(
+        self, code_dim: int, _hidden: int, _hidden_layers: int, sizes: list[tuple[int, int]]
+    ) -> None:
+        super().__init__()
+        (out, fan_in), *others = sizes
+        self.net = SineNet([(out, fan_in + code_dim), *others])
+
+    def layers(self, code: Tensor) -> Layers:
+        """Fold ``code`` (B, D), which is the same at every point of a face, into the first bias."""
+        (weight, bias), *others = self.net.layers()
+        own, of_code = weight.split([weight.shape[-1] - code.shape[-1], code.shape[-1]], dim=-1)
+        return [(own, bias + code @ of_code[0].T), *others]
+
+
+CodedNet = HyperNetwork | ModulatedNet | ConcatenatedNet
+#: How a code may condition mini-nets.
+CONDITIONINGS: dict[str, type[CodedNet]] = {
+    "hypernetwork": HyperNetwork,
+    "modulation": ModulatedNet,
+    "concatenation": ConcatenatedNet,
+}
+
+
+def _bounds(sizes: list[tuple[int, int]]) -> list[tuple[float, float]]:
+    """Return how large weights and biases are at first, layer by layer (SIREN)."""
+    return [
+        (1 / fan_in if i == 0 else math.sqrt(6 / fan_in) / OMEGA_0, 1 / math.sqrt(fan_in))
+        for i, (_, fan_in) in enumerate(sizes)
+    ]
+
+
 def _relu_mlp(
     inputs: int, hidden: int, hidden_layers: int, outputs: int, bound: float, last: bool
 ) -> nn.Sequential:
@@ -120,6 +152,7 @@ def _relu_mlp(
     for before, after in itertools.pairwise(widths):
         modules += [nn.Linear(before, after), nn.ReLU()]
         nn.init.kaiming_normal_(modules[-2].weight, nonlinearity="relu")  # type: ignore[arg-type]
+    # The output bias is the net's starting point; the code's part starts 100 times smaller.
     head = nn.Linear(hidden, outputs)
     nn.init.kaiming_normal_(head.weight, nonlinearity="relu")
     head.weight.data /= 1e2
@@ -151,15 +184,6 @@ def anchor(layers: Layers, landmarks: Tensor) -> Layers:
     first = (first_weight.to(weight.dtype), (OMEGA_0 * (bias - shift)).to(weight.dtype))
     middle = [(OMEGA_0 * w, OMEGA_0 * b) for w, b in layers[1:-1]]
     return [first, *middle, layers[-1]]
-
-
-def concatenate(layers: Layers, code: Tensor) -> Layers:
-    """Fold a code (B, D), the last inputs of the first layer, into that layer's bias: it is the
-    same at every point of a face."""
-    weight, bias = layers[0]
-    inputs = weight.shape[-1] - code.shape[-1]
-    folded = bias + code @ weight[0, :, inputs:].T
-    return [(weight[..., :inputs], folded), *layers[1:]]
 
 
 def evaluate(layers: Layers, points: Tensor) -> Tensor:

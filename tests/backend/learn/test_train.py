@@ -375,6 +375,8 @@ def test_a_file_changes_what_it_names(tmp_path: Path) -> None:
         ("steps = 1\nsteps = 2", "cannot be read"),
         ("model = 3", "'model'"),
         ("steps = 'many'", "'steps'"),
+        ("[model]\nwarp = 'se4'", "'warp' is one of: se3, translation. Choose one"),
+        ("[model]\nconditioning = 'no'", "'conditioning' is one of: hypernetwork, modulation, "),
     ],
 )
 def test_a_bad_configuration_is_one_sentence(tmp_path: Path, text: str, sentence: str) -> None:
