@@ -52,7 +52,8 @@ from .learn.folder_scans import FolderScans
 from .learn.ict import ict_folder, load_ict
 from .learn.ict_scans import IctScans
 from .learn.publish import publish, training_directions, training_summary
-from .learn.train import Trainer, load_config
+from .learn.train import Trainer, training_device
+from .learn.train_config import load_config
 from .mesh import FORMATS, Mesh, load_scan, save_mesh
 from .model.imface import UNIT_MM, FieldValues, query_gradient
 from .model.released import load_released_checkpoint
@@ -370,7 +371,9 @@ def _train(options: Options) -> Answer:
     config = load_config(options.config)
     if options.minutes:
         config = replace(config, minutes=options.minutes)
-    trainer = Trainer(ScanCache(options.cache), options.out, config, options.data)
+    trainer = Trainer(
+        ScanCache(options.cache, training_device()), options.out, config, options.data
+    )
     if options.resume:
         trainer.resume()
     elif trainer.checkpoint.is_file():
@@ -435,7 +438,9 @@ def _evaluate(options: Options) -> Answer:
 
 def _ablate(options: Options) -> Answer:
     config = replace(load_config(options.config), minutes=options.minutes)
-    ablation = Ablation(ScanCache(options.cache), options.data, config, options.out)
+    ablation = Ablation(
+        ScanCache(options.cache, training_device()), options.data, config, options.out
+    )
     names = options.variants or list(VARIANTS)
     unknown = next((name for name in names if name not in VARIANTS), None)
     if unknown is not None:

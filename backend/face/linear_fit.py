@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 import numpy as np
 import trimesh
+from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import lsq_linear
 from scipy.sparse import csr_matrix
 from scipy.spatial.transform import Rotation
@@ -189,9 +190,19 @@ def _solve(
 def bounded_minimum(
     hessian: np.ndarray, slope: np.ndarray, low: np.ndarray, high: np.ndarray
 ) -> np.ndarray:
-    """Return the x (N,) between low and high that minimises x' hessian x / 2 + slope' x."""
-    root = np.linalg.cholesky(hessian).T
-    result: np.ndarray = lsq_linear(
-        root, -np.linalg.solve(root.T, slope), (low, high), method="bvls"
-    ).x
-    return result
+    """Return the x (N,) between low and high that minimises x' hessian x / 2 + slope' x.
+
+    What has no limits follows linearly from what has, and is eliminated first.
+    """
+    bounded = np.isfinite(low) | np.isfinite(high)
+    free, x = ~bounded, np.empty(len(slope))
+    cross = hessian[np.ix_(free, bounded)]
+    factor = cho_factor(hessian[np.ix_(free, free)])
+    by_bounded, alone = cho_solve(factor, cross), cho_solve(factor, slope[free])
+    if bounded.any():
+        root = np.linalg.cholesky(hessian[np.ix_(bounded, bounded)] - cross.T @ by_bounded).T
+        wanted = -np.linalg.solve(root.T, slope[bounded] - cross.T @ alone)
+        limits = low[bounded], high[bounded]
+        x[bounded] = lsq_linear(root, wanted, limits, method="bvls").x
+    x[free] = -alone - by_bounded @ x[bounded]
+    return x

@@ -12,7 +12,8 @@ from .evaluate import Row, evaluate_set, summarise
 from .evaluation_sets import held_out_ict
 from .ict import IctFaceKit, load_ict
 from .publish import publish
-from .train import TrainConfig, Trainer
+from .train import Trainer
+from .train_config import TrainConfig
 
 #: Correction that costs this much is none.
 _NO_CORRECTION = 1e6
@@ -35,13 +36,17 @@ def _with_concatenation(config: TrainConfig) -> TrainConfig:
     return replace(config, model=replace(config.model, conditioning="concatenation"))
 
 
-def _with_modulation(config: TrainConfig) -> TrainConfig:
-    return replace(config, model=replace(config.model, conditioning="modulation"))
+def _with_hypernetworks(config: TrainConfig) -> TrainConfig:
+    return replace(config, model=replace(config.model, conditioning="hypernetwork"))
+
+
+def _without_passers_by(config: TrainConfig) -> TrainConfig:
+    return replace(config, passers_by=0, expressive_passers_by=0)
 
 
 def _without_correspondence(config: TrainConfig) -> TrainConfig:
     """Passers-by go too: without partners their surface points alone teach the field to vanish."""
-    return replace(config, losses=replace(config.losses, correspondence=0.0), passers_by=0)
+    return _without_passers_by(replace(config, losses=replace(config.losses, correspondence=0.0)))
 
 
 VARIANTS: dict[str, Callable[[TrainConfig], TrainConfig]] = {
@@ -49,10 +54,10 @@ VARIANTS: dict[str, Callable[[TrainConfig], TrainConfig]] = {
     "one mini-net, no blend-field": _without_blend_field,
     "no correction": _without_correction,
     "translation, no SE(3)": _with_translations,
-    "concatenated code, no hypernetworks": _with_concatenation,
-    "modulated mini-nets, no hypernetworks": _with_modulation,
+    "hypernetworks, no modulation": _with_hypernetworks,
+    "concatenated code, no modulation": _with_concatenation,
     "no dense correspondence": _without_correspondence,
-    "no passers-by": lambda config: replace(config, passers_by=0),
+    "no passers-by": _without_passers_by,
 }
 
 

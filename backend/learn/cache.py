@@ -8,15 +8,18 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+import torch
 from numpy.lib.format import open_memmap
+from torch import Tensor
 
 from ..errors import BackendError, DataError
 from ..files import write_text
+from .losses import Targets
 
-CACHE_VERSION = 4
+CACHE_VERSION = 5
 #: Cached coordinates are 16-bit fractions of this [model units]: steps of 0.004 mm.
 _RANGE = 1.3
 _TODO, _DONE, _BROKEN = 0, 1, 2
@@ -30,6 +33,7 @@ class DatasetConfig:
     expressions: int = 6  #: scans per drawn person, the first neutral
     further_identities: int = 0  #: drawn people with only one scan each
     seed: int = 0  #: of everything that is drawn
+    components: int = 128  #: principal coordinates of a neutral face that its code starts from
     identity_sigma: float = 1.1  #: standard deviation of the ICT coefficients
     mixed: float = 0.5  #: share of people whose regions come from two others
     corresponding: int = 4000  #: points whose neutral and template positions are known, if any are
@@ -56,6 +60,7 @@ class ScanSamples:
     template: np.ndarray  #: (C, 3) the same points on the mean face
     landmarks: np.ndarray  #: (68, 3)
     neutral_landmarks: np.ndarray  #: (68, 3) of the same person's neutral face
+    seen: np.ndarray  #: (T,) bool, the triangles of the source's topology that the front sees
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,7 @@ class ScanSource(Protocol):
 
     config: DatasetConfig
     partners: bool  #: whether the corresponding points have partners
+    triangles: int  #: how many a face of the source's topology has; 0 if it has none
 
     def fingerprint(self) -> str:
         """Return what, beside the configuration, tells these samples from others."""
@@ -175,6 +181,7 @@ def _store(arrays: dict[str, np.ndarray], scan: int, samples: ScanSamples) -> No
         values = getattr(samples, name)
         limit = _FRACTIONS.get(name)
         arrays[name][scan] = values if limit is None else _pack(values, limit)
+    arrays["seen"][scan] = np.packbits(samples.seen)
     arrays["state"][scan] = _DONE
 
 
@@ -182,13 +189,12 @@ def _pack(values: np.ndarray, limit: float) -> np.ndarray:
     return np.round(np.clip(values / limit, -1, 1) * 32767).astype(np.int16)
 
 
-def _unpack(values: np.ndarray, limit: float) -> np.ndarray:
-    return values.astype(np.float32) * np.float32(limit / 32767)
+def _unpack(values: Tensor, limit: float) -> Tensor:
+    return values.float() * (limit / 32767)
 
 
-def _layout(
-    config: DatasetConfig, scans: int, carried: int
-) -> dict[str, tuple[tuple[int, ...], str]]:
+def _layout(source: ScanSource, scans: int) -> dict[str, tuple[tuple[int, ...], str]]:
+    config, carried = source.config, source.config.corresponding if source.partners else 0
     return {
         "points": ((scans, config.points, 3), "int16"),
         "sdf": ((scans, config.points), "int16"),
@@ -197,6 +203,7 @@ def _layout(
         "template": ((scans, carried, 3), "int16"),
         "landmarks": ((scans, 68, 3), "float32"),
         "neutral_landmarks": ((scans, 68, 3), "float32"),
+        "seen": ((scans, (source.triangles + 7) // 8), "uint8"),
         "state": ((scans,), "uint8"),
     }
 
@@ -204,9 +211,7 @@ def _layout(
 def _open_cache(source: ScanSource, table: ScanTable, folder: Path) -> dict[str, np.ndarray]:
     key = cache_key(source)
     header = folder / "cache.json"
-    layout = _layout(
-        source.config, len(table.person), source.config.corresponding if source.partners else 0
-    )
+    layout = _layout(source, len(table.person))
     if not header.exists():
         folder.mkdir(parents=True, exist_ok=True)
         for name, (shape, dtype) in layout.items():
@@ -243,24 +248,34 @@ def _reserve(paths: list[Path]) -> None:
         ) from error
 
 
-@dataclass(frozen=True)
-class Batch:
-    """B scans with N points each, the first C of them corresponding; float32, model space."""
+@dataclass
+class Batch(Targets):
+    """What is true of B scans, and which they are."""
 
-    scan: np.ndarray  #: (B,) int
-    person: np.ndarray  #: (B,) int
-    is_neutral: np.ndarray  #: (B,) bool
-    points: np.ndarray  #: (B, N, 3)
-    sdf: np.ndarray  #: (B, N)
-    gradients: np.ndarray  #: (B, N, 3)
-    neutral: np.ndarray  #: (B, C, 3)
-    template: np.ndarray  #: (B, C, 3)
-    landmarks: np.ndarray  #: (B, 68, 3)
-    neutral_landmarks: np.ndarray  #: (B, 68, 3)
+    scan: Tensor  #: (B,) int
+    person: Tensor  #: (B,) int
+
+
+def step_generator(device: torch.device, seed: int, step: int, stream: int = 0) -> torch.Generator:
+    """Return the random numbers of a training step, a pure function of the three numbers: a
+    resumed run sees what an unbroken one would."""
+    (word,) = np.random.SeedSequence([seed, step, stream]).generate_state(1, np.uint64)
+    return torch.Generator(device).manual_seed(int(word) >> 1)
+
+
+def share_of(count: int, process: int, processes: int) -> slice:
+    """Return which of ``count`` faces of a step are a process's."""
+    return slice(process * count // processes, (process + 1) * count // processes)
 
 
 class ScanCache:
     """A prepared cache, read as batches.
+
+    Parameters
+    ----------
+    folder : Path
+    device : torch.device
+        Where batches are wanted: a GPU gets the whole cache, and is not kept waiting.
 
     Attributes
     ----------
@@ -273,17 +288,13 @@ class ScanCache:
         The scans that are drawn from; the others were broken.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, device: torch.device | str = "cpu") -> None:
+        self.device = torch.device(device)
         try:
             header = json.loads((folder / "cache.json").read_text())
             version: int = header["version"]
-            self.config = DatasetConfig(**header["config"])
-            self.key: str = header["key"]
-            with np.load(folder / "table.npz", allow_pickle=False) as table:
-                self.table = ScanTable(names=[], **table)
-            self._arrays = {
-                name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in (*_ARRAYS, "state")
-            }
+            if version == CACHE_VERSION:
+                self._open(folder, header)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(f"{folder} is not a prepared cache. Run 'prepare' first.") from error
         if version != CACHE_VERSION:
@@ -291,50 +302,72 @@ class ScanCache:
                 f"The cache {folder} has version {version}, this program reads {CACHE_VERSION}. "
                 "Prepare a new one."
             )
-        if (self._arrays["state"] == _TODO).any():
+        state = self._arrays["state"].numpy(force=True)
+        if (state == _TODO).any():
             raise DataError(
                 f"The cache {folder} is unfinished. Run 'prepare' again to complete it."
             )
-        self.usable = np.flatnonzero(self._arrays["state"] == _DONE)
+        self.usable = np.flatnonzero(state == _DONE)
         if not len(self.usable):
             raise DataError(
                 f"The cache {folder} holds no usable scan. Run 'prepare' again to learn why."
             )
-
-    def batches(
-        self, step: int, seed: int, scans: int, points: int, part: int = 0, parts: int = 1
-    ) -> Batch:
-        """Draw the batch of a training step; a pure function of (seed, step), so a resumed run
-        sees what an unbroken one would. Process ``part`` of ``parts`` gets its share of it."""
-        rng = np.random.default_rng([seed, step])
-        drawn = self.usable[rng.integers(0, len(self.usable), scans)]
-        seeds = rng.integers(0, 2**63, scans)
-        mine = slice(part * scans // parts, (part + 1) * scans // parts)
-        rows = [
-            self._scan(scan, points, np.random.default_rng(seed))
-            for scan, seed in zip(drawn[mine], seeds[mine], strict=True)
-        ]
-        stacked = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-        return Batch(
-            scan=drawn[mine],
-            person=self.table.person[drawn[mine]],
-            is_neutral=self.table.is_neutral[drawn[mine]],
-            **stacked,
+        self._usable, self._person, self._is_neutral = (
+            torch.from_numpy(rows).to(self.device)
+            for rows in (self.usable, self.table.person, self.table.is_neutral)
         )
 
-    def _scan(self, scan: int, points: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    def _open(self, folder: Path, header: dict[str, Any]) -> None:
+        self.config = DatasetConfig(**header["config"])
+        self.key: str = header["key"]
+        with np.load(folder / "table.npz", allow_pickle=False) as table:
+            self.table = ScanTable(names=[], **table)
+        # Mapped memory that could be written to, but never is: PyTorch warns of any other.
+        self._arrays = {
+            name: torch.from_numpy(np.load(folder / f"{name}.npy", mmap_mode="c")).to(self.device)
+            for name in (*_ARRAYS, "seen", "state")
+        }
+
+    def batches(
+        self, step: int, seed: int, scans: int, points: int, share: tuple[int, int] = (0, 1)
+    ) -> Batch:
+        """Draw the batch of a training step, a pure function of (seed, step), or of process
+        ``share[0]`` of ``share[1]`` what it does of it."""
+        generator = step_generator(self.device, seed, step)
         corresponding = self._arrays["neutral"].shape[1]
-        share = min(points // 2, corresponding)
-        carried = np.sort(rng.choice(corresponding, share, replace=False))
-        free = rng.choice(self.config.points - corresponding, points - share, replace=False)
-        rows = {
-            name: np.concatenate([carried, corresponding + np.sort(free)])
-            for name in ("points", "sdf", "gradients")
-        } | {"neutral": carried, "template": carried}
+        with_partners = min(points // 2, corresponding)
+        drawn = self._usable[self._integers(len(self._usable), (scans,), generator)]
+        carried = self._choose(scans, corresponding, with_partners, generator)
+        free = self._choose(
+            scans, self.config.points - corresponding, points - with_partners, generator
+        )
+        mine = share_of(scans, *share)
+        every = torch.cat([carried, corresponding + free], dim=1)
+        rows = dict.fromkeys(("points", "sdf", "gradients"), every)
+        rows |= dict.fromkeys(("neutral", "template"), carried)
+        scan = drawn[mine]
         packed = {
-            name: _unpack(self._arrays[name][scan][chosen], _FRACTIONS[name])
+            name: _unpack(self._arrays[name][scan[:, None], chosen[mine]], _FRACTIONS[name])
             for name, chosen in rows.items()
         }
-        return packed | {
-            name: self._arrays[name][scan] for name in ("landmarks", "neutral_landmarks")
-        }
+        return Batch(
+            scan=scan,
+            person=self._person[scan],
+            is_neutral=self._is_neutral[scan],
+            landmarks=self._arrays["landmarks"][scan],
+            neutral_landmarks=self._arrays["neutral_landmarks"][scan],
+            **packed,
+        )
+
+    def seen(self, scans: Tensor) -> Tensor:
+        """Return which triangles (B, T) of scans (B,) the front sees, T up to the next eight."""
+        bits = torch.arange(7, -1, -1, device=self.device)
+        return (self._arrays["seen"][scans][..., None] >> bits & 1).flatten(1).bool()
+
+    def _integers(self, end: int, size: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        return torch.randint(end, size, generator=generator, device=self.device)
+
+    def _choose(self, rows: int, of: int, count: int, generator: torch.Generator) -> Tensor:
+        """Draw ``count`` different numbers below ``of`` in each row, in rising order."""
+        order = torch.rand(rows, of, generator=generator, device=self.device)
+        return order.topk(count, dim=1, sorted=False).indices.sort(1).values

@@ -167,6 +167,7 @@ class FolderScans:
     """
 
     partners = False
+    triangles = 0
 
     def __init__(self, root: Path, config: DatasetConfig) -> None:
         self.config = config
@@ -293,6 +294,7 @@ class FolderScans:
             template=np.zeros((0, 3)),
             landmarks=placed,
             neutral_landmarks=neutral.pose.apply(neutral.landmarks),
+            seen=np.zeros(0, bool),
         )
 
 

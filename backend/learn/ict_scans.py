@@ -9,18 +9,19 @@ import numpy as np
 
 from ..face.expressions import FACESCAPE, ict_weights
 from ..mesh import sample_surface, triangle_normals, triangulate
+from ..scan.align import NOSE_TIP_POSITION
 from ..scan.sampling import SheetDistance, uniform_in_ball
 from ..scan.watertight import depth_map, visible_from_front, visible_sheet
 from .cache import DatasetConfig, ScanSamples, ScanTable
-from .ict import SKIN_PARTS, IctFaceKit, load_ict
+from .ict import NOSE_TIP, SKIN_PARTS, IctFaceKit, load_ict
 
 #: Shapes that open and close mouth and eyes: small regions, large motion, drawn more often.
 _EMPHASISED = ("jawOpen", "eyeBlink", "mouthFunnel", "mouthUpperUp", "mouthLowerDown", "eyeWide")
-#: Principal components of the neutral faces that identity codes are started from.
-_COMPONENTS = 128
 #: Faces that the components are found in, at most: enough for them, and those of the first
 #: people stay as they are when there are more.
 _BASIS_FACES = 2000
+#: Least and largest spread of the region of a mixed person that comes from one of the two.
+MASK_WIDTHS = (0.15, 0.4)
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Recipes:
         """Return the share (V,) of the first set of coefficients at each vertex."""
         if self.mask[person, 1] == 0:
             return None
-        return mix_share(ict.mean, ict.landmarks, self.mask[person])
+        return mix_share(ict, slice(None), self.mask[person])
 
     def neutral(self, ict: IctFaceKit, person: int) -> np.ndarray:
         """Return a person's neutral head (V, 3)."""
@@ -68,14 +69,15 @@ class Recipes:
         return self.neutral(ict, person) + ict.expression(self.expression[person, state])
 
 
-def mix_share(mean: np.ndarray, landmarks: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Return the share (V,) of a person's first set of coefficients at each vertex of the mean
-    head (V, 3): all of it, if the mask has no width."""
+def mix_share(ict: IctFaceKit, rows: np.ndarray | slice, mask: np.ndarray) -> np.ndarray:
+    """Return the share (R,) of a person's first set of coefficients at some vertices (R,) of the
+    head: all of it, if the mask has no width."""
     landmark, width = mask
+    vertices = ict.mean[rows]
     if width == 0:
-        return np.ones(len(mean))
-    center = mean[landmarks[int(landmark)]]
-    share: np.ndarray = np.exp(-0.5 * ((mean - center) ** 2).sum(1) / width**2)
+        return np.ones(len(vertices))
+    center = ict.mean[ict.landmarks[int(landmark)]]
+    share: np.ndarray = np.exp(-0.5 * ((vertices - center) ** 2).sum(1) / width**2)
     return share
 
 
@@ -84,7 +86,7 @@ def draw_person(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw a person: two sets of coefficients (2, M), and the mask (2,) that mixes them."""
     identity = rng.normal(0, config.identity_sigma, (2, identity_modes))
-    width = rng.uniform(0.15, 0.4) if rng.random() < config.mixed else 0.0
+    width = rng.uniform(*MASK_WIDTHS) if rng.random() < config.mixed else 0.0
     return identity, np.array([rng.integers(68), width])
 
 
@@ -169,6 +171,7 @@ class IctScans:
     def __init__(self, data: Path, config: DatasetConfig) -> None:
         self.config = config
         self.ict = load_ict(data)
+        self.triangles = len(face_triangles(self.ict))
         self.recipes = draw_recipes(config, self.ict.expression_names, len(self.ict.identity_modes))
 
     def fingerprint(self) -> str:
@@ -186,7 +189,9 @@ class IctScans:
             names=[f"person {p}, state {s}" for p, s in self.recipes.scans],
             person=person,
             is_neutral=state == 0,
-            identity_coefficients=principal_coordinates(self.ict, self.recipes),
+            identity_coefficients=principal_coordinates(
+                self.ict, self.recipes, self.config.components
+            ),
             expression_coefficients=self.recipes.scanned_expressions,
             template_landmarks=self.ict.mean[self.ict.landmarks],
         )
@@ -230,14 +235,15 @@ def principal_rows(ict: IctFaceKit) -> slice:
     return slice(0, ict.parts["face"][1], 4)
 
 
-def find_principal(ict: IctFaceKit, recipes: Recipes) -> PrincipalCoordinates:
+def find_principal(ict: IctFaceKit, recipes: Recipes, components: int) -> PrincipalCoordinates:
     """Find the leading principal components of the first people's neutral faces."""
     some = principal_faces(ict, recipes, min(len(recipes.identity), _BASIS_FACES))
     mean = some.mean(0)
     centered = (some - mean).astype(float)
     values, axes = np.linalg.eigh(centered @ centered.T)
-    kept = min(_COMPONENTS, int((values > values[-1] * 1e-9).sum()))
-    directions = centered.T @ axes[:, ::-1][:, :kept]
+    kept = min(components, int((values > values[-1] * 1e-9).sum()))
+    # Contiguous: a product with reversed columns takes half a minute.
+    directions = centered.T @ np.ascontiguousarray(axes[:, ::-1][:, :kept])
     # An eigenvector's sign is the machine's choice; weights have to mean the same on the next one.
     directions *= np.sign(directions[np.abs(directions).argmax(0), range(kept)])
     return PrincipalCoordinates(mean, directions / (centered @ directions).std(0))
@@ -245,13 +251,28 @@ def find_principal(ict: IctFaceKit, recipes: Recipes) -> PrincipalCoordinates:
 
 def principal_faces(ict: IctFaceKit, recipes: Recipes, people: int) -> np.ndarray:
     """Return what tells the principal coordinates of the first people (people, P)."""
-    rows = principal_rows(ict)
-    return np.stack([np.float32(recipes.neutral(ict, p)[rows].ravel()) for p in range(people)])
+    # A whole head has thirty times as many vertices.
+    rows = np.append(np.arange(len(ict.mean))[principal_rows(ict)], ict.landmarks[NOSE_TIP])
+    mean, modes = ict.mean[rows], ict.identity_modes[:, rows].reshape(len(ict.identity_modes), -1)
+    offsets = np.float32(recipes.identity[:people]) @ modes
+    offsets = offsets.reshape(people, 2, -1, 3)
+    faces = np.empty((people, 3 * len(rows) - 3), np.float32)
+    for person, (one, other) in enumerate(offsets):
+        share = mix_share(ict, rows, recipes.mask[person])[:, None]
+        face = mean + share * one + (1 - share) * other
+        faces[person] = (face[:-1] + (NOSE_TIP_POSITION - face[-1])).ravel()
+    return faces
 
 
-def principal_coordinates(ict: IctFaceKit, recipes: Recipes) -> np.ndarray:
+def principal_coordinates(ict: IctFaceKit, recipes: Recipes, components: int) -> np.ndarray:
     """Return the principal coordinates (I, K) of a data set's people."""
-    return find_principal(ict, recipes)(principal_faces(ict, recipes, len(recipes.identity)))
+    faces = principal_faces(ict, recipes, len(recipes.identity))
+    return find_principal(ict, recipes, components)(faces)
+
+
+def face_triangles(ict: IctFaceKit) -> np.ndarray:
+    """Return the triangles (T, 3) that corresponding points are drawn on."""
+    return triangulate(ict.part_polygons(("face",)))
 
 
 def region_weights(ict: IctFaceKit, triangles: np.ndarray) -> np.ndarray:
@@ -294,7 +315,17 @@ def make_samples(
         template=carried[2],
         landmarks=observed[ict.landmarks],
         neutral_landmarks=neutral[ict.landmarks],
+        seen=_seen_triangles(ict, observed, depth),
     )
+
+
+def _seen_triangles(ict: IctFaceKit, head: np.ndarray, depth: np.ndarray) -> np.ndarray:
+    """Tell which of the face's triangles (T,) of a head (V, 3) the front sees."""
+    face = face_triangles(ict)
+    normals, _ = triangle_normals(head, face)
+    centers = head[face].mean(1)
+    seen: np.ndarray = visible_from_front(centers, normals, depth) & (normals[:, 2] > 0)
+    return seen & ((centers * centers).sum(1) < 1)
 
 
 def _carried_points(
@@ -310,7 +341,7 @@ def _carried_points(
     Returns the same points on the observed, the neutral and the mean face, [(C, 3)] * 3, and
     their normals (C, 3) on the observed one.
     """
-    face = triangulate(ict.part_polygons(("face",)))
+    face = face_triangles(ict)
     weight = region_weights(ict, face)
     points, owner, bary = sample_surface(observed, face, config.corresponding * 10, rng)
     normals, _ = triangle_normals(observed, face)

@@ -31,14 +31,14 @@ class LossWeights:
 
 @dataclass
 class Targets:
-    """A batch on the device; see ``learn.cache.Batch``."""
+    """What is true of B faces at N points each, of which the first C have partners; model space."""
 
     is_neutral: Tensor  #: (B,)
     points: Tensor  #: (B, N, 3)
     sdf: Tensor  #: (B, N)
-    gradients: Tensor  #: (B, N, 3)
-    neutral: Tensor  #: (B, C, 3)
-    template: Tensor  #: (B, C, 3)
+    gradients: Tensor  #: (B, N, 3) of length one
+    neutral: Tensor  #: (B, C, 3) the same points on the neutral face
+    template: Tensor  #: (B, C, 3) the same points on the mean face
     landmarks: Tensor  #: (B, 68, 3)
     neutral_landmarks: Tensor  #: (B, 68, 3)
 
@@ -55,18 +55,21 @@ def training_losses(
         they need is the costliest part of a step.
     """
     face = model.face(identity, expression)
-    steep = batch.points[:, ::gradient_stride].requires_grad_()
+    every = torch.arange(batch.points.shape[1], device=batch.points.device)
+    order = torch.argsort(every % gradient_stride, stable=True)  # those with gradients come first
+    steep_rows, flat_rows = order.tensor_split([len(every[::gradient_stride])])
+    steep = batch.points[:, steep_rows].requires_grad_()
     at_steep = face.query(steep)
-    flat = torch.ones(batch.points.shape[1], dtype=torch.bool, device=steep.device)
-    flat[::gradient_stride] = False
-    at_flat = face.query(batch.points[:, flat])
+    at_flat = face.query(batch.points[:, flat_rows])
     at_landmarks = face.query(batch.landmarks)
-    order = torch.argsort(torch.cat([(~flat).nonzero(), flat.nonzero()])[:, 0])
+    back = torch.argsort(order)
 
     def everywhere(name: str) -> Tensor:
-        return torch.cat([getattr(at_steep, name), getattr(at_flat, name)], dim=1)[:, order]
+        return torch.cat([getattr(at_steep, name), getattr(at_flat, name)], dim=1).index_select(
+            1, back
+        )
 
-    terms = _gradient_terms(steep, at_steep, batch.gradients[:, ::gradient_stride])
+    terms = _gradient_terms(steep, at_steep, batch.gradients[:, steep_rows])
     terms |= _landmark_terms(model, identity, expression, at_landmarks, batch)
     carried = batch.neutral.shape[1]
     terms["sdf"] = functional.l1_loss(everywhere("sdf"), batch.sdf)
@@ -80,37 +83,27 @@ def training_losses(
     return terms
 
 
-def neutral_losses(
-    model: ImFace,
-    identity: Tensor,
-    points: Tensor,
-    sdf: Tensor,
-    template: Tensor,
-    landmarks: Tensor,
-) -> dict[str, Tensor]:
+def neutral_losses(model: ImFace, identity: Tensor, batch: Targets) -> dict[str, Tensor]:
     """Return the terms of neutral people of whom only surface and correspondence are known.
 
-    The expression field is skipped, as at inference (the neutral rule).
+    The expression field is skipped, as at inference (the neutral rule), and no gradient is taken.
 
     Parameters
     ----------
     identity : Tensor (B, D)
-    points, template : Tensor (B, N, 3)
-        In neutral space, on the surface and beside it, and their partners.
-    sdf : Tensor (B, N)
-        Of the points. Those beside the surface have to be among them: with the others alone, a
-        field that is flat is as good as a true one, and slopes shrink.
-    landmarks : Tensor (B, 68, 3)
+    batch : Targets
+        All its points have partners. Some have to lie beside the surface: with the others alone,
+        a field that is flat is as good as a true one, and slopes shrink.
     """
     face = model.face(identity, None)
-    values = face.query(points)
-    carried, _ = face.to_template(landmarks)
+    values = face.query(batch.points)
+    carried, _ = face.to_template(batch.landmarks)
     anchors = model.identity_landmarks(identity).unflatten(-1, (-1, 3))
     return {
-        "sdf": functional.l1_loss(values.sdf, sdf),
+        "sdf": functional.l1_loss(values.sdf, batch.sdf),
         "correction": values.correction.abs().mean(),
-        "correspondence": functional.l1_loss(values.template_points, template),
-        "neutral_landmarks": functional.l1_loss(anchors, landmarks[:, list(model.config.anchors)]),
+        "correspondence": functional.l1_loss(values.template_points, batch.template),
+        "neutral_landmarks": functional.l1_loss(anchors, batch.landmarks[:, model.anchor_rows]),
         "carried_to_template": functional.l1_loss(
             carried, model.template_landmarks.expand_as(carried)
         ),
@@ -131,7 +124,7 @@ def _gradient_terms(points: Tensor, values: FieldValues, truth: Tensor) -> dict[
 def _landmark_terms(
     model: ImFace, identity: Tensor, expression: Tensor, values: FieldValues, batch: Targets
 ) -> dict[str, Tensor]:
-    anchors = list(model.config.anchors)
+    anchors = model.anchor_rows
     observed, neutral = model.anchors(identity, expression)
     template = model.template_landmarks.expand_as(values.template_points)
     return {

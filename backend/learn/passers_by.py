@@ -1,137 +1,202 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""People whom training meets once: drawn anew at every step, neutral, known at every point.
+"""People whom training meets once: drawn anew at every step, known at every point.
 
 A cache holds the people it was prepared with, and a network learns those people. The linear model
-is an endless supply of others. A neutral face needs neither a closed sheet nor distances to one:
-points of the surface and beside it, their partners on the mean face, and which of them lie on the
-surface take milliseconds.
+is an endless supply of others, neutral or with the expression of one of the cache's scans. What is
+known of a surface needs neither a closed sheet nor distances to one: points on it and beside it,
+and their partners. All of it is drawn on the device that trains.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from ..mesh import triangle_normals, triangulate
+from ..errors import DataError
+from ..mesh import triangle_normals
 from ..scan.align import NOSE_TIP_POSITION
-from ..scan.watertight import depth_map, visible_from_front
-from .cache import DatasetConfig
-from .ict import NOSE_TIP, SKIN_PARTS, IctFaceKit, load_ict
+from .cache import ScanCache, share_of, step_generator
+from .ict import NOSE_TIP, load_ict
 from .ict_scans import (
-    PrincipalCoordinates,
-    draw_person,
+    MASK_WIDTHS,
     draw_recipes,
+    face_triangles,
     find_principal,
-    mix_share,
     principal_rows,
     region_weights,
 )
+from .losses import Targets
 
-#: Apart from the people of a cache, whose random numbers start from two words.
-_STREAM = 1
+#: Apart from the cache's batches, whose stream is 0: of neutral people, and of others.
+_STREAMS = {True: 1, False: 2}
+#: How far from the surface points lie, as a share of the cache's: where a mouth opens, the sheet
+#: that closes it is soon nearer than the lip.
+_SPREAD = {True: 1.0, False: 0.25}
 
 
-@dataclass(frozen=True)
+@dataclass
 class Passage:
-    """B neutral people with N points each on the surface or beside it; model space, float32."""
+    """B people: what their codes are made of, and what is true of them at N points each.
 
-    coordinates: np.ndarray  #: (B, K) principal coordinates
-    points: np.ndarray  #: (B, N, 3)
-    sdf: np.ndarray  #: (B, N) how far along the surface's normal; of even ones 0
-    template: np.ndarray  #: (B, N, 3) the same points on the mean face
-    landmarks: np.ndarray  #: (B, 68, 3)
+    Odd points lie beside the surface, where the distance is taken to be that along the normal.
+    """
+
+    coordinates: Tensor  #: (B, K) principal coordinates
+    expression: Tensor  #: (B, E) weights of the expression, 0 if neutral
+    targets: Targets  #: all points have partners
 
 
 class PassersBy:
-    """An endless supply of neutral people.
+    """An endless supply of people.
 
     Parameters
     ----------
     data : Path
         ICT-FaceKit data, the same that the cache was prepared from.
-    config : DatasetConfig
-        Of that cache: people are drawn, and told their coordinates, as there.
+    cache : ScanCache
+        People are drawn, and told their coordinates, as there. Each shows the expression of one
+        of its scans, and is seen where that one is: a z-buffer for everyone would take too long.
 
     Raises
     ------
     DataError
-        If ``data`` is no ICT-FaceKit data.
+        If ``data`` is no ICT-FaceKit data, or not the cache's.
     """
 
-    def __init__(self, data: Path, config: DatasetConfig) -> None:
+    def __init__(self, data: Path, cache: ScanCache) -> None:
         ict = load_ict(data)
-        self.config = config
-        recipes = draw_recipes(config, ict.expression_names, len(ict.identity_modes))
-        self.principal: PrincipalCoordinates = find_principal(ict, recipes)
-        self._landmarks = ict.landmarks
+        self.cache = cache
+        recipes = draw_recipes(cache.config, ict.expression_names, len(ict.identity_modes))
+        principal = find_principal(ict, recipes, cache.config.components)
+        known = (cache.table.identity_coefficients, cache.table.expression_coefficients)
+        if [array.shape[1] for array in known] != [
+            principal.axes.shape[1],
+            len(ict.expression_names),
+        ]:
+            raise DataError(
+                f"The cache was not prepared from {data}. Give the data that 'prepare' was given."
+            )
+
+        def tensor(array: np.ndarray) -> Tensor:
+            kept = np.float32 if np.issubdtype(array.dtype, np.floating) else np.int64
+            return torch.from_numpy(np.ascontiguousarray(array, kept)).to(cache.device)
+
         first, end, _, _ = ict.parts["face"]
-        self._mean = ict.mean[first:end]
-        self._modes = ict.identity_modes[:, first:end].reshape(len(ict.identity_modes), -1)
+        triangles = face_triangles(ict)
+        landmarks = ict.mean[ict.landmarks]
+        self._mean = tensor(ict.mean[first:end])
+        self._identity_modes = tensor(ict.identity_modes[:, first:end]).flatten(1)
+        self._expression_modes = tensor(ict.expression_modes[:, first:end]).flatten(1)
+        self._weights = tensor(known[1])
+        self._landmarks = tensor(ict.landmarks)
+        self._nose = NOSE_TIP, tensor(np.asarray(NOSE_TIP_POSITION))
+        self._to_landmarks = tensor(((landmarks[:, None] - ict.mean[first:end]) ** 2).sum(2))
+        self._triangles = tensor(triangles)
+        self._density = tensor(
+            triangle_normals(ict.mean, triangles)[1] * region_weights(ict, triangles)
+        )
+        self._principal = tensor(principal.mean), tensor(principal.axes)
         self._principal_rows = principal_rows(ict)
-        self._triangles, self._density = _seen_triangles(ict)
-        self._template_normals = triangle_normals(ict.mean, self._triangles)[0]
+        is_neutral = cache.table.is_neutral[cache.usable]
+        self._scans = {kind: tensor(cache.usable[is_neutral == kind]) for kind in (True, False)}
 
     def draw(
-        self, step: int, seed: int, people: int, points: int, part: int = 0, parts: int = 1
+        self,
+        step: int,
+        seed: int,
+        people: int,
+        points: int,
+        *,
+        neutral: bool,
+        share: tuple[int, int] = (0, 1),
     ) -> Passage:
-        """Draw the people of a training step; a pure function of (seed, step). Process ``part``
-        of ``parts`` gets its share of them."""
-        seeds = range(part * people // parts, (part + 1) * people // parts)
-        generators = [np.random.default_rng([seed, step, i, _STREAM]) for i in seeds]
-        faces = self._faces(generators)
-        chosen = [
-            self._points(face, points, rng) for face, rng in zip(faces, generators, strict=True)
-        ]
-        flat = faces[:, self._principal_rows].reshape(len(faces), -1)
-        arrays = (
-            self.principal(flat),
-            *(np.stack(arrays) for arrays in zip(*chosen, strict=True)),
-            faces[:, self._landmarks],
-        )
-        return Passage(*(array.astype(np.float32) for array in arrays))
-
-    def _faces(self, generators: list[np.random.Generator]) -> np.ndarray:
-        """Draw neutral faces (B, V, 3), all from one product with the modes."""
-        drawn = [draw_person(self.config, len(self._modes), rng) for rng in generators]
-        identity = np.stack([identity for identity, _ in drawn]).astype(np.float32)
-        offsets = identity.reshape(-1, len(self._modes)) @ self._modes
-        offsets = offsets.reshape(len(drawn), 2, -1, 3)
-        share = np.stack([self._share(mask) for _, mask in drawn])[..., None]
-        faces = self._mean + share * offsets[:, 0] + (1 - share) * offsets[:, 1]
-        moved: np.ndarray = NOSE_TIP_POSITION - faces[:, self._landmarks[NOSE_TIP]]
-        return faces + moved[:, None]
-
-    def _share(self, mask: np.ndarray) -> np.ndarray:
-        """Return the share (V,) of the first set of coefficients at each vertex."""
-        return mix_share(self._mean, self._landmarks, mask)
-
-    def _points(
-        self, face: np.ndarray, count: int, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Draw points (N, 3) of a face, odd ones moved along the normal by (N,), and partners."""
-        owner = np.searchsorted(self._density, rng.random(count))
-        u, v = np.sqrt(rng.random(count)), rng.random(count)
-        barycentric = np.stack([1 - u, u * (1 - v), u * v], axis=1)
-        shift = rng.normal(0, self.config.carried_sigma, (count, 1))
-        shift[::2] = 0
+        """Draw the people of a training step, a pure function of (seed, step), or of process
+        ``share[0]`` of ``share[1]`` those that it meets."""
+        generator = step_generator(self._mean.device, seed, step, _STREAMS[neutral])
+        numbers = self._numbers(people, points, generator, self._scans[neutral])
+        mine = share_of(people, *share)
+        coefficients, region, width, scan, places, shift = (each[mine] for each in numbers)
+        shift = _SPREAD[neutral] * shift
+        faces = self._faces(coefficients, region, width)
+        expression = self._weights[scan]
+        shown = faces + (expression @ self._expression_modes).view_as(faces)
+        owner = self._owners(shown, scan, places[..., 0])
         corners = self._triangles[owner]
-        normals = (triangle_normals(face, corners)[0], self._template_normals[owner])
-        at, there = (
-            np.einsum("nk,nkc->nc", barycentric, vertices[corners]) + shift * normal
-            for vertices, normal in zip((face, self._mean), normals, strict=True)
+        u, v = places[..., 1].sqrt(), places[..., 2]
+        barycentric = torch.stack([1 - u, u * (1 - v), u * v], dim=-1).unsqueeze(-1)
+        on = [_corners(head, corners) for head in (shown, faces, self._mean.expand_as(faces))]
+        normals = [torch.nn.functional.normalize(_cross(each), dim=-1) for each in on]
+        at, at_neutral, at_template = (
+            (barycentric * each).sum(-2) + shift.unsqueeze(-1) * normal
+            for each, normal in zip(on, normals, strict=True)
         )
-        return at, shift[:, 0], there
+        mean, axes = self._principal
+        return Passage(
+            coordinates=(faces[:, self._principal_rows].flatten(1) - mean) @ axes,
+            expression=expression,
+            targets=Targets(
+                is_neutral=torch.full_like(scan, neutral, dtype=torch.bool),
+                points=at,
+                sdf=shift,
+                gradients=normals[0],
+                neutral=at_neutral,
+                template=at_template,
+                landmarks=shown[:, self._landmarks],
+                neutral_landmarks=faces[:, self._landmarks],
+            ),
+        )
+
+    def _numbers(
+        self, people: int, points: int, generator: torch.Generator, scans: Tensor
+    ) -> tuple[Tensor, ...]:
+        """Draw everything that is random: coefficients (B, 2, M), the region's landmark and width
+        (B,), the scan (B,) of the expression, and places (B, N, 3) and shifts (B, N) of points."""
+        config, device = self.cache.config, self._mean.device
+        size = (people, 2, len(self._identity_modes))
+        coefficients = torch.randn(size, generator=generator, device=device)
+        uniform = torch.rand(people, 4, generator=generator, device=device)
+        least, most = MASK_WIDTHS
+        width = (least + (most - least) * uniform[:, 0]) * (uniform[:, 1] < config.mixed)
+        shift = torch.randn(people, points, generator=generator, device=device)
+        shift[:, ::2] = 0
+        return (
+            config.identity_sigma * coefficients,
+            (uniform[:, 2] * len(self._landmarks)).long(),
+            width,
+            scans[(uniform[:, 3] * len(scans)).long()],
+            torch.rand(people, points, 3, generator=generator, device=device),
+            config.carried_sigma * shift,
+        )
+
+    def _faces(self, coefficients: Tensor, region: Tensor, width: Tensor) -> Tensor:
+        """Return neutral faces (B, V, 3): a region may come from other coefficients, see
+        ``ict_scans.mix_share``."""
+        offsets = (coefficients @ self._identity_modes).unflatten(2, (-1, 3))
+        share = torch.exp(-0.5 * self._to_landmarks[region] / width[:, None] ** 2)
+        share = torch.where(width[:, None] > 0, share, 1.0).unsqueeze(-1)
+        faces = self._mean + share * offsets[:, 0] + (1 - share) * offsets[:, 1]
+        tip, position = self._nose
+        return faces + (position - faces[:, self._landmarks[tip]])[:, None]
+
+    def _owners(self, faces: Tensor, scan: Tensor, positions: Tensor) -> Tensor:
+        """Choose a triangle for each position (B, N) in [0, 1) of faces (B, V, 3): one that is
+        seen, lips and lids more often."""
+        front = _cross(_corners(faces, self._triangles.expand(len(faces), -1, -1)))[..., 2] > 0
+        front &= self.cache.seen(scan)[:, : len(self._density)]
+        density = (self._density * front).cumsum(1)
+        owner = torch.searchsorted(density, positions * density[:, -1:], right=True)
+        return owner.clamp(max=len(self._density) - 1)
 
 
-def _seen_triangles(ict: IctFaceKit) -> tuple[np.ndarray, np.ndarray]:
-    """Return the triangles (T, 3) of the face that the front sees of the mean head, and the
-    running sum (T,), up to 1, of the shares of points that they get."""
-    skin = triangulate(ict.part_polygons(SKIN_PARTS))
-    depth = depth_map(ict.mean, skin[triangle_normals(ict.mean, skin)[0][:, 2] > 0])
-    face = triangulate(ict.part_polygons(("face",)))
-    normals, areas = triangle_normals(ict.mean, face)
-    centers = ict.mean[face].mean(1)
-    seen = visible_from_front(centers, normals, depth) & (normals[:, 2] > 0)
-    seen &= (centers * centers).sum(1) < 1
-    share = (areas * region_weights(ict, face))[seen]
-    return face[seen], np.cumsum(share) / share.sum()
+def _corners(heads: Tensor, triangles: Tensor) -> Tensor:
+    """Return the corners (B, T, 3, 3) of each head's (B, V, 3) triangles (B, T, 3)."""
+    rows = torch.arange(len(heads), device=heads.device)[:, None, None]
+    return heads[rows, triangles]
+
+
+def _cross(corners: Tensor) -> Tensor:
+    """Return what is normal to triangles (..., 3, 3), twice their area long."""
+    a, b, c = corners.unbind(-2)
+    return torch.linalg.cross(b - a, c - a)

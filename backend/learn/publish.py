@@ -20,7 +20,7 @@ from .ict_scans import Recipes, draw_recipes
 from .train import read_checkpoint
 
 #: Principal directions of the neutral heads that the forward map keeps.
-IDENTITY_RANK = 100
+IDENTITY_RANK = 192
 #: Heads that the forward map is fitted to, at most: more take memory and tell nothing new.
 _HEADS = 2000
 #: Ridge of the linear maps, relative to the codes' mean variance.

@@ -6,11 +6,11 @@ import csv
 import math
 import os
 import time
-import tomllib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from dataclasses import asdict, replace
+from operator import itemgetter
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,78 +21,13 @@ from tqdm import tqdm
 from ..checkpoint import load_training_state
 from ..errors import BackendError, DataError
 from ..files import replacing
-from ..model.imface import ImFace, ModelConfig
-from .cache import CACHE_VERSION, Batch, DatasetConfig, ScanCache, ScanTable
+from ..model.imface import ImFace
+from .cache import CACHE_VERSION, Batch, ScanCache, ScanTable
 from .code_table import CodeTable
-from .losses import LossWeights, Targets, neutral_losses, training_losses, weighted_sum
+from .losses import Targets, neutral_losses, training_losses, weighted_sum
 from .passers_by import Passage, PassersBy
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """Everything ``train`` needs beside the data; a TOML file may set any of it."""
-
-    steps: int = 4000  #: optimizer steps, if no ``minutes`` are given
-    minutes: float = 0.0  #: if positive, training and its schedule end after this time
-    scans: int = 16  #: scans per step, over all processes
-    points: int = 1024  #: points per scan and step
-    piece: int = 8  #: scans per forward pass: few enough for the processor's cache
-    passers_by: int = 0  #: neutral people per step whom training meets once, over all processes
-    passer_by_points: int = 128  #: points of each
-    gradient_stride: int = 3  #: normals and eikonal on every so-maniest point
-    learning_rate: float = 5e-4  #: Adam's peak rate, then cosine decay
-    warmup: int = 100  #: steps of linear rise
-    final_float32: float = 0.15  #: last share of the schedule, trained without bfloat16
-    bfloat16: bool = True  #: autocast the wide matrix products, where the processor is fast at it
-    seed: int = 0  #: of the initial weights and the batches
-    checkpoint_minutes: float = 4.0  #: between checkpoints
-    identity_scale: float = 0.1  #: of a person's coefficients in the initial codes
-    expression_scale: float = 0.3  #: of a scan's coefficients in the initial codes
-    model: ModelConfig = field(default_factory=ModelConfig)
-    data: DatasetConfig = field(default_factory=DatasetConfig)
-    losses: LossWeights = field(default_factory=LossWeights)
-
-
-def load_config(path: Path | None) -> TrainConfig:
-    """Read a TOML file over the defaults.
-
-    Raises
-    ------
-    DataError
-        If the file is no TOML or names a setting that does not exist.
-    """
-    if path is None:
-        return TrainConfig()
-    try:
-        return _updated(TrainConfig(), tomllib.loads(path.read_text()), "")
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise DataError(f"The configuration {path} cannot be read: {error}. Mend it.") from error
-
-
-def _updated(config: T, changes: dict[str, Any], where: str) -> T:
-    changed = {}
-    for name, value in changes.items():
-        if name not in {f.name for f in fields(config)}:  # type: ignore[arg-type]
-            raise DataError(
-                f"The configuration has no setting '{where}{name}'. Check its spelling."
-            )
-        before = getattr(config, name)
-        kind = dict if is_dataclass(before) else type(before)
-        if kind is float and type(value) is int:
-            value = float(value)
-        if kind is tuple and type(value) is list:
-            value = tuple(value)
-        if type(value) is not kind:
-            raise DataError(
-                f"The setting '{where}{name}' is of the wrong kind. Give it a value like {before}."
-            )
-        changed[name] = _updated(before, value, f"{where}{name}.") if kind is dict else value
-    try:
-        return replace(config, **changed)  # type: ignore[type-var]
-    except ValueError as error:
-        raise DataError(f"In the configuration, {error}. Choose one of these.") from error
+from .step import D, Record, StepData, mapped, tensors
+from .train_config import TrainConfig
 
 
 class TrainedModel(nn.Module):
@@ -149,20 +84,26 @@ class Trainer:
         self.cache = cache
         self.folder = folder
         self.rank, self.processes = _process_group()
-        for name in ("scans", "passers_by"):
+        for name in ("scans", "passers_by", "expressive_passers_by"):
             if getattr(config, name) % self.processes:
                 raise DataError(
                     f"{getattr(config, name)} {name} a step cannot be shared evenly among "
                     f"{self.processes} processes. Set '{name}' to a multiple of that."
                 )
         self.street = _street(cache, config, data)
-        self.device = (
-            torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-            if torch.cuda.is_available()
-            else torch.device("cpu")
-        )
+        self.device = cache.device
         self.model = TrainedModel(cache.table, self.config).to(self.device)
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=0.0, fused=True)
+        on_gpu = self.device.type == "cuda"
+        rate = torch.zeros((), device=self.device)  # a number would be part of a record
+        self.optimizer = torch.optim.Adam(
+            self.model.parameters(), lr=rate, fused=True, capturable=on_gpu
+        )
+        self._stream = torch.cuda.Stream(self.device) if on_gpu else None
+        if self._stream is not None:
+            self._stream.wait_stream(torch.cuda.current_stream(self.device))
+        self._before_record = 3  # steps: what is used first is allocated, which a record cannot
+        self._record: Record | None = None
+        self._terms: list[str] = []
         self.step = 0
         self.elapsed = 0.0
         self._columns: list[str] = []  #: of the table of losses, once it is begun
@@ -184,7 +125,9 @@ class Trainer:
                 "without --resume."
             )
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        # The settings stay this device's.
+        ours = {"param_groups": self.optimizer.state_dict()["param_groups"]}
+        self.optimizer.load_state_dict(state["optimizer"] | ours)
         self.step, self.elapsed = state["step"], state["elapsed"]
 
     def start_from(self, checkpoint: Path) -> None:
@@ -277,78 +220,122 @@ class Trainer:
 
     def train_step(self) -> dict[str, float]:
         """Do one optimizer step; returns the terms, averaged over the batch."""
-        self._set_learning_rate()
-        self.optimizer.zero_grad()
-        sums: dict[str, float] = {}
-        for terms, loss, share in self._losses():
-            (loss * share).backward()
-            for name, value in (terms | {"total": loss}).items():
-                sums[name] = sums.get(name, 0.0) + float(value.detach()) * share
-        self._average_gradients()
+        with torch.cuda.stream(self._stream):
+            self._set_learning_rate()
+            *values, norm = self._learned(self._draw()).tolist()
+        terms = dict(zip(self._terms, values, strict=True))
         # The averaged gradients tell every process alike when one of them went wrong.
-        norm = torch.nn.utils.get_total_norm(self._gradients())
-        if not (math.isfinite(sums["total"]) and bool(norm.isfinite())):
+        if not (math.isfinite(terms["total"]) and math.isfinite(norm)):
             raise BackendError(
                 f"The loss is not a number at step {self.step}; the last good checkpoint is kept. "
                 "Lower learning_rate and resume."
             )
-        self.optimizer.step()
         self.step += 1
-        return sums
+        return terms
 
-    def _losses(self) -> Iterator[tuple[dict[str, Tensor], Tensor, float]]:
-        """Yield the step's terms, loss and share of its kind, piece by piece: first of the
-        cache's scans, then of the passers-by."""
+    def _draw(self) -> StepData:
         config, mine = self.config, (self.rank, self.processes)
-        batch = self.cache.batches(self.step, config.seed, config.scans, config.points, *mine)
-        for part, share in _pieces(len(batch.person), config.piece):
-            terms = self._piece(batch, part)
-            yield terms, weighted_sum(terms, config.losses), share
-        if self.street is None:
-            return
-        people, points = config.passers_by, config.passer_by_points
-        passage = self.street.draw(self.step, config.seed, people, points, *mine)
+        batch = self.cache.batches(self.step, config.seed, config.scans, config.points, mine)
+        met: list[Passage | None] = [None, None]
+        for i, people in enumerate((config.passers_by, config.expressive_passers_by)):
+            if self.street is not None and people:
+                points = config.passer_by_points
+                met[i] = self.street.draw(
+                    self.step, config.seed, people, points, neutral=i == 0, share=mine
+                )
+        return StepData(batch, *met)
+
+    def _learned(self, data: StepData) -> Tensor:
+        """Do what ``_learn`` does, on a GPU by replaying a record of it."""
+        if self._stream is None or self.processes > 1 or self._before_record > 0:
+            self._before_record -= 1
+            return self._learn(data)
+        if self._record is None or self._record.rough != self._rough:
+            self._record = None  # its memory is free for the next one
+            self._record = Record(self._learn, data, self._stream, self._rough)
+        return self._record(data)
+
+    def _learn(self, data: StepData) -> Tensor:
+        """Move the weights; returns the terms, averaged over the batch, and the gradient's norm."""
+        torch.backends.cuda.matmul.allow_tf32 = self._rough and self.config.tensorfloat32
+        self.optimizer.zero_grad()
+        sums: dict[str, Tensor] = {}
+        for kind, terms, share in self._losses(data):
+            loss = weighted_sum(terms, self.config.losses)
+            (loss * share).backward()
+            named = {kind + name: term.detach() for name, term in terms.items()}
+            for name, value in (named | {"total": loss.detach()}).items():
+                sums[name] = sums.get(name, 0) + value * share
+        self._average_gradients()
+        norm = torch.nn.utils.get_total_norm(self._gradients())
+        self.optimizer.step()
+        self._terms = list(sums)
+        return torch.stack([*sums.values(), norm])
+
+    def _losses(self, data: StepData) -> Iterator[tuple[str, dict[str, Tensor], float]]:
+        """Yield kind, terms and share of its kind, piece by piece: first of the cache's scans,
+        then of the passers-by."""
+        size = self.config.piece
+        for batch, share in self._pieces(data.batch, size):
+            yield "", self._of_scans(batch), share
         # As many points at a time as of the scans.
-        for part, share in _pieces(len(passage.points), config.piece * config.points // points):
-            terms = self._passers_by(passage, part)
-            loss = weighted_sum(terms, config.losses)
-            yield {f"passers_by_{name}": term for name, term in terms.items()}, loss, share
+        size = size * self.config.points // self.config.passer_by_points
+        for passage, share in self._pieces(data.neutral, size):
+            yield "passers_by_", self._of_neutral(passage), share
+        for passage, share in self._pieces(data.expressive, size):
+            yield "expressive_", self._of_expressive(passage), share
 
-    def _tensor(self, values: np.ndarray) -> Tensor:
-        return torch.from_numpy(values).to(self.device)
+    def _pieces(self, data: D | None, size: int) -> Iterator[tuple[D, float]]:
+        """Cut a step's data into pieces of so many faces; yield each with its share of them."""
+        if data is None:
+            return
+        count = len(next(tensors(data)))
+        if self.device.type == "cuda":
+            size = count
+        for start in range(0, count, size):
+            part = slice(start, min(start + size, count))
+            yield mapped(itemgetter(part), data), (part.stop - part.start) / count
 
-    def _piece(self, batch: Batch, part: slice) -> dict[str, Tensor]:
-        targets = Targets(
-            **{f.name: self._tensor(getattr(batch, f.name)[part]) for f in fields(Targets)}
-        )
-        identity, free_identity = self.model.identities(self._tensor(batch.person[part]))
-        expression, free_expression = self.model.expressions(self._tensor(batch.scan[part]))
-        with self._autocast():
-            terms = training_losses(
-                self.model.imface, identity, expression, targets, self.config.gradient_stride
-            )
+    def _of_scans(self, batch: Batch) -> dict[str, Tensor]:
+        identity, free_identity = self.model.identities(batch.person)
+        expression, free_expression = self.model.expressions(batch.scan)
+        terms = self._full_terms(identity, expression, batch)
         terms["identity_code"] = free_identity.square().mean()
         terms["expression_code"] = free_expression.square().mean()
         return terms
 
-    def _passers_by(self, passage: Passage, part: slice) -> dict[str, Tensor]:
-        identity = self._tensor(passage.coordinates[part]) @ self.model.identities.directions
-        known = (passage.points, passage.sdf, passage.template, passage.landmarks)
+    def _of_neutral(self, passage: Passage) -> dict[str, Tensor]:
+        identity = passage.coordinates @ self.model.identities.directions
         with self._autocast():
-            return neutral_losses(
-                self.model.imface, identity, *(self._tensor(values[part]) for values in known)
-            )
+            return neutral_losses(self.model.imface, identity, passage.targets)
+
+    def _of_expressive(self, passage: Passage) -> dict[str, Tensor]:
+        identity = passage.coordinates @ self.model.identities.directions
+        expression = passage.expression @ self.model.expressions.directions
+        return self._full_terms(identity, expression, passage.targets)
+
+    def _full_terms(
+        self, identity: Tensor, expression: Tensor, targets: Targets
+    ) -> dict[str, Tensor]:
+        stride = self.config.gradient_stride
+        with self._autocast():
+            return training_losses(self.model.imface, identity, expression, targets, stride)
+
+    @property
+    def _rough(self) -> bool:
+        """Whether the schedule still allows less than float32."""
+        return self.progress < 1 - self.config.final_float32
 
     def _autocast(self) -> torch.autocast:
-        bfloat16 = self.config.bfloat16 and self.progress < 1 - self.config.final_float32
-        enabled = bfloat16 and _fast_at_bfloat16(self.device)
+        enabled = self.config.bfloat16 and self._rough and _fast_at_bfloat16(self.device)
         return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
 
     def _set_learning_rate(self) -> None:
         rise = min((self.step + 1) / self.config.warmup, 1.0)
         decay = 0.5 * (1 + math.cos(math.pi * self.progress))
+        rate = self.config.learning_rate * rise * (0.01 + 0.99 * decay)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.config.learning_rate * rise * (0.01 + 0.99 * decay)
+            group["lr"].fill_(rate)
 
     def _gradients(self) -> list[Tensor]:
         return [p.grad for p in self.model.parameters() if p.grad is not None]
@@ -393,18 +380,20 @@ def _begin_table(path: Path, step: int, columns: list[str]) -> list[str]:
 
 def _street(cache: ScanCache, config: TrainConfig, data: Path | None) -> PassersBy | None:
     """Return where passers-by come from, None if there are none."""
-    if not config.passers_by:
+    if not (config.passers_by or config.expressive_passers_by):
         return None
     if data is None:
         raise DataError(
             "Passers-by are drawn from the ICT-FaceKit data. Give --data, as for 'prepare'."
         )
-    street = PassersBy(data, cache.config)
-    if street.principal.axes.shape[1] != cache.table.identity_coefficients.shape[1]:
-        raise DataError(
-            f"The cache was not prepared from {data}. Give the data that 'prepare' was given."
-        )
-    return street
+    return PassersBy(data, cache)
+
+
+def training_device() -> torch.device:
+    """Return where this process trains."""
+    if torch.cuda.is_available():
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    return torch.device("cpu")
 
 
 def _fast_at_bfloat16(device: torch.device) -> bool:
@@ -413,13 +402,6 @@ def _fast_at_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.backends.cpu.get_cpu_capability() == "AVX512"
-
-
-def _pieces(count: int, size: int) -> Iterator[tuple[slice, float]]:
-    """Cut ``count`` rows into slices; yield each with its share of them."""
-    for start in range(0, count, size):
-        part = slice(start, min(start + size, count))
-        yield part, (part.stop - start) / count
 
 
 def _process_group() -> tuple[int, int]:

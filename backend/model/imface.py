@@ -103,6 +103,7 @@ class ImFace(nn.Module):
     """The model: embeddings, landmark nets, and the three Neural Blend-Fields."""
 
     template_landmarks: Tensor
+    anchor_rows: Tensor  #: (K,) of the 68 landmarks, those of the mini-nets
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -116,6 +117,7 @@ class ImFace(nn.Module):
         self.landmarks = _landmark_net(config.expression_dim + config.identity_dim, k)
         self.identity_landmarks = _landmark_net(config.identity_dim, k)
         self.register_buffer("template_landmarks", torch.zeros(68, 3))
+        self.register_buffer("anchor_rows", torch.tensor(config.anchors), persistent=False)
         self.expression_field = BlendField(
             k,
             channels,
@@ -160,7 +162,7 @@ class ImFace(nn.Module):
         expression : Tensor (B, D_exp) or None
             None is the neutral face: the expression field is skipped.
         """
-        template_anchors = self.template_landmarks[list(self.config.anchors)][None]
+        template_anchors = self.template_landmarks[self.anchor_rows][None]
         neutral_anchors = self.identity_landmarks(identity).unflatten(-1, (-1, 3))
         expression_field = None
         if expression is not None:

@@ -10,7 +10,7 @@ import pytest
 from backend.errors import ScanError
 from backend.learn.cache import DatasetConfig, ScanCache, ScanSamples, ScanTable, prepare
 from backend.learn.ict_scans import IctScans
-from backend.learn.train import TrainConfig
+from backend.learn.train_config import TrainConfig
 from backend.model.imface import ModelConfig
 from backend.scan.sampling import uniform_in_ball
 
@@ -53,6 +53,7 @@ class SphereScans:
     config: DatasetConfig
     folder: Path
     partners: bool = False
+    triangles: int = 0
 
     def fingerprint(self) -> str:
         return "spheres"
@@ -74,9 +75,9 @@ class SphereScans:
         points = uniform_in_ball(self.config.points, np.random.default_rng(scan))
         norm = np.linalg.norm(points, axis=1)
         landmarks = _directions() * float(text)
-        none = np.empty((0, 3))
-        gradients = points / norm[:, None]
-        return ScanSamples(points, norm - float(text), gradients, none, none, landmarks, landmarks)
+        none, seen = np.empty((0, 3)), np.zeros(0, bool)
+        gradients, sdf = points / norm[:, None], norm - float(text)
+        return ScanSamples(points, sdf, gradients, none, none, landmarks, landmarks, seen)
 
 
 def _directions() -> np.ndarray:

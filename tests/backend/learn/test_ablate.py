@@ -15,9 +15,10 @@ from backend.learn.ablate import VARIANTS, Ablation
 from backend.learn.cache import ScanCache
 from backend.learn.evaluate import IN_PLACE, Fitted, markdown
 from backend.learn.evaluation_sets import EvaluationScan
-from backend.learn.train import TrainConfig, Trainer
+from backend.learn.train import Trainer
+from backend.learn.train_config import TrainConfig
 from backend.mesh import Mesh
-from backend.model.sine import ConcatenatedNet, ModulatedNet
+from backend.model.sine import ConcatenatedNet, HyperNetwork, ModulatedNet
 
 NAMES = ["the whole method", "no dense correspondence"]
 
@@ -35,24 +36,32 @@ def test_each_variant_lacks_what_its_name_says(
     cache: ScanCache, ict_file: Path, train_config: TrainConfig, tmp_path: Path
 ) -> None:
     """Told by the network and the terms that come out of it, not by the settings."""
-    config = replace(train_config, passers_by=2, passer_by_points=8)
+    config = replace(
+        train_config,
+        passers_by=2,
+        expressive_passers_by=2,
+        passer_by_points=8,
+        model=replace(train_config.model, conditioning="modulation"),
+    )
     trainers = {
         name: Trainer(cache, tmp_path / str(i), change(config), ict_file)
         for i, (name, change) in enumerate(VARIANTS.items())
     }
     terms = {name: set(trainer.train_step()) for name, trainer in trainers.items()}
     whole = "the whole method"
-    met = {term for term in terms[whole] if term.startswith("passers_by")}
-    assert met
+    met = {term for term in terms[whole] if term.startswith(("passers_by_", "expressive_"))}
+    assert {"passers_by_sdf", "expressive_sdf"} <= met
     assert terms["no passers-by"] == terms[whole] - met
     assert terms["no dense correspondence"] == terms[whole] - met  # unweighted terms are logged
     fields = {n: t.model.imface.identity_field for n, t in trainers.items()}
-    channels = {n: f.source.sizes[-1][0] for n, f in fields.items() if hasattr(f.source, "nets")}
+    channels = {
+        n: f.source.last_size[0] for n, f in fields.items() if isinstance(f.source, ModulatedNet)
+    }
     assert channels[whole] == 5 * 7
     assert channels["one mini-net, no blend-field"] == 7
     assert channels["translation, no SE(3)"] == 5 * 4
-    assert isinstance(fields["concatenated code, no hypernetworks"].source, ConcatenatedNet)
-    assert isinstance(fields["modulated mini-nets, no hypernetworks"].source, ModulatedNet)
+    assert isinstance(fields["concatenated code, no modulation"].source, ConcatenatedNet)
+    assert isinstance(fields["hypernetworks, no modulation"].source, HyperNetwork)
     assert trainers["no correction"].config.losses.correction > 100 * config.losses.correction
     assert trainers["no dense correspondence"].config.losses.correspondence == 0
 

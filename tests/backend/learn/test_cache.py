@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from backend.errors import DataError
 from backend.learn import cache as cache_module
@@ -29,9 +30,9 @@ def folder(spheres: ScanSource, tmp_path: Path) -> Path:
 
 
 def test_a_batch_holds_what_was_prepared(folder: Path) -> None:
-    batch = ScanCache(folder).batches(0, 0, 30, 100)
+    batch = ScanCache(folder).batches(1, 0, 30, 100)
     assert batch.points.shape == (30, 100, 3)
-    assert set(batch.scan) == set(range(SCANS))
+    assert set(batch.scan.tolist()) == set(range(SCANS))
     np.testing.assert_array_equal(batch.person, batch.scan // 3)
     np.testing.assert_array_equal(batch.is_neutral, batch.scan % 3 == 0)
     norm = np.linalg.norm(batch.points, axis=2)
@@ -44,7 +45,7 @@ def test_a_batch_holds_what_was_prepared(folder: Path) -> None:
     np.testing.assert_allclose(
         np.linalg.norm(batch.landmarks, axis=2), np.tile(radius[:, None], 68), rtol=1e-6
     )
-    assert batch.points.dtype == batch.sdf.dtype == batch.landmarks.dtype == np.float32
+    assert batch.points.dtype == batch.sdf.dtype == batch.landmarks.dtype == torch.float32
 
 
 def test_scans_without_partners_give_all_their_points(folder: Path) -> None:
@@ -73,9 +74,9 @@ def test_a_batch_depends_on_seed_and_step_alone(cache_folder: Path, cache: ScanC
 @pytest.mark.parametrize("parts", [2, 3, 5])
 def test_parts_make_up_the_whole_batch(cache: ScanCache, parts: int) -> None:
     whole = cache.batches(2, 0, 5, 64)
-    shares = [cache.batches(2, 0, 5, 64, part, parts) for part in range(parts)]
+    shares = [cache.batches(2, 0, 5, 64, (part, parts)) for part in range(parts)]
     joined = [
-        np.concatenate([getattr(share, field.name) for share in shares]) for field in fields(Batch)
+        torch.cat([getattr(share, field.name) for share in shares]) for field in fields(Batch)
     ]
     assert _equal(whole, Batch(*joined))
 
@@ -120,7 +121,11 @@ def test_a_broken_scan_is_left_out_by_name(spheres: ScanSource, tmp_path: Path) 
     reasons = prepare(spheres, cache, workers=1, progress=lambda *n: told.append(n))
     assert reasons == {"4.txt": "4.txt is empty. Export it again."}
     assert told[-1] == (6, 6)
-    drawn = {scan for step in range(20) for scan in ScanCache(cache).batches(step, 0, 8, 16).scan}
+    drawn = {
+        scan
+        for step in range(20)
+        for scan in ScanCache(cache).batches(step, 0, 8, 16).scan.tolist()
+    }
     assert drawn == {0, 1, 2, 3, 5}
     told.clear()
     assert prepare(spheres, cache, workers=1, progress=lambda *n: told.append(n)) == reasons

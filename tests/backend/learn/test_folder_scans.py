@@ -20,7 +20,8 @@ from backend.learn.cache import DatasetConfig, ScanCache, ScanSamples, prepare
 from backend.learn.folder_scans import FolderScans, list_scans
 from backend.learn.ict import SKIN_PARTS, IctFaceKit
 from backend.learn.publish import publish
-from backend.learn.train import TrainConfig, Trainer
+from backend.learn.train import Trainer
+from backend.learn.train_config import TrainConfig
 from backend.mesh import Mesh, load_scan, save_mesh, triangulate
 from backend.scan.landmark_files import landmark_file, read_landmarks
 from backend.scan.sampling import NearestTriangle

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import trimesh
 
 from backend.errors import DataError
@@ -235,7 +236,7 @@ def test_principal_coordinates_describe_the_neutral_faces(ict: IctFaceKit, mixed
     """They are uncorrelated, of unit variance, and a linear map takes them to the faces."""
     config = DatasetConfig(identities=20, expressions=1, mixed=mixed)
     recipes = draw_recipes(config, ict.expression_names, 6)
-    coordinates = principal_coordinates(ict, recipes)
+    coordinates = principal_coordinates(ict, recipes, 128)
     people, kept = coordinates.shape
     assert people == 20
     assert kept == 6 if mixed == 0 else 6 < kept <= 19  # as many as the modes, or mixtures
@@ -264,6 +265,7 @@ def test_more_people_leave_the_coordinates_as_they_are(
                 ict.expression_names,
                 6,
             ),
+            128,
         )
         for further in (0, 5)
     )
@@ -273,7 +275,7 @@ def test_more_people_leave_the_coordinates_as_they_are(
 
 def test_one_person_alone_has_no_coordinates(ict: IctFaceKit) -> None:
     recipes = draw_recipes(DatasetConfig(identities=1, expressions=1), ict.expression_names, 6)
-    assert principal_coordinates(ict, recipes).shape == (1, 0)
+    assert principal_coordinates(ict, recipes, 128).shape == (1, 0)
 
 
 def test_the_table_says_what_made_each_scan(ict: IctFaceKit, ict_file: Path) -> None:
@@ -303,7 +305,7 @@ def test_a_batch_holds_the_drawn_faces(
     batch = cache.batches(0, 0, 8, 100)
     assert batch.points.shape == (8, 100, 3)
     assert batch.neutral.shape == batch.template.shape == (8, 50, 3)
-    assert set(batch.is_neutral) == {True, False}
+    assert set(batch.is_neutral.tolist()) == {True, False}
     recipes = draw_recipes(data_config, ict.expression_names, 6)
     for row in range(8):
         person, state = divmod(int(batch.scan[row]), data_config.expressions)
@@ -320,4 +322,4 @@ def test_a_batch_holds_the_drawn_faces(
             _face(ict, head), batch.points[row, :50][on]
         )
         assert np.median(distance) < 1e-4  # 16-bit steps are 0.004 mm
-    assert batch.points.dtype == batch.sdf.dtype == np.float32
+    assert batch.points.dtype == batch.sdf.dtype == torch.float32

@@ -10,94 +10,143 @@ import torch
 import trimesh
 
 from backend.errors import DataError
-from backend.learn.cache import DatasetConfig, ScanCache
+from backend.learn.cache import DatasetConfig, ScanCache, _open_cache
 from backend.learn.ict import IctFaceKit
-from backend.learn.ict_scans import draw_recipes, principal_coordinates
+from backend.learn.ict_scans import IctScans, face_triangles
 from backend.learn.passers_by import Passage, PassersBy
-from backend.learn.train import TrainConfig, Trainer
-from backend.mesh import triangulate
+from backend.learn.step import mapped, tensors
+from backend.learn.train import Trainer
+from backend.learn.train_config import TrainConfig
 
 PEOPLE, POINTS = 6, 400
 
 
 @pytest.fixture(scope="module")
-def config() -> DatasetConfig:
-    """Return settings with which both plain and mixed people are drawn."""
-    return DatasetConfig(identities=12, expressions=1, mixed=0.5)
-
-
-@pytest.fixture(scope="module")
-def street(ict_file: Path, config: DatasetConfig) -> PassersBy:
+def street(ict_file: Path, cache: ScanCache) -> PassersBy:
     """Return the supply of people."""
-    return PassersBy(ict_file, config)
+    return PassersBy(ict_file, cache)
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["neutral", "expressive"])
+def neutral(request: pytest.FixtureRequest) -> bool:
+    """Return which kind is met."""
+    return bool(request.param)
 
 
 @pytest.fixture(scope="module")
-def passage(street: PassersBy) -> Passage:
+def passage(street: PassersBy, neutral: bool) -> Passage:
     """Return one step's people."""
-    return street.draw(3, 0, PEOPLE, POINTS)
+    return street.draw(3, 0, PEOPLE, POINTS, neutral=neutral)
 
 
 def test_a_step_draws_the_same_people_however_they_are_shared(
-    street: PassersBy, passage: Passage
+    street: PassersBy, passage: Passage, neutral: bool
 ) -> None:
-    parts = [street.draw(3, 0, PEOPLE, POINTS, part, 2) for part in range(2)]
-    for name in ("coordinates", "points", "sdf", "template", "landmarks"):
-        whole = getattr(passage, name)
-        shared = np.concatenate([getattr(part, name) for part in parts])
-        np.testing.assert_allclose(shared, whole, atol=1e-6)
-        assert whole.dtype == np.float32
-        for other in (street.draw(4, 0, PEOPLE, POINTS), street.draw(3, 1, PEOPLE, POINTS)):
-            assert np.abs(getattr(other, name) - whole).max() > 0.01
+    shared = [street.draw(3, 0, PEOPLE, POINTS, neutral=neutral, share=(i, 2)) for i in range(2)]
+    for whole, *parts in zip(tensors(passage), *map(tensors, shared), strict=True):
+        torch.testing.assert_close(torch.cat(parts), whole, atol=1e-5, rtol=0)
+    for other in (
+        street.draw(4, 0, PEOPLE, POINTS, neutral=neutral),
+        street.draw(3, 1, PEOPLE, POINTS, neutral=neutral),
+        street.draw(3, 0, PEOPLE, POINTS, neutral=not neutral),
+    ):
+        for name in ("points", "template", "landmarks"):
+            ours, theirs = (getattr(drawn.targets, name) for drawn in (passage, other))
+            assert (ours - theirs).abs().max() > 0.01
 
 
 def test_no_two_people_are_alike(passage: Passage) -> None:
-    apart = np.linalg.norm(passage.coordinates[:, None] - passage.coordinates[None], axis=2)
-    assert apart[~np.eye(PEOPLE, dtype=bool)].min() > 0.5
+    assert torch.pdist(passage.coordinates).min() > 0.5
+
+
+def test_neutral_people_have_no_expression(passage: Passage, neutral: bool) -> None:
+    targets = passage.targets
+    assert (targets.is_neutral == neutral).all()
+    assert (passage.expression.any(1) == (not neutral)).all()
+    assert torch.equal(targets.points, targets.neutral) == neutral
+    assert torch.equal(targets.landmarks, targets.neutral_landmarks) == neutral
 
 
 def test_even_points_lie_on_the_face_and_their_partners_on_the_mean_face(
-    ict: IctFaceKit, passage: Passage
+    ict: IctFaceKit, passage: Passage, neutral: bool
 ) -> None:
-    mean = trimesh.Trimesh(ict.mean, triangulate(ict.part_polygons(("face",))), process=False)
-    _, distance, _ = trimesh.proximity.closest_point(mean, passage.template[0])
+    mean = trimesh.Trimesh(ict.mean, face_triangles(ict), process=False)
+    template, sdf = passage.targets.template[0].numpy(), passage.targets.sdf.numpy()
+    _, distance, _ = trimesh.proximity.closest_point(mean, template)
     assert distance[::2].max() < 1e-6
-    assert distance[1::2].mean() > 0.005  # half a millimetre: moved along the normals
-    assert (passage.sdf[:, ::2] == 0).all()
-    off = np.abs(distance - np.abs(passage.sdf[0]))
+    spread = 0.005 if neutral else 0.001  # moved along the normals
+    assert distance[1::2].mean() > spread
+    assert (sdf[:, ::2] == 0).all()
+    off = np.abs(distance - np.abs(sdf[0]))
     assert (off < 1e-3).mean() > 0.97  # nearly everywhere: other skin may be nearer in a fold
-    assert np.linalg.norm(passage.template, axis=2).max() < 1.2
+    assert np.linalg.norm(template, axis=1).max() < 1.2
+
+
+def test_gradients_are_the_normals_that_points_are_moved_along(passage: Passage) -> None:
+    targets = passage.targets
+    torch.testing.assert_close(
+        targets.gradients.norm(dim=-1), torch.ones(PEOPLE, POINTS), atol=1e-5, rtol=0
+    )
+    assert (targets.gradients[..., 2] > 0).all()  # the front sees them
 
 
 def test_coordinates_landmarks_points_and_partners_are_those_of_one_face(
-    ict_file: Path, ict: IctFaceKit, config: DatasetConfig
+    ict_file: Path, ict: IctFaceKit, data_config: DatasetConfig, tmp_path: Path, neutral: bool
 ) -> None:
     """A plain person's face is a linear image of the coordinates, the same as in a cache."""
-    plain = replace(config, identities=40, mixed=0.0)
-    recipes = draw_recipes(plain, ict.expression_names, 6)
-    known = np.c_[principal_coordinates(ict, recipes), np.ones(40)]
-    heads = np.stack([recipes.neutral(ict, p) for p in range(40)])
+    config = replace(data_config, identities=40, mixed=0.0)
+    source = IctScans(ict_file, config)
+    cache = _unprepared(source, tmp_path)
+    known = np.c_[cache.table.identity_coefficients, np.ones(40)]
+    heads = np.stack([source.recipes.neutral(ict, p) for p in range(40)])
     image = np.linalg.lstsq(known, heads.reshape(40, -1), rcond=None)[0]
-    met = PassersBy(ict_file, plain).draw(0, 0, 2, POINTS)
-    triangles = triangulate(ict.part_polygons(("face",)))
+    met = PassersBy(ict_file, cache).draw(0, 0, 2, POINTS, neutral=neutral)
+    triangles = face_triangles(ict)
     mean = trimesh.Trimesh(ict.mean, triangles, process=False)
     for person in range(2):
-        head = (np.append(met.coordinates[person], 1) @ image).reshape(-1, 3)
-        np.testing.assert_allclose(head[ict.landmarks], met.landmarks[person], atol=1e-4)
-        partners = met.template[person, ::2].astype(float)
+        face = (np.append(met.coordinates[person], 1) @ image).reshape(-1, 3)
+        head = face + ict.expression(met.expression[person].numpy())
+        targets = mapped(lambda tensor, person=person: tensor[person].numpy(), met.targets)
+        np.testing.assert_allclose(head[ict.landmarks], targets.landmarks, atol=1e-4)
+        np.testing.assert_allclose(face[ict.landmarks], targets.neutral_landmarks, atol=1e-4)
+        partners = targets.template[::2].astype(float)
         _, _, owner = trimesh.proximity.closest_point(mean, partners)
         shares = trimesh.triangles.points_to_barycentric(ict.mean[triangles[owner]], partners)
-        wanted = np.einsum("nk,nkc->nc", shares, head[triangles[owner]])
-        np.testing.assert_allclose(met.points[person, ::2], wanted, atol=3e-4)
+        for vertices, points in ((head, targets.points), (face, targets.neutral)):
+            wanted = np.einsum("nk,nkc->nc", shares, vertices[triangles[owner]])
+            np.testing.assert_allclose(points[::2], wanted, atol=3e-4)
 
 
-def test_training_learns_from_them(
-    ict_file: Path, cache: ScanCache, train_config: TrainConfig, tmp_path: Path
+def _unprepared(source: IctScans, folder: Path) -> ScanCache:
+    """Return a cache that says all it knows but for the samples: its scans are seen everywhere."""
+    _open_cache(source, source.table(), folder)
+    for name, value in (("state", 1), ("seen", 255)):
+        np.load(folder / f"{name}.npy", mmap_mode="r+")[:] = value
+    return ScanCache(folder)
+
+
+def test_people_are_seen_where_the_scan_was_whose_expression_they_have(
+    ict: IctFaceKit, cache: ScanCache, street: PassersBy, passage: Passage
 ) -> None:
-    config = replace(train_config, passers_by=4, passer_by_points=32)
+    mean = trimesh.Trimesh(ict.mean, face_triangles(ict), process=False)
+    weights = torch.from_numpy(cache.table.expression_coefficients).float()
+    for person in range(PEOPLE):
+        partners = passage.targets.template[person, ::2].numpy()
+        _, _, owner = trimesh.proximity.closest_point(mean, partners)
+        scans = (weights == passage.expression[person]).all(1).nonzero()[:, 0]
+        seen = cache.seen(scans).any(0)
+        assert 0.2 < seen.float().mean() < 0.99
+        assert seen[owner].float().mean() > 0.97  # but for rounding at edges
+
+
+@pytest.mark.parametrize("kind", ["passers_by", "expressive_passers_by"])
+def test_training_learns_from_them(
+    ict_file: Path, cache: ScanCache, train_config: TrainConfig, tmp_path: Path, kind: str
+) -> None:
+    config = replace(train_config, passer_by_points=32, **{kind: 4})
     trainer = Trainer(cache, tmp_path, config, ict_file)
     terms = [trainer.train_step() for _ in range(20)]
-    name = "passers_by_correspondence"
+    name = kind.removesuffix("_passers_by") + "_correspondence"
     assert np.mean([t[name] for t in terms[-4:]]) < 0.8 * np.mean([t[name] for t in terms[:4]])
     alone = Trainer(cache, tmp_path / "alone", train_config).train_step()
     assert terms[0]["total"] > alone["total"]

@@ -19,7 +19,8 @@ from backend.learn.code_table import CodeTable
 from backend.learn.ict import IctFaceKit
 from backend.learn.ict_scans import draw_recipes
 from backend.learn.publish import publish, training_summary
-from backend.learn.train import TrainConfig, Trainer
+from backend.learn.train import Trainer
+from backend.learn.train_config import TrainConfig
 from backend.model.imface import query_sdf
 
 

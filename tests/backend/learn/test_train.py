@@ -14,11 +14,11 @@ import pytest
 import torch
 
 from backend.errors import BackendError, DataError
-from backend.learn import ict_scans
 from backend.learn.cache import DatasetConfig, ScanCache, ScanSource, prepare
 from backend.learn.ict import IctFaceKit
 from backend.learn.ict_scans import IctScans
-from backend.learn.train import TrainConfig, TrainedModel, Trainer, load_config
+from backend.learn.train import TrainedModel, Trainer
+from backend.learn.train_config import TrainConfig, load_config
 
 ROOT = Path(__file__).resolve().parents[3]
 CONFIG = """
@@ -148,13 +148,12 @@ def test_a_run_starts_from_another_one_with_fewer_people(
     ict_file: Path,
     data_config: DatasetConfig,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     first = Trainer(cache, tmp_path / "first", train_config)
     first.train_step()
     first.save()
-    monkeypatch.setattr(ict_scans, "_COMPONENTS", len(first.model.identities.directions))
-    more = replace(data_config, further_identities=2)
+    known = len(first.model.identities.directions)
+    more = replace(data_config, further_identities=2, components=known)
     prepare(IctScans(ict_file, more), tmp_path / "cache", workers=1)
     second = Trainer(ScanCache(tmp_path / "cache"), tmp_path / "second", train_config)
     drawn = second.model.identities.coefficients.clone()
@@ -287,7 +286,7 @@ def test_every_scan_moves_the_directions_and_only_its_own_free_part(
     before = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
     trainer.train_step()
     moved = {n: (t != before[n]) for n, t in trainer.model.state_dict().items()}
-    drawn = set(cache.batches(0, train_config.seed, train_config.scans, 64).scan)
+    drawn = set(cache.batches(0, train_config.seed, train_config.scans, 64).scan.tolist())
     assert 0 < len(drawn) < 6
     assert set(np.flatnonzero(moved["expressions.free"].any(1))) == drawn
     shown = cache.table.expression_coefficients[sorted(drawn)].any(0)
@@ -317,7 +316,8 @@ from dataclasses import replace
 from pathlib import Path
 import torch
 from backend.learn.cache import ScanCache
-from backend.learn.train import Trainer, load_config
+from backend.learn.train import Trainer
+from backend.learn.train_config import load_config
 torch.set_num_threads(1)
 cache, config, out = map(Path, sys.argv[1:])
 trainer = Trainer(ScanCache(cache), out, load_config(config))
