@@ -39,12 +39,14 @@ class LinearBasis:
     mean : ndarray (V, 3)
         Model space.
     modes : ndarray (K, V, 3) float32
-        Offsets [model units], each of one standard deviation.
+        Offsets [model units].
     triangles : ndarray (T, 3) int
     rows : ndarray (V,) int
         Where its vertices stand in the head's topology.
     low, high : float or ndarray (K,)
         What the coefficients may be.
+    prior : float or ndarray (K,)
+        How strongly each is held at 0, beside one whose mode is of one standard deviation.
     """
 
     mean: np.ndarray
@@ -53,6 +55,7 @@ class LinearBasis:
     rows: np.ndarray
     low: float | np.ndarray = -np.inf
     high: float | np.ndarray = np.inf
+    prior: float | np.ndarray = 1.0
 
     def face(self, coefficients: np.ndarray) -> Mesh:
         """Return the face (V, 3) that coefficients (K,) stand for."""
@@ -174,7 +177,8 @@ def _solve(
     count = modes.shape[1]
     design = np.concatenate([modes, -motions], axis=1)
     weighted = design * (weights / max(weights.sum(), 1e-12))[:, None]
-    prior = np.array([ridge] * count + [_MOTION_RIDGE] * 6 + [_SCALE_RIDGE])
+    held = ridge * np.broadcast_to(basis.prior, count)
+    prior = np.concatenate([held, [_MOTION_RIDGE] * 6, [_SCALE_RIDGE]])
     low, high = (
         np.append(np.broadcast_to(limit, count), np.full(7, sign * np.inf))
         for limit, sign in ((basis.low, -1), (basis.high, 1))
