@@ -40,7 +40,7 @@ _LID_PRIOR = 0.03
 _POSE = 7
 _FIRST_DAMPING = 0.003
 #: A face is shown after every so-maniest step.
-_SHOWN_STEPS = 3
+_SHOWN_STEPS = 2
 #: Points that have a face of their own at once.
 _BATCH = 250
 
