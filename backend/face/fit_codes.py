@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The codes and the pose that put a surface's samples on the zero level set.
 
-First the forward map, a linear model, is fitted by closest points. From there Gauss-Newton steps
-follow the field's own derivatives.
+First the forward map, a linear model, is fitted by closest points. From there a quasi-Newton
+search follows the field's own gradient.
 """
 
 from collections.abc import Callable
@@ -38,11 +38,13 @@ _START = ClosestPointsConfig(rounds=10, last_ridge=1e-3)
 _LID_PRIOR = 0.03
 #: Rotation, translation, log scale.
 _POSE = 7
-_FIRST_DAMPING = 0.003
+#: Differences that the curvature is measured by: of whitened codes and weights, of the pose.
+_CODE_STEP, _POSE_STEP = 0.1, 0.005
+_FIRST_DAMPING = 0.03
 #: A face is shown after every so-maniest step.
-_SHOWN_STEPS = 2
-#: Points that have a face of their own at once.
-_BATCH = 250
+_SHOWN_STEPS = 3
+#: Faces evaluated together.
+_BATCH = 8
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class FitConfig:
     """How codes and pose are searched."""
 
     start_points: int = 6000  #: points that the forward map is fitted to
-    rounds: int = 12  #: steps tried on the field
+    rounds: int = 30  #: steps tried on the field
     points: int = 5000  #: points they are judged by
     curved_points: int = 800  #: of them that the curvature is measured at
     prior: float = 2e-4  #: weight of the Gaussian prior
@@ -151,26 +153,36 @@ def _search(
     report: Report,
     show: Callable[[Tensor], None],
 ) -> Tensor:
-    """Minimise the objective from x by damped Gauss-Newton steps (Levenberg-Marquardt)."""
+    """Minimise the objective from x by damped quasi-Newton steps."""
     value, slope = objective(x)
-    hessian, damping = objective.curvature(x), _FIRST_DAMPING
+    damping = _FIRST_DAMPING
+    hessian = objective.curvature(x)
     for done in range(config.rounds):
         low, high = objective.room(x)
         damped = hessian + damping * np.diag(np.diag(hessian)) + 1e-9 * np.eye(len(slope))
         moved = bounded_minimum(damped, slope, low, high)
         there = x + torch.from_numpy(moved).float()
         tried = objective(there)
-        gained, hoped = value - tried[0], -(slope @ moved + 0.5 * moved @ hessian @ moved)
-        kept = gained / max(hoped, 1e-12)
+        kept = (tried[0] - value) / min(slope @ moved + 0.5 * moved @ hessian @ moved, -1e-12)
         damping *= 4 if kept < 0.1 else 1.5 if kept < 0.4 else 0.6 if kept < 0.8 else 0.3
-        if gained > 0:
+        hessian = _learned(hessian, moved, tried[1] - slope)
+        if tried[0] < value:
             x, (value, slope) = there, tried
-            hessian = objective.curvature(x)
         if done % _SHOWN_STEPS == 0:
             show(x)
         text = Text("Fitting: {median} mm", median=f"{objective.median_mm:.2f}")
         report(0.3 + 0.7 * (done + 1) / config.rounds, text)
     return x
+
+
+def _learned(hessian: np.ndarray, step: np.ndarray, change: np.ndarray) -> np.ndarray:
+    """Correct second derivatives by what a step did to the gradient (BFGS)."""
+    along = hessian @ step
+    if step @ change <= 1e-8 * (step @ along):
+        return hessian
+    grown = np.outer(change, change) / (step @ change)
+    corrected: np.ndarray = hessian + grown - np.outer(along, along) / (step @ along)
+    return corrected
 
 
 class _Objective:
@@ -238,25 +250,22 @@ class _Objective:
         self.median_mm = float(residual.detach().abs().median())
         return float(loss.detach()), slope.cpu().double().numpy()
 
+    @torch.no_grad()
     def curvature(self, x: Tensor) -> np.ndarray:
-        """Return Gauss-Newton's second derivatives (U, U) at x, from some of the points.
-
-        Each of them has a face of its own, so that one backward pass tells them all apart.
-        """
+        """Return Gauss-Newton's second derivatives (U, U) at x, from differences at some points."""
         x = x.to(self._model.device)
         every = max(len(self._points) // self._config.curved_points, 1)
-        residuals, slopes = [], []
-        for points, distance in zip(
-            self._points[::every].split(_BATCH), self._distance[::every].split(_BATCH), strict=True
-        ):
-            own = x.repeat(len(points), 1).requires_grad_()
-            residual = self._residuals(own, points[:, None], distance[:, None])[:, 0]
-            slopes += torch.autograd.grad(residual.sum(), own)
-            residuals.append(residual.detach())
-        size, limit = _size(torch.cat(residuals)), self._config.robust_mm
+        points, distance = self._points[::every], self._distance[::every]
+        steps = torch.full_like(x, _CODE_STEP)
+        steps[-_POSE:] = _POSE_STEP
+        residual = self._residuals(x[None], points, distance)
+        moved = torch.cat(
+            [self._residuals(some, points, distance) for some in (x + steps.diag()).split(_BATCH)]
+        )
+        jacobian = ((moved - residual) / steps[:, None]).cpu().double().numpy()
+        size, limit = _size(residual[0]), self._config.robust_mm
         weights = torch.where(size < limit, 1 / size, limit / size.square()) / len(size)
-        jacobian = torch.cat(slopes).cpu().double().numpy()
-        hessian: np.ndarray = (jacobian.T * weights.cpu().double().numpy()) @ jacobian
+        hessian: np.ndarray = (jacobian * weights.cpu().double().numpy()) @ jacobian.T
         hessian[range(self._people), range(self._people)] += 2 * self._config.prior
         return hessian
 
