@@ -21,15 +21,13 @@ from torch import Tensor
 from ..checkpoint import FaceModel
 from ..codes import DETAIL_SIDE, DETAIL_STEPS, Codes
 from ..mesh import Mesh, triangle_normals, vertex_normals
-from ..model.imface import UNIT_MM, pieces, query_gradient
+from ..model.imface import UNIT_MM, Face, pieces, query_gradient
 from ..model.refinement import MAX_HEIGHT, spline, wanted_height
 from ..scan.compare import FrontSurface, inside, welded
 from ..scan.watertight import visible_from_front
+from .extract import face_sdf
 from .fit_codes import Report
 from .generate import face_of
-
-#: Signed distances (N,), their gradients and template points (N, 3) at points (N, 3).
-_Look = Callable[[np.ndarray], tuple[Tensor, Tensor, Tensor]]
 
 #: Spacing of the control heights [model units].
 _SPACING = 2 / (DETAIL_SIDE - 1)
@@ -57,6 +55,29 @@ class RefineConfig:
     steepest: float = 0.5  #: slope from which the detail is stiffened: steep detail would fold
     rounds: int = 4  #: of least squares
     seed: int = 0  #: of the points drawn
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What a face tells of points."""
+
+    face: Face
+    device: torch.device
+
+    @torch.no_grad()
+    def __call__(self, points: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
+        """Return signed distances (N,), their gradients and template points (N, 3) at points."""
+        on_device = torch.from_numpy(points).float().to(self.device)
+        sdf, gradient = query_gradient(self.face, on_device)
+        where = [self.face.query(piece).template_points[0] for piece in pieces(on_device)]
+        return sdf.cpu().double(), gradient.cpu().double(), torch.cat(where).cpu().double()
+
+    def farthest_corners(self, mesh: Mesh, triangle: np.ndarray) -> np.ndarray:
+        """Return how far off (N,) the farthest corner of each of some triangles (N,) lies."""
+        corners, place = np.unique(mesh.polygons[triangle], return_inverse=True)
+        off = np.abs(face_sdf(self.face, self.device)(mesh.vertices[corners]))
+        farthest: np.ndarray = off[place.reshape(-1, 3)].max(1)
+        return farthest
 
 
 @dataclass(frozen=True)
@@ -120,7 +141,7 @@ def fit_detail(
     ndarray (S, S) int16
         ``Codes.detail``.
     """
-    look = _look_up(model, replace(codes, detail=None))
+    look = _Look(face_of(model, replace(codes, detail=None)), model.device)
     smoothing = _smoothing(look, visible, config, report)
     drawn = _draw(look, visible, config)
     heights = _smoothest(drawn, smoothing, config, partial(_tell, report, 0.8, 0.2))
@@ -157,7 +178,7 @@ def _draw(look: _Look, visible: FrontSurface, config: RefineConfig) -> _Drawn:
     edge = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).mean(1)
     # Waves shorter than about an edge and a half are the facets, not the face.
     finest = np.maximum(edge[triangle] / 4, config.finest_mm / UNIT_MM)
-    evidence = _evidence(look, points, normals)
+    evidence = _evidence(look, points, normals, look.farthest_corners(mesh, triangle))
     seen = evidence.pick.sum(0)
     local = np.where(seen > 0, finest @ evidence.pick / np.maximum(seen, 1e-12), np.median(finest))
     area = triangle_normals(mesh.vertices, mesh.polygons)[1].sum() / config.points
@@ -172,22 +193,14 @@ def _at_vertices(look: _Look, visible: FrontSurface, rows: np.ndarray) -> _Evide
     return _evidence(look, points[seen], normals[seen])
 
 
-def _look_up(model: FaceModel, codes: Codes) -> _Look:
-    """Return what a face tells of points."""
-    face = face_of(model, codes)
+def _evidence(
+    look: _Look, points: np.ndarray, normals: np.ndarray, farthest: np.ndarray | float = 0.0
+) -> _Evidence:
+    """Tell how high the detail should be at points (N, 3) of a scan.
 
-    @torch.no_grad()
-    def look(points: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
-        on_device = torch.from_numpy(points).float().to(model.device)
-        sdf, gradient = query_gradient(face, on_device)
-        places = torch.cat([face.query(piece).template_points[0] for piece in pieces(on_device)])
-        return sdf.cpu().double(), gradient.cpu().double(), places.cpu().double()
-
-    return look
-
-
-def _evidence(look: _Look, points: np.ndarray, normals: np.ndarray) -> _Evidence:
-    """Tell how high the detail should be at points (N, 3) of a scan."""
+    A triangle is trusted no more than its farthest corner: between an outlier and the face
+    stands a wall, of which the foot is as near as any detail.
+    """
     normals = normals * np.sign(normals[:, 2:])  # some scans' faces are inside out
     sdf, gradient, places = look(points)
     nodes, weights = spline(places, DETAIL_SIDE)
@@ -196,7 +209,8 @@ def _evidence(look: _Look, points: np.ndarray, normals: np.ndarray) -> _Evidence
     pick = csr_matrix((weights.numpy().ravel(), nodes.numpy().ravel(), starts), shape)
     shown = np.clip((1 - np.linalg.norm(points, axis=1)) / _RIM, 0, 1)
     shown *= np.clip((normals[:, 2] - _TURNED[0]) / (_TURNED[1] - _TURNED[0]), 0, 1)
-    trust = np.maximum(1 - (sdf.numpy() / MAX_HEIGHT) ** 2, 0)
+    off = np.maximum(np.abs(sdf.numpy()), farthest)
+    trust = np.maximum(1 - (off / MAX_HEIGHT) ** 2, 0)
     alike = (torch.nn.functional.normalize(gradient, dim=-1).numpy() * normals).sum(1)
     trust *= np.clip((alike - _ALIKE[0]) / (_ALIKE[1] - _ALIKE[0]), 0, 1)
     return _Evidence(pick, shown * wanted_height(sdf).numpy(), trust)
