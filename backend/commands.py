@@ -410,7 +410,7 @@ def _evaluate(options: Options) -> Answer:
         "MakeHuman": makehuman(options.makehuman, options.limit) if options.makehuman else (),
         "real scans": real_scans(options.scans),
     } | damaged_ict(ict, options.damaged)
-    bases = linear_bases(ict)
+    bases = linear_bases(ict, model)
     figures: Answer = {"weights": model.sha256, "sets": {}}
     with tqdm(disable=None, unit="scan") as bar:
 

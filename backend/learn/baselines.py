@@ -14,8 +14,6 @@ from .cache import DatasetConfig
 from .ict import NOSE_TIP, IctFaceKit
 from .ict_scans import Recipes, draw_recipes
 
-#: As many numbers as our identity and expression codes have together.
-COMPONENTS = 256
 #: Vertices of the mean face beyond this radius [model units] are left out.
 _REACH = 1.2
 #: Points drawn on a scan's visible face.
@@ -36,15 +34,15 @@ def ict_basis(ict: IctFaceKit) -> LinearBasis:
     return LinearBasis(part.mean, modes, part.polygons, rows)
 
 
-def training_basis(
-    ict: IctFaceKit, people: DatasetConfig, components: int = COMPONENTS
-) -> LinearBasis:
+def training_basis(ict: IctFaceKit, people: DatasetConfig, components: int) -> LinearBasis:
     """Return the principal components of all faces of a training set, neutral and expressed.
 
     Parameters
     ----------
     people : DatasetConfig
         The training set, drawn as for training.
+    components : int
+        At most so many.
 
     Notes
     -----

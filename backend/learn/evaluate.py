@@ -210,10 +210,11 @@ _COLUMNS = (
 )
 
 
-def linear_bases(ict: IctFaceKit) -> dict[str, LinearBasis]:
+def linear_bases(ict: IctFaceKit, model: FaceModel) -> dict[str, LinearBasis]:
     """Return the linear models beside ours: ICT's own, and a PCA of the default training set with
-    as many numbers as our codes."""
-    return {"linear ICT": ict_basis(ict), "PCA": training_basis(ict, DatasetConfig())}
+    as many numbers as the model's codes."""
+    numbers = len(model.identity_prior.mean) + len(model.neutral_expression)
+    return {"linear ICT": ict_basis(ict), "PCA": training_basis(ict, DatasetConfig(), numbers)}
 
 
 def markdown(figures: Mapping[str, Any]) -> str:

@@ -355,7 +355,7 @@ def test_a_model_without_a_head_is_evaluated(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(commands, "linear_bases", lambda _: {})
+    monkeypatch.setattr(commands, "linear_bases", lambda *_: {})
     weights = tmp_path / "released.safetensors"
     assert main(["import-checkpoint", str(LAYOUTS / "se3_small"), "--out", str(weights)]) == 0
     words = ["--data", ict_file, "--weights", weights, "--out", tmp_path]

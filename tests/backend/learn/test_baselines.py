@@ -40,7 +40,7 @@ def basis(ict: IctFaceKit) -> LinearBasis:
 @pytest.fixture(scope="module")
 def components(ict: IctFaceKit) -> LinearBasis:
     """Return the principal components of a small training set."""
-    return training_basis(ict, PEOPLE)
+    return training_basis(ict, PEOPLE, 256)
 
 
 @pytest.fixture(scope="module")
