@@ -14,28 +14,17 @@ from torch import Tensor
 
 from ..checkpoint import FaceModel
 from ..codes import Codes
-from ..mesh import triangulate
 from ..model.imface import CACHE_POINTS, UNIT_MM
 from ..scan.align import IDENTITY, Similarity
 from ..scan.sampling import SdfSamples
 from ..texts import Text
-from .linear_fit import (
-    PARTS,
-    ClosestPointsConfig,
-    LinearBasis,
-    bounded_minimum,
-    fit_closest_points,
-)
+from .fit_forward_map import fit_forward_map, lid_weights
+from .linear_fit import bounded_minimum
 
 Report = Callable[[float, str], None]
 #: Gets the codes so far, and the pose: the samples' or the scan's space -> model space.
 Show = Callable[[Codes, Similarity], None]
 
-#: How the forward map is fitted first.
-_START = ClosestPointsConfig(rounds=10, last_ridge=1e-3)
-#: How strongly the weights that shut the lids are held at 0 meanwhile, beside the others: lids are
-#: a small place, which would not pay for them.
-_LID_PRIOR = 0.03
 #: Rotation, translation, log scale.
 _POSE = 7
 #: Differences that the curvature is measured by: of whitened codes and weights, of the pose.
@@ -83,13 +72,10 @@ def fit_samples(
         The samples' space -> model space.
     """
     rng = np.random.default_rng(config.seed)
-    basis, pose = forward_basis(model), IDENTITY
-    codes = np.zeros(len(model.identity_prior.mean) + len(model.expression_names))
-    if basis is not None:
+    codes, pose = np.zeros(len(model.identity_prior.mean) + len(model.expression_names)), IDENTITY
+    if model.head is not None:
         rows = rng.integers(0, samples.surface, config.start_points)
-        codes, pose = fit_closest_points(
-            basis, samples.points[rows], samples.gradients[rows], _START, _shut_lids(model)
-        )
+        codes, pose = fit_forward_map(model, samples.points[rows], samples.gradients[rows])
         report(0.3, "Fitting: placed")
     objective = _Objective(model, samples, config, rng, pose)
 
@@ -99,51 +85,6 @@ def fit_samples(
 
     x = torch.from_numpy(np.append(codes, np.zeros(_POSE))).float()
     return found(_search(objective, x, config, report, lambda x: show(*found(x))))
-
-
-def forward_basis(model: FaceModel) -> LinearBasis | None:
-    """Return the forward map of the face over (whitened identity, expression weights)."""
-    if model.head is None:
-        return None
-    template, forward = model.head.template, model.head.forward_map
-    triangles = triangulate(
-        np.concatenate([template.polygons[slice(*template.parts[n][2:])].cpu() for n in PARTS])
-    )
-    rows, compact = np.unique(triangles, return_inverse=True)
-    by_identity = model.identity_prior.factor.T @ forward.identity_linear
-    by_weight = model.expression_directions @ forward.expression_linear
-    modes = [
-        torch.tensordot(linear, basis[:, rows].float(), 1)
-        for linear, basis in (
-            (by_identity, forward.identity_basis),
-            (by_weight, forward.expression_basis),
-        )
-    ]
-    low, high = np.full(sum(map(len, modes)), -np.inf), np.full(sum(map(len, modes)), np.inf)
-    low[len(by_identity) :], high[len(by_identity) :] = 0, 1
-    prior = np.ones(len(low))
-    prior[_lids(model)] = _LID_PRIOR
-    return LinearBasis(
-        mean=forward(model.identity_prior.mean, None)[rows].cpu().double().numpy(),
-        modes=torch.cat(modes).cpu().numpy(),
-        triangles=compact.reshape(-1, 3),
-        rows=rows,
-        low=low,
-        high=high,
-        prior=prior,
-    )
-
-
-def _shut_lids(model: FaceModel) -> dict[int, float]:
-    """Return the unknowns that shut the lids, at 1: from open lids closed ones are never found,
-    since the eyeballs take their points; from shut ones open lids are."""
-    return dict.fromkeys(_lids(model), 1.0)
-
-
-def _lids(model: FaceModel) -> list[int]:
-    """Return the unknowns that shut the lids."""
-    names = enumerate(model.expression_names, len(model.identity_prior.mean))
-    return [row for row, name in names if name.startswith("eyeBlink")]
 
 
 def _search(
@@ -235,7 +176,7 @@ class _Objective:
         low, high = np.full(len(x), -np.inf), np.full(len(x), np.inf)
         low[self._weights] = -x[self._weights].numpy() - 1e-9
         high[self._weights] = 1 - x[self._weights].numpy() + 1e-9
-        lids = _lids(self._model) if self._model.head else []
+        lids = lid_weights(self._model) if self._model.head else []
         low[lids], high[lids] = -1e-9, 1e-9
         return low, high
 

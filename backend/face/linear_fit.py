@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Linear face models, and fitting them to a surface by closest points."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 
 import numpy as np
 import trimesh
@@ -79,7 +78,8 @@ def fit_closest_points(
     points: np.ndarray,
     normals: np.ndarray,
     config: ClosestPointsConfig = ClosestPointsConfig(),
-    held: Mapping[int, float] = MappingProxyType({}),
+    start: np.ndarray | None = None,
+    held: Sequence[int] = (),
 ) -> tuple[np.ndarray, Similarity]:
     """Fit a linear model, and a correction of the pose, to a surface.
 
@@ -91,8 +91,10 @@ def fit_closest_points(
     ----------
     points, normals : ndarray (N, 3)
         Drawn on the surface, model space but for a small motion.
-    held : mapping
-        Coefficients that start at these values and stay there for the first half of the rounds.
+    start : ndarray (K,), optional
+        Coefficients that it begins with; default 0.
+    held : sequence of int
+        Coefficients that stay as they start for the first half of the rounds.
 
     Returns
     -------
@@ -101,9 +103,8 @@ def fit_closest_points(
         The points' space -> model space.
     """
     flat = np.ascontiguousarray(basis.modes.reshape(len(basis.modes), -1).T)
-    coefficients, pose = np.zeros(len(basis.modes)), IDENTITY
-    coefficients[list(held)] = list(held.values())
-    with_held = _holding(basis, held)
+    coefficients, pose = np.zeros(len(basis.modes)) if start is None else start, IDENTITY
+    with_held = _holding(basis, held, coefficients[list(held)])
     for share in np.linspace(0, 1, config.rounds):
         limit = config.first_mm ** (1 - share) * config.last_mm**share
         ridge = config.first_ridge ** (1 - share) * config.last_ridge**share
@@ -121,9 +122,9 @@ def fit_closest_points(
     return coefficients, pose
 
 
-def _holding(basis: LinearBasis, held: Mapping[int, float]) -> LinearBasis:
+def _holding(basis: LinearBasis, held: Sequence[int], values: np.ndarray) -> LinearBasis:
     """Return the model with some coefficients allowed at one value only."""
-    rows, values = list(held), np.array(list(held.values()))
+    rows = list(held)
     low, high = (np.array(np.broadcast_to(x, len(basis.modes))) for x in (basis.low, basis.high))
     # A hair apart: the solver refuses limits that are equal.
     low[rows], high[rows] = values - 1e-9, values + 1e-9

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The forward map fitted to a surface: where the search on the field starts from."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from ..checkpoint import FaceModel
+from ..mesh import triangulate
+from ..model.imface import UNIT_MM
+from ..scan.align import Similarity
+from ..scan.sampling import NearestTriangle
+from .correspondence import require_head
+from .linear_fit import PARTS, ClosestPointsConfig, LinearBasis, fit_closest_points
+
+_OPEN = ClosestPointsConfig(rounds=10, last_ridge=1e-3)
+#: From a face that is nearly right.
+_SHUT = ClosestPointsConfig(rounds=6, first_mm=7, first_ridge=0.03, last_ridge=1e-3)
+#: How strongly the weights of lids that are shut are held at 0, beside the others: lids are a
+#: small place, which would not pay for them.
+_SHUT_PRIOR = 0.03
+#: Lids are shut if points in their neighbourhood are by so much nearer to the face then.
+_GAIN = 0.1
+_NEIGHBOURHOOD_MM = 22.0
+#: A point farther from the face than this counts as one this far.
+_FAR_MM = 3.0
+
+
+def fit_forward_map(
+    model: FaceModel, points: np.ndarray, normals: np.ndarray
+) -> tuple[np.ndarray, Similarity]:
+    """Fit the forward map, and a correction of the pose, to a surface.
+
+    From open lids shut ones are not found, since the eyeballs take their points, and from shut
+    ones not always open ones. So both are tried, and each eye's points say which it is.
+
+    Parameters
+    ----------
+    model : FaceModel
+        With a head.
+    points, normals : ndarray (N, 3)
+        Drawn on the surface, model space but for a small motion.
+
+    Returns
+    -------
+    codes : ndarray (K,)
+        Whitened identity, expression weights.
+    pose : Similarity
+        The points' space -> model space.
+    """
+    basis, lids = forward_basis(model), lid_weights(model)
+    codes, pose = fit_closest_points(basis, points, normals, _OPEN)
+    placed = pose.apply(points), normals @ pose.rotation.T
+
+    def with_shut(lids: list[int]) -> tuple[np.ndarray, Similarity]:
+        start, prior = codes.copy(), np.ones(len(codes))
+        start[lids], prior[lids] = 1, _SHUT_PRIOR
+        return fit_closest_points(replace(basis, prior=prior), *placed, _SHUT, start, lids)
+
+    shut_codes, motion = with_shut(lids)
+    near = [_near(basis, lid, placed[0]) for lid in lids]
+    open_mm = _distances_mm(basis, codes, placed[0])
+    shut_mm = _distances_mm(basis, shut_codes, motion.apply(placed[0]))
+    shut = [
+        lid
+        for lid, here in zip(lids, near, strict=True)
+        if shut_mm[here].sum() < (1 - _GAIN) * open_mm[here].sum()
+    ]
+    if not shut:
+        return codes, pose
+    if shut != lids:
+        shut_codes, motion = with_shut(shut)
+    return shut_codes, motion.after(pose)
+
+
+def forward_basis(model: FaceModel) -> LinearBasis:
+    """Return the forward map of the face over (whitened identity, expression weights)."""
+    head = require_head(model)
+    template, forward = head.template, head.forward_map
+    triangles = triangulate(
+        np.concatenate([template.polygons[slice(*template.parts[n][2:])].cpu() for n in PARTS])
+    )
+    rows, compact = np.unique(triangles, return_inverse=True)
+    by_identity = model.identity_prior.factor.T @ forward.identity_linear
+    by_weight = model.expression_directions @ forward.expression_linear
+    modes = [
+        torch.tensordot(linear, basis[:, rows].float(), 1)
+        for linear, basis in (
+            (by_identity, forward.identity_basis),
+            (by_weight, forward.expression_basis),
+        )
+    ]
+    low, high = np.full(sum(map(len, modes)), -np.inf), np.full(sum(map(len, modes)), np.inf)
+    low[len(by_identity) :], high[len(by_identity) :] = 0, 1
+    return LinearBasis(
+        mean=forward(model.identity_prior.mean, None)[rows].cpu().double().numpy(),
+        modes=torch.cat(modes).cpu().numpy(),
+        triangles=compact.reshape(-1, 3),
+        rows=rows,
+        low=low,
+        high=high,
+    )
+
+
+def lid_weights(model: FaceModel) -> list[int]:
+    """Return which of the codes are the weights that shut the lids."""
+    names = enumerate(model.expression_names, len(model.identity_prior.mean))
+    return [row for row, name in names if name.startswith("eyeBlink")]
+
+
+def _near(basis: LinearBasis, lid: int, points: np.ndarray) -> np.ndarray:
+    """Return which points (N, 3) are in a lid's neighbourhood: (N,) bool."""
+    moved = np.linalg.norm(basis.modes[lid], axis=1)
+    middle = np.average(basis.mean, axis=0, weights=moved)
+    return np.linalg.norm(points - middle, axis=1) * UNIT_MM < _NEIGHBOURHOOD_MM
+
+
+def _distances_mm(basis: LinearBasis, codes: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Return how far points (N, 3) are from a face: (N,), at most ``_FAR_MM``."""
+    _, _, distance = NearestTriangle(basis.face(codes))(points)
+    return np.minimum(distance * UNIT_MM, _FAR_MM)
