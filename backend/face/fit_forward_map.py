@@ -53,10 +53,10 @@ def fit_forward_map(
     codes, pose = fit_closest_points(basis, points, normals, _OPEN)
     placed = pose.apply(points), normals @ pose.rotation.T
 
-    def with_shut(lids: list[int]) -> tuple[np.ndarray, Similarity]:
+    def with_shut(some: list[int]) -> tuple[np.ndarray, Similarity]:
         start, prior = codes.copy(), np.ones(len(codes))
-        start[lids], prior[lids] = 1, _SHUT_PRIOR
-        return fit_closest_points(replace(basis, prior=prior), *placed, _SHUT, start, lids)
+        start[some], prior[some] = 1, _SHUT_PRIOR
+        return fit_closest_points(replace(basis, prior=prior), *placed, _SHUT, start, some)
 
     shut_codes, motion = with_shut(lids)
     near = [_near(basis, lid, placed[0]) for lid in lids]
