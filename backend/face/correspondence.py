@@ -215,8 +215,7 @@ def skin(template: HeadTemplate) -> np.ndarray:
     """Return the face vertices (N,) where the field leads: seen from the front on the mean face,
     inside the ball, and not of the lips or lids."""
     vertices = template.vertices.cpu().numpy().astype(np.float64)
-    parts = [template.polygons[slice(*template.parts[name][2:])] for name in _SURFACE_PARTS]
-    triangles = triangulate(torch.cat(parts).cpu().numpy())
+    triangles = triangulate(template.part_polygons(_SURFACE_PARTS))
     normals = vertex_normals(vertices, triangles)
     seen = visible_from_front(vertices, normals, depth_map(vertices, triangles))
     seen &= (normals[:, 2] > 0.1) & (np.linalg.norm(vertices, axis=1) < 1)

@@ -59,14 +59,12 @@ def fit_forward_map(
         return fit_closest_points(replace(basis, prior=prior), *placed, _SHUT, start, some)
 
     shut_codes, motion = with_shut(lids)
-    near = [_near(basis, lid, placed[0]) for lid in lids]
-    open_mm = _distances_mm(basis, codes, placed[0])
-    shut_mm = _distances_mm(basis, shut_codes, motion.apply(placed[0]))
-    shut = [
-        lid
-        for lid, here in zip(lids, near, strict=True)
-        if shut_mm[here].sum() < (1 - _GAIN) * open_mm[here].sum()
-    ]
+    open_face, shut_face = (NearestTriangle(basis.face(found)) for found in (codes, shut_codes))
+    shut = []
+    for lid in lids:
+        near = placed[0][_near(basis, lid, placed[0])]
+        if _misfit(shut_face, motion.apply(near)) < (1 - _GAIN) * _misfit(open_face, near):
+            shut.append(lid)
     if not shut:
         return codes, pose
     if shut != lids:
@@ -77,10 +75,8 @@ def fit_forward_map(
 def forward_basis(model: FaceModel) -> LinearBasis:
     """Return the forward map of the face over (whitened identity, expression weights)."""
     head = require_head(model)
-    template, forward = head.template, head.forward_map
-    triangles = triangulate(
-        np.concatenate([template.polygons[slice(*template.parts[n][2:])].cpu() for n in PARTS])
-    )
+    forward = head.forward_map
+    triangles = triangulate(head.template.part_polygons(PARTS))
     rows, compact = np.unique(triangles, return_inverse=True)
     by_identity = model.identity_prior.factor.T @ forward.identity_linear
     by_weight = model.expression_directions @ forward.expression_linear
@@ -116,7 +112,7 @@ def _near(basis: LinearBasis, lid: int, points: np.ndarray) -> np.ndarray:
     return np.linalg.norm(points - middle, axis=1) * UNIT_MM < _NEIGHBOURHOOD_MM
 
 
-def _distances_mm(basis: LinearBasis, codes: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Return how far points (N, 3) are from a face: (N,), at most ``_FAR_MM``."""
-    _, _, distance = NearestTriangle(basis.face(codes))(points)
-    return np.minimum(distance * UNIT_MM, _FAR_MM)
+def _misfit(face: NearestTriangle, points: np.ndarray) -> float:
+    """Return the sum of the distances of points (N, 3) from a face, each ``_FAR_MM`` at most."""
+    _, _, distance = face(points)
+    return float(np.minimum(distance * UNIT_MM, _FAR_MM).sum())

@@ -54,10 +54,7 @@ def regions(template: HeadTemplate) -> Regions:
     """Find the regions of a topology on its mean head."""
     vertices = template.vertices.cpu().numpy().astype(np.float64)
     marks = vertices[template.landmarks.cpu().numpy()]
-    polygons = template.polygons.cpu().numpy()
-    skin = triangulate(
-        np.concatenate([polygons[slice(*template.parts[name][2:])] for name in JOINED_PARTS])
-    )
+    skin = triangulate(template.part_polygons(JOINED_PARTS))
     centres = vertices[skin].mean(1)
     lips = skin[cKDTree(marks[48:68]).query(centres)[0] < _NEAR_LIPS]
     lids = skin[cKDTree(marks[36:48]).query(centres)[0] < _NEAR_LIDS]

@@ -7,6 +7,7 @@ nor close lids. The forward map knows the vertex, not its place: which lip it be
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -33,6 +34,10 @@ class HeadTemplate:
     uv_polygons: Tensor
     landmarks: Tensor
     parts: dict[str, tuple[int, int, int, int]]
+
+    def part_polygons(self, names: tuple[str, ...]) -> np.ndarray:
+        """Return the polygons (N, 4) of the named parts."""
+        return torch.cat([self.polygons[slice(*self.parts[n][2:])] for n in names]).cpu().numpy()
 
 
 @dataclass(frozen=True)

@@ -103,9 +103,9 @@ def test_lids_are_found_open_or_shut(
     head = propose(
         bundled, generate(bundled, seed, 0.7, {"eyeBlinkLeft": left, "eyeBlinkRight": right})
     )
-    parts = ("face", "eyeball_left", "eyeball_right")
-    template = require_head(bundled).template
-    polygons = np.concatenate([template.polygons[slice(*template.parts[n][2:])] for n in parts])
+    polygons = require_head(bundled).template.part_polygons(
+        ("face", "eyeball_left", "eyeball_right")
+    )
     sheet = make_watertight(Mesh(head, triangulate(polygons)), IDENTITY, samples=60_000)
     samples = sample_sdf(sheet, surface=30_000, near=0, uniform=0, seed=0)
     codes, pose = fit_samples(bundled, samples, FitConfig(rounds=3, points=500))
