@@ -46,7 +46,7 @@ class FitConfig:
     curved_points: int = 800  #: of them that the curvature is measured at
     prior: float = 2e-4  #: weight of the Gaussian prior
     expression_prior: float = 0.02  #: weight of the expression weights' sum
-    robust_mm: float = 3.0  #: residuals beyond this grow only as their logarithm
+    robust_mm: float = 1.5  #: residuals beyond this hardly count
     offset_mm: float = 2.0  #: spread of the points off the surface
     seed: int = 0  #: of the points drawn
 
@@ -62,8 +62,8 @@ def fit_samples(
 
     The identity code is whitened by the Gaussian of the training codes, which is also its prior.
     The expression is a mix of the named ones with weights in [0, 1], few of them if few will do:
-    a free code would fit the surface as well, but mean nothing to the forward map. Residuals
-    beyond a few millimetres (hair, noise) count only as their logarithm.
+    a free code would fit the surface as well, but mean nothing to the forward map. Large
+    residuals (hair, noise, sockets without an eyeball) hardly count.
 
     Returns
     -------
@@ -205,7 +205,7 @@ class _Objective:
         )
         jacobian = ((moved - residual) / steps[:, None]).cpu().double().numpy()
         size, limit = _size(residual[0]), self._config.robust_mm
-        weights = torch.where(size < limit, 1 / size, limit / size.square()) / len(size)
+        weights = (limit / size).clamp(max=1).square() / size / len(size)
         hessian: np.ndarray = (jacobian * weights.cpu().double().numpy()) @ jacobian.T
         hessian[range(self._people), range(self._people)] += 2 * self._config.prior
         return hessian
@@ -233,6 +233,6 @@ def _size(residual: Tensor) -> Tensor:
 
 
 def _robust(residual: Tensor, limit: float) -> Tensor:
-    """Absolute value up to the limit, growing as its logarithm beyond; smooth at both ends."""
+    """Absolute value up to the limit, growing less and less beyond, up to twice the limit."""
     size = _size(residual)
-    return torch.where(size < limit, size, limit * (1 + (size.clamp(min=limit) / limit).log()))
+    return torch.where(size < limit, size, limit * (2 - limit / size))

@@ -17,14 +17,14 @@ from .linear_fit import PARTS, ClosestPointsConfig, LinearBasis, fit_closest_poi
 _OPEN = ClosestPointsConfig(rounds=10, last_ridge=1e-3)
 #: From a face that is nearly right.
 _SHUT = ClosestPointsConfig(rounds=6, first_mm=7, first_ridge=0.03, last_ridge=1e-3)
-#: How strongly the weights of lids that are shut are held at 0, beside the others: lids are a
-#: small place, which would not pay for them.
-_SHUT_PRIOR = 0.03
+#: How strongly the weights of lids are held at 0, beside the others: of open ones, which would sag
+#: into sockets without an eyeball; of shut ones, for which such a small place would not pay.
+_OPEN_PRIOR, _SHUT_PRIOR = 10.0, 0.03
 #: Lids are shut if points in their neighbourhood are by so much nearer to the face then.
 _GAIN = 0.1
 _NEIGHBOURHOOD_MM = 22.0
 #: A point farther from the face than this counts as one this far.
-_FAR_MM = 3.0
+_FAR_MM = 1.5
 
 
 def fit_forward_map(
@@ -50,11 +50,13 @@ def fit_forward_map(
         The points' space -> model space.
     """
     basis, lids = forward_basis(model), lid_weights(model)
-    codes, pose = fit_closest_points(basis, points, normals, _OPEN)
+    open_prior = np.ones(len(basis.modes))
+    open_prior[lids] = _OPEN_PRIOR
+    codes, pose = fit_closest_points(replace(basis, prior=open_prior), points, normals, _OPEN)
     placed = pose.apply(points), normals @ pose.rotation.T
 
     def with_shut(some: list[int]) -> tuple[np.ndarray, Similarity]:
-        start, prior = codes.copy(), np.ones(len(codes))
+        start, prior = codes.copy(), open_prior.copy()
         start[some], prior[some] = 1, _SHUT_PRIOR
         return fit_closest_points(replace(basis, prior=prior), *placed, _SHUT, start, some)
 

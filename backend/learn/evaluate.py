@@ -16,9 +16,9 @@ from ..face.correspondence import template_mesh
 from ..face.extract import ExtractConfig, extract_mesh, face_sdf
 from ..face.fit import fit_scan
 from ..face.generate import face_of
-from ..face.linear_fit import LinearBasis
+from ..face.linear_fit import PARTS, LinearBasis
 from ..files import write_text
-from ..mesh import Mesh
+from ..mesh import Mesh, triangulate
 from ..model.imface import UNIT_MM
 from ..scan.align import Similarity
 from ..scan.compare import compare_strict, front_surface, in_face_region
@@ -51,15 +51,18 @@ class Fitted:
         Scan space -> model space.
     surface : Mesh
         Triangles, model space.
-    vertices : ndarray (V, 3) or None
-        Of the ICT topology, model space, where the method has them.
     seconds : float
+    vertices : ndarray (V, 3) or None
+        Of the face, model space, where the method has them.
+    rows : ndarray (V,) int or None
+        Where these stand in the ICT topology.
     """
 
     pose: Similarity
     surface: Mesh
-    vertices: np.ndarray | None
     seconds: float
+    vertices: np.ndarray | None = None
+    rows: np.ndarray | None = None
 
 
 def fit_ours(model: FaceModel, scan: EvaluationScan) -> Fitted:
@@ -69,8 +72,11 @@ def fit_ours(model: FaceModel, scan: EvaluationScan) -> Fitted:
     sdf = face_sdf(face_of(model, result.codes), model.device)
     surface = extract_mesh(sdf, ExtractConfig(resolution=256))
     seconds = time.perf_counter() - started
-    vertices = template_mesh(model, result.codes).vertices if model.head else None
-    return Fitted(result.pose, surface, vertices, seconds)
+    if model.head is None:
+        return Fitted(result.pose, surface, seconds)
+    rows = np.unique(triangulate(model.head.template.part_polygons(PARTS)))
+    vertices = template_mesh(model, result.codes).vertices[rows]
+    return Fitted(result.pose, surface, seconds, vertices, rows)
 
 
 def fit_linear(
@@ -82,10 +88,10 @@ def fit_linear(
         started = time.perf_counter()
         face, found = fit_scan_linearly(basis, scan.mesh, pose)
         seconds = time.perf_counter() - started
-        yield f"{name}, closest points", Fitted(found, face, None, seconds)
+        yield f"{name}, closest points", Fitted(found, face, seconds, face.vertices, basis.rows)
         if scan.truth is not None:
             face = fit_known_correspondence(basis, scan.truth / UNIT_MM)
-            yield f"{name}, known vertices", Fitted(IN_PLACE, face, None, 0.0)
+            yield f"{name}, known vertices", Fitted(IN_PLACE, face, 0.0, face.vertices, basis.rows)
 
 
 def in_true_mm(fitted: Fitted) -> Fitted:
@@ -111,16 +117,16 @@ def measure(scan: EvaluationScan, fitted: Fitted) -> dict[str, float]:
     for name in ("chamfer_mm", "f_score_1mm", "normal_consistency"):
         figures[f"paper_{name}"] = paper[name]
     if scan.truth is not None and fitted.vertices is not None:
-        figures["correspondence_median_mm"] = _correspondence(scan.truth, fitted)
+        figures["correspondence_median_mm"] = _correspondence(
+            fitted.vertices, fitted.pose.apply(scan.truth[fitted.rows])
+        )
     return figures | {"seconds": fitted.seconds}
 
 
-def _correspondence(truth: np.ndarray, fitted: Fitted) -> float:
-    """Return the median distance [mm] of the face's vertices from their true places."""
-    assert fitted.vertices is not None
-    wanted = fitted.pose.apply(truth)
-    face = in_face_region(wanted)
-    return float(np.median(np.linalg.norm(fitted.vertices - wanted, axis=1)[face]) * UNIT_MM)
+def _correspondence(vertices: np.ndarray, wanted: np.ndarray) -> float:
+    """Return the median distance [mm] of the face's vertices (V, 3) from their true places."""
+    apart = np.linalg.norm(vertices - wanted, axis=1)[in_face_region(wanted)]
+    return float(np.median(apart) * UNIT_MM)
 
 
 def evaluate_set(

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from backend.checkpoint import FaceModel
@@ -113,6 +114,22 @@ def test_lids_are_found_open_or_shut(
     true = _lid_gaps_mm(bundled, head)
     np.testing.assert_allclose(_lid_gaps_mm(bundled, found), true, atol=2.5)
     assert [gap < 4 for gap in true] == [right == 1, left == 1]
+
+
+def test_sockets_without_an_eyeball_do_not_pull_the_face_in(bundled: FaceModel) -> None:
+    """Heads whose eyes are objects of their own have deep holes there."""
+    head, template = propose(bundled, generate(bundled, 7, 0.7)), require_head(bundled).template
+    hollow = template.part_polygons(("face", "eye_socket_left", "eye_socket_right"))
+    sheet = make_watertight(Mesh(head, triangulate(hollow)), IDENTITY, samples=60_000)
+    samples = sample_sdf(sheet, surface=30_000, near=0, uniform=0, seed=0)
+    codes, pose = fit_samples(bundled, samples, FitConfig(points=2000))
+    found = pose.inverse().apply(propose(bundled, codes))
+    skin = slice(*template.parts["face"][:2])
+    eyes = head[template.landmarks.cpu()][36:48]
+    around = found[skin][cKDTree(eyes).query(head[skin])[0] < 0.25]
+    _, _, distance = NearestTriangle(Mesh(head, triangulate(hollow)))(around)
+    assert distance.mean() * UNIT_MM < 0.25
+    np.testing.assert_allclose(_lid_gaps_mm(bundled, found), _lid_gaps_mm(bundled, head), atol=0.6)
 
 
 def _lid_gaps_mm(model: FaceModel, head: np.ndarray) -> np.ndarray:

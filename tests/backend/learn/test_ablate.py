@@ -67,7 +67,7 @@ def test_each_variant_lacks_what_its_name_says(
 
 
 def _off_by_1mm(model: FaceModel, scan: EvaluationScan) -> Fitted:
-    return Fitted(IN_PLACE, Mesh(scan.mesh.vertices * 1.0125 / 100, scan.mesh.polygons), None, 2.5)
+    return Fitted(IN_PLACE, Mesh(scan.mesh.vertices * 1.0125 / 100, scan.mesh.polygons), 2.5)
 
 
 def test_variants_are_trained_once_and_measured_in_one_table(

@@ -93,7 +93,7 @@ def _off_by_1mm(model: FaceModel, scan: EvaluationScan) -> Fitted:
     if scan.name == "bad":
         raise ScanError("There is no face.")
     vertices = scan.mesh.vertices * (81 / 80) / 100
-    return Fitted(IN_PLACE, Mesh(vertices, scan.mesh.polygons), None, 2.5)
+    return Fitted(IN_PLACE, Mesh(vertices, scan.mesh.polygons), 2.5)
 
 
 def test_rows_say_what_was_measured_and_survive_a_stop(
@@ -132,7 +132,7 @@ def test_a_damaged_scan_is_fitted_and_the_whole_one_measured(
     assert len(whole.vertices) / len(stray.given.vertices) == pytest.approx(0.8, abs=0.01)
     assert half.given.vertices[half.given.polygons].mean(1)[:, 0].max() < 0
     monkeypatch.setattr(
-        evaluation, "fit_ours", lambda m, s: Fitted(IN_PLACE, _in_model(s.given), None, 1.0)
+        evaluation, "fit_ours", lambda m, s: Fitted(IN_PLACE, _in_model(s.given), 1.0)
     )
     (row,) = evaluate_set("half", [half], tiny_model, {"linear": None}, tmp_path)  # type: ignore[dict-item]
     assert row["strict_scan_to_fit_mean_mm"] > 1  # to the half that is missing
@@ -147,11 +147,19 @@ def test_a_pose_that_shrinks_the_scan_earns_nothing() -> None:
     half = Fitted(
         Similarity(0.005, np.eye(3), np.zeros(3)),
         Mesh(ball.vertices * (82 / 80) / 200, ball.polygons),
-        None,
         0.0,
     )
     figures = measure(EvaluationScan("ball", ball), half)
     assert figures["strict_scan_to_fit_mean_mm"] == pytest.approx(2, abs=0.05)
+
+
+def test_vertices_are_measured_where_a_method_has_them() -> None:
+    ball = _cap()
+    rows = np.arange(0, len(ball.vertices), 3)
+    moved = ball.vertices[rows] / 100 + [0.03, 0, 0.04]
+    fitted = Fitted(IN_PLACE, _in_model(ball), 0.0, moved, rows)
+    figures = measure(EvaluationScan("ball", ball, truth=ball.vertices), fitted)
+    assert figures["correspondence_median_mm"] == pytest.approx(5)
 
 
 def test_statistics_are_over_scans() -> None:
