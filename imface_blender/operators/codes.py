@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Faces as small files: write a face's codes, and make a face of codes."""
+"""Faces as small texts, in files and on the clipboard: write a face's codes, and make a face of
+codes."""
 
 import json
 from contextlib import suppress
@@ -83,12 +84,70 @@ def write(path: Path, text: str) -> None:
         ) from error
 
 
-class IMFACE_OT_import_codes(CodesFile, MeshChoice, JobOperator):
+class IMFACE_OT_copy_codes(QuickOperator):
+    """Copy the active face's codes to the clipboard, for Paste Face in this Blender or another"""
+
+    bl_idname = "imface.copy_codes"
+    bl_label = "Copy Face"
+
+    @classmethod
+    def why_not(cls, context: bpy.types.Context) -> str:
+        """Return why there is no face to copy."""
+        return super().why_not(context) or faces.why_not_face(context.object)
+
+    def work(self, context: bpy.types.Context) -> Outcome:
+        """Copy."""
+        face = context.object
+        context.window_manager.clipboard = json.dumps(faces.codes_of(face))
+        self.report({"INFO"}, say("Copied '{name}'", name=face.name))
+        return {"FINISHED"}
+
+
+class _FaceOfCodes(MeshChoice, JobOperator):
+    """Makes a face of a text of codes, at the 3D cursor; the worker tells what is wrong with it."""
+
+    label = "Making a face of its codes"
+
+    def prepare(self, context: bpy.types.Context) -> Request:
+        """Send the codes."""
+        return Request("mesh", {"codes": self.codes(context)} | mesh_params(self), {})
+
+    def codes(self, context: bpy.types.Context) -> Any:
+        """Return the codes; UserError when the text is no JSON."""
+        raise NotImplementedError
+
+    def face_name(self) -> str:
+        """Return what the face is called."""
+        return "Face"
+
+    def finish(self, context: bpy.types.Context, job: Job) -> str:
+        """Add the face, life-size."""
+        place = faces.life_size_at_cursor(context.scene)
+        face = faces.add_face(context, self.face_name(), self.topology, place, job)
+        return say("Made '{name}'", name=face.name)
+
+
+class IMFACE_OT_paste_codes(_FaceOfCodes):
+    """Make a face of the codes on the clipboard, at the 3D cursor"""
+
+    bl_idname = "imface.paste_codes"
+    bl_label = "Paste Face"
+
+    def codes(self, context: bpy.types.Context) -> Any:
+        """Read the clipboard."""
+        try:
+            return json.loads(context.window_manager.clipboard)
+        except ValueError as error:
+            raise UserError(
+                "There is no face on the clipboard. Copy one with Copy Face."
+            ) from error
+
+
+class IMFACE_OT_import_codes(CodesFile, _FaceOfCodes):
     """Make a face of a file of codes, at the 3D cursor"""
 
     bl_idname = "imface.import_codes"
     bl_label = "Load Face"
-    label = "Making a face of its codes"
     _chosen = False  # in the file browser, which then executes
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Outcome:
@@ -103,11 +162,8 @@ class IMFACE_OT_import_codes(CodesFile, MeshChoice, JobOperator):
             return super().invoke(context, None)
         return super().execute(context)
 
-    def prepare(self, context: bpy.types.Context) -> Request:
-        """Send the file's codes; the worker tells what is wrong with them."""
-        return Request("mesh", {"codes": self._codes()} | mesh_params(self), {})
-
-    def _codes(self) -> Any:
+    def codes(self, context: bpy.types.Context) -> Any:
+        """Read the file."""
         path = Path(bpy.path.abspath(self.filepath))
         try:
             return json.loads(path.read_text())
@@ -125,9 +181,9 @@ class IMFACE_OT_import_codes(CodesFile, MeshChoice, JobOperator):
                 extension=EXTENSION,
             ) from error
 
-    def finish(self, context: bpy.types.Context, job: Job) -> str:
-        """Add the face, life-size."""
-        name = Path(self.filepath).name.removesuffix(".json").removesuffix(".codes") or "Face"
-        place = faces.life_size_at_cursor(context.scene)
-        face = faces.add_face(context, name, self.topology, place, job)
-        return say("Made '{name}'", name=face.name)
+    def face_name(self) -> str:
+        """Return the file's name."""
+        return (
+            Path(self.filepath).name.removesuffix(".json").removesuffix(".codes")
+            or super().face_name()
+        )

@@ -46,6 +46,9 @@ class IMFACE_PT_generate(_Section):
         row = self.layout.row(align=True)
         _draw_button(row, context, "imface.import_codes")
         _draw_button(row, context, "imface.export_codes")
+        row = self.layout.row(align=True)
+        _draw_button(row, context, "imface.copy_codes")
+        _draw_button(row, context, "imface.paste_codes")
         _draw_button(self.layout, context, "imface.save_asset")
 
 

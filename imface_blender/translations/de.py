@@ -14,6 +14,7 @@ OPERATORS = {
     "Blend Faces": "Gesichter überblenden",
     "Cancel Face Job": "Gesichtsberechnung abbrechen",
     "Copy Details": "Details kopieren",
+    "Copy Face": "Gesicht kopieren",
     "Edit Face Shape": "Gesichtsform bearbeiten",
     "Fit Face to File": "Gesicht an Datei anpassen",
     "Fit Face to Scan": "Gesicht an Scan anpassen",
@@ -27,6 +28,7 @@ OPERATORS = {
     "Mark Landmarks": "Landmarken setzen",
     "Neutral": "Neutral",
     "Neutralise Face": "Gesicht neutralisieren",
+    "Paste Face": "Gesicht einfügen",
     "Random Gallery": "Zufallsgalerie",
     "Random Shape": "Zufällige Form",
     "Refine Shape": "Form verfeinern",
@@ -244,6 +246,10 @@ _TOOLTIPS = {
         "und Zwischenformen als Formschlüssel hinzufügen, wo die Mischung seiner Ausdrücke "
         "abweicht. Erneutes Backen ersetzt sie"
     ),
+    "Copy the active face's codes to the clipboard, for Paste Face in this Blender or another": (
+        "Die Codes des aktiven Gesichts für „Gesicht einfügen“ in diesem oder einem anderen "
+        "Blender in die Zwischenablage kopieren"
+    ),
     "Copy the last error, with all that is known about it, to the clipboard": (
         "Den letzten Fehler mit allem, was darüber bekannt ist, in die Zwischenablage kopieren"
     ),
@@ -287,6 +293,9 @@ _TOOLTIPS = {
     ),
     "Make a face of a file of codes, at the 3D cursor": (
         "Aus einer Datei mit Codes ein Gesicht am 3D-Cursor erstellen"
+    ),
+    "Make a face of the codes on the clipboard, at the 3D cursor": (
+        "Aus den Codes in der Zwischenablage ein Gesicht am 3D-Cursor erstellen"
     ),
     "Make a face that matches the active scan, in the scan's place; the scan stays as it is. It "
     "may lie anyhow and be in any unit, and needs no landmarks; it uses those that it has": (
@@ -434,6 +443,7 @@ _REPORTS = {
     ),
     "Cancelled: {job}": "Abgebrochen: {job}",
     "Computing expressions": "Ausdrücke werden berechnet",
+    "Copied '{name}'": "„{name}“ kopiert",
     "Drag the landmarks onto the face (snapping to faces helps), then press Fit Face to Scan. "
     "Right is the person's own": (
         "Die Landmarken auf das Gesicht ziehen (Einrasten an Flächen hilft), dann „Gesicht an Scan "
@@ -651,6 +661,9 @@ _ERRORS = {
     ),
     "The object was deleted while the job ran. Nothing was changed.": (
         "Das Objekt wurde während der Berechnung gelöscht. Nichts wurde geändert."
+    ),
+    "There is no face on the clipboard. Copy one with Copy Face.": (
+        "In der Zwischenablage ist kein Gesicht. Mit „Gesicht kopieren“ eines kopieren."
     ),
     "There is no file {path}. Check the path.": "Es gibt keine Datei {path}. Den Pfad prüfen.",
     "'{name}' and '{other}' have different meshes. Make both with the mesh Head, or both with "

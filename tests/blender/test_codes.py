@@ -8,7 +8,11 @@ import bpy
 import pytest
 
 from imface_blender import jobs
-from imface_blender.operators.codes import IMFACE_OT_export_codes
+from imface_blender.operators.codes import (
+    IMFACE_OT_copy_codes,
+    IMFACE_OT_export_codes,
+    IMFACE_OT_paste_codes,
+)
 
 
 @pytest.fixture
@@ -38,6 +42,28 @@ def test_the_file_browser_asks_before_it_replaces_and_keeps_the_ending(path):
     assert not IMFACE_OT_export_codes.check(browser, bpy.context)
     asks = bpy.ops.imface.export_codes.get_rna_type().properties["check_existing"]
     assert asks.default is True
+
+
+def test_a_face_is_copied_and_pasted(make_face, monkeypatch):
+    """Without a window Blender has no clipboard; tests/gui goes through the real one."""
+    face = make_face(seed=4)
+    manager, reported = SimpleNamespace(), []
+    copy = SimpleNamespace(report=lambda *words: reported.append(words))
+    copied = SimpleNamespace(window_manager=manager, object=face)
+    assert IMFACE_OT_copy_codes.work(copy, copied) == {"FINISHED"}
+    assert reported == [({"INFO"}, "Copied 'Face'")]
+    read = IMFACE_OT_paste_codes.codes
+    monkeypatch.setattr(IMFACE_OT_paste_codes, "codes", lambda self, context: read(self, copied))
+    assert bpy.ops.imface.paste_codes(topology="FACE") == {"FINISHED"}
+    made = bpy.context.object
+    assert (made.name, made.imface.topology) == ("Face.001", "FACE")
+    assert json.loads(made.imface.codes) == json.loads(face.imface.codes)
+
+
+def test_what_is_no_face_is_neither_copied_nor_pasted(make_mesh, assert_refused):
+    assert_refused(bpy.ops.imface.paste_codes, "There is no face on the clipboard")
+    make_mesh()
+    assert_refused(bpy.ops.imface.copy_codes, "'Scan' is no ImFace face")
 
 
 def test_writing_changes_nothing(make_face, path, census):

@@ -289,6 +289,24 @@ def blend(session: Session) -> Steps:
     yield from session.frame()
 
 
+def paste(session: Session) -> Steps:
+    """Copy a face to the clipboard, paste it, and delete it again."""
+    codes = session.head("Blend").imface.codes
+    with session.hand.at():
+        bpy.ops.imface.copy_codes()
+        bpy.ops.imface.paste_codes("INVOKE_DEFAULT")
+    yield from session.start_job()
+    yield from session.finish_job()
+    pasted = session.head(bpy.context.object.name)
+    check(pasted.name != "Blend", "Nothing has been pasted.")
+    check(json.loads(pasted.imface.codes) == json.loads(codes), "It is another face.")
+    yield from session.hand.key("DEL")
+    face = bpy.data.objects["Blend"]
+    face.select_set(True)
+    bpy.context.view_layer.objects.active = face
+    yield SETTLE_S
+
+
 def express(session: Session) -> Steps:
     """Add the expressions, then drag a slider with them there."""
     face = session.head("Blend")
@@ -398,6 +416,7 @@ STEPS = (
     fit,
     cancel,
     blend,
+    paste,
     express,
     animate,
     undo_and_redo_all,

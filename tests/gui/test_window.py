@@ -19,6 +19,7 @@ STEPS = (
     "fit",
     "cancel",
     "blend",
+    "paste",
     "express",
     "animate",
     "undo_and_redo_all",
