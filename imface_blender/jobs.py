@@ -5,6 +5,8 @@ An operator says what to ask the worker (`prepare`) and what to do with the answ
 Called from the panel it runs as a modal operator and the window stays alive; called from a
 script, or without a window, it runs to its end like any other operator. Either way the scene
 changes in `finish` only, after everything that can go wrong has gone well: one undo step.
+
+The worker does one job at a time. What is asked for meanwhile in the window waits in line.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,6 +47,22 @@ UNPACK_AGAIN = "Press Remove Runtime in the preferences and try again: it is the
 Outcome = set[Any]  # what an operator returns; Any because the type stubs differ in versions
 
 
+class Request(NamedTuple):
+    """What the worker is asked for."""
+
+    name: str
+    params: dict[str, Any]
+    arrays: Arrays
+
+
+@dataclass(eq=False)
+class Turn:
+    """What waits in line for the worker."""
+
+    label: str  # what it will do
+    request: Request
+
+
 @dataclass
 class Status:
     """What the panel shows of the worker; it lives as long as this Blender."""
@@ -55,15 +73,8 @@ class Status:
     waiting: bool = False  # for Object Mode, to put the result into the scene
     error: str = ""  # what went wrong last
     details: str = ""
+    line: list[Turn] = field(default_factory=list)  # what comes after the job
     weights: str = ""  # the sha256 of the model that Test Worker found
-
-
-class Request(NamedTuple):
-    """What the worker is asked for."""
-
-    name: str
-    params: dict[str, Any]
-    arrays: Arrays
 
 
 status = Status()
@@ -174,6 +185,7 @@ def close_worker() -> None:
     overlay.hide()
     status.job = None
     status.waiting = False
+    status.line.clear()
 
 
 def _close_client() -> None:
@@ -202,11 +214,10 @@ def time_left() -> str:
     return label("About {seconds:.0f} s left", seconds=left)
 
 
-def why_busy() -> str:
-    """Return why no job can start now, or an empty string."""
-    if status.job is None:
-        return ""
-    return say("ImFace is busy ({job}). Wait, or cancel it", job=status.label)
+def refuse_while_busy() -> None:
+    """Raise UserError while a job runs: a script cannot wait in line, since nothing would move."""
+    if status.job is not None:
+        raise UserError("ImFace is busy ({job}). Wait, or cancel it.", job=status.label)
 
 
 class PolledOperator(bpy.types.Operator):
@@ -261,6 +272,7 @@ class JobOperator(PolledOperator):
     bl_options = {"UNDO"}  # noqa: RUF012 - Blender only reads it
     label = ""  # what it does, for the panel and the console
     submit = staticmethod(submit)
+    _turn: Turn | None = None  # while it waits in line
     _job: Job | None = None
     _timer: bpy.types.Timer | None = None
 
@@ -275,14 +287,15 @@ class JobOperator(PolledOperator):
         """
         raise NotImplementedError
 
-    @classmethod
-    def why_not(cls, context: bpy.types.Context) -> str:
-        """Return why the job cannot start now; subclasses go on with what they need."""
-        return why_busy() or super().why_not(context)
-
     def execute(self, context: bpy.types.Context) -> Outcome:
         """Run to the end."""
-        job = self._begin(context)
+        try:
+            refuse_while_busy()
+        except UserError as error:
+            self._explain(error)
+            return {"CANCELLED"}
+        self._begin(context)
+        job = self._job
         if job is None:
             return {"CANCELLED"}
         try:
@@ -296,7 +309,7 @@ class JobOperator(PolledOperator):
         """Run beside the user's work, or to the end when there is no window."""
         if bpy.app.background:
             return self.execute(context)
-        if self._begin(context) is None:
+        if not self._begin(context):
             return {"CANCELLED"}
         manager = context.window_manager
         self._timer = manager.event_timer_add(SECONDS_BETWEEN_POLLS, window=context.window)
@@ -305,6 +318,8 @@ class JobOperator(PolledOperator):
 
     def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> Outcome:
         """Look after the job on each tick of the timer; Esc cancels it."""
+        if self._turn is not None:
+            return self._wait_in_line(context, event)
         job = self._job
         if job is None or job is not status.job:  # its result was declined
             self._end(context)
@@ -324,22 +339,44 @@ class JobOperator(PolledOperator):
 
     def cancel(self, context: bpy.types.Context) -> None:
         """Give the job up: its window was closed, or another file is being loaded."""
+        if self._turn in status.line:
+            status.line.remove(self._turn)
         if self._job is not None:
             self._job.cancel()
         self._end(context)
 
-    def _begin(self, context: bpy.types.Context) -> Job | None:
-        """Start the job; None when it cannot, which has been reported then."""
+    def _begin(self, context: bpy.types.Context) -> bool:
+        """Get in line, and start if it is empty; False when that fails, which has been reported."""
         status.error = status.details = ""
         try:
-            job = self.submit(self.prepare(context))
+            self._turn = Turn(label(self.label), self.prepare(context))
         except Exception as error:
             self._explain(error)
-            return None
-        status.job = self._job = job
+            return False
+        status.line.append(self._turn)
+        return self._start_in_turn()
+
+    def _start_in_turn(self) -> bool:
+        """Start the job if it is its turn; False when it cannot start, which has been reported."""
+        if status.job is not None or status.line[0] is not self._turn:
+            return True
+        turn, self._turn = status.line.pop(0), None
+        try:
+            status.job = self._job = self.submit(turn.request)
+        except Exception as error:
+            self._explain(error)
+            return False
         status.started = time.monotonic()
-        status.label = label(self.label)
-        return job
+        status.label = turn.label
+        return True
+
+    def _wait_in_line(self, context: bpy.types.Context, event: bpy.types.Event) -> Outcome:
+        """Start when it is its turn; Esc is for the job that runs."""
+        left = self._turn not in status.line
+        if left or (event.type == "TIMER" and not self._start_in_turn()):
+            self._end(context)
+            return {"CANCELLED"}
+        return {"PASS_THROUGH"}
 
     def _conclude(self, context: bpy.types.Context, job: Job) -> Outcome:
         """Bring the ended job's result into the scene, or say why there is none."""
@@ -368,8 +405,12 @@ class JobOperator(PolledOperator):
         redraw_panels(context)
 
 
-def cancel_job() -> None:
-    """Cancel the running job, or decline the result that waits for Object Mode."""
+def cancel_job(place: int = 0) -> None:
+    """Cancel the running job, or decline the result that waits for Object Mode; of a place in line
+    from 1 on, take out what waits there."""
+    if place:
+        del status.line[place - 1 : place]
+        return
     if status.job is not None:
         status.job.cancel()
     if status.waiting:

@@ -7,7 +7,7 @@ import bpy
 from bpy.props import StringProperty
 
 from ..errors import UserError
-from ..jobs import Outcome, QuickOperator, why_busy
+from ..jobs import Outcome, QuickOperator, refuse_while_busy
 from ..properties import FitChoice, MeshChoice
 from ..translations import say
 
@@ -32,11 +32,6 @@ class IMFACE_OT_fit_file(FitChoice, MeshChoice, QuickOperator):
     )
     _how = "EXEC_DEFAULT"
 
-    @classmethod
-    def why_not(cls, context: bpy.types.Context) -> str:
-        """Return why no fit can start, before anything is imported for it."""
-        return why_busy() or super().why_not(context)
-
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Outcome:
         """Ask for the file, unless it was dropped; the fit then runs beside the user's work."""
         self._how = "INVOKE_DEFAULT"
@@ -47,6 +42,8 @@ class IMFACE_OT_fit_file(FitChoice, MeshChoice, QuickOperator):
 
     def work(self, context: bpy.types.Context) -> Outcome:
         """Import the scan, an undo step of its own, and start the fit."""
+        if self._how == "EXEC_DEFAULT":
+            refuse_while_busy()
         scan = import_scan(context, Path(bpy.path.abspath(self.filepath)))
         self.report({"INFO"}, say("Imported '{name}'", name=scan.name))
         bpy.ops.ed.undo_push(message="Import Scan")

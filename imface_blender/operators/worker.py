@@ -2,6 +2,7 @@
 """Look after the worker: test it, cancel its job, copy what it said."""
 
 import bpy
+from bpy.props import IntProperty
 
 from .. import jobs, worker_setup
 from ..errors import UserError
@@ -113,19 +114,27 @@ def _why_not_end_the_worker() -> str:
 
 
 class IMFACE_OT_cancel_job(PolledOperator):
-    """Cancel what ImFace is doing; Esc does so too"""
+    """Cancel what ImFace is doing, which Esc does too, or what waits in line"""
 
     bl_idname = "imface.cancel_job"
     bl_label = "Cancel Face Job"
 
+    place: IntProperty(
+        name="Place",
+        description="0 is the job that runs, 1 the first in line",
+        min=0,
+        options={"SKIP_SAVE"},
+    )
+
     @classmethod
     def why_not(cls, context: bpy.types.Context) -> str:
         """Return why there is nothing to cancel."""
-        return "" if jobs.status.job else say("ImFace is not doing anything")
+        busy = jobs.status.job or jobs.status.line
+        return "" if busy else say("ImFace is not doing anything")
 
     def execute(self, context: bpy.types.Context) -> Outcome:
         """Cancel."""
-        jobs.cancel_job()
+        jobs.cancel_job(self.place)
         return {"FINISHED"}
 
 

@@ -29,9 +29,13 @@ class IMFACE_PT_main(bpy.types.Panel):
 
 
 def draw_status(layout: bpy.types.UILayout) -> None:
-    """Draw the running job and the last error."""
+    """Draw the running job, what waits in line, and the last error."""
     if status.job is not None:
         _draw_job(layout)
+    for place, turn in enumerate(status.line, 1):
+        row = layout.row(align=True)
+        row.label(text=turn.label, icon="TIME", translate=False)
+        row.operator("imface.cancel_job", text="", icon="X").place = place
     if status.error:
         _draw_error(layout)
 

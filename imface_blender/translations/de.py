@@ -48,6 +48,9 @@ OPERATORS = {
 #: Headings, and names and descriptions of properties and choices.
 _INTERFACE = {
     "-1 is the current frame": "-1 ist das aktuelle Einzelbild",
+    "0 is the job that runs, 1 the first in line": (
+        "0 ist die laufende Berechnung, 1 die erste in der Reihe"
+    ),
     "0 gives the active face, 1 the other selected one, or the mean of all others": (
         "0 ergibt das aktive Gesicht, 1 das andere ausgewählte oder das Mittel aller anderen"
     ),
@@ -116,6 +119,7 @@ _INTERFACE = {
     ),
     "Name of a shape preset": "Name einer Formvorgabe",
     "None yet: save one with the button beside": "Noch keine: mit der Taste daneben eine speichern",
+    "Place": "Platz",
     "Preset": "Vorgabe",
     "Presets": "Vorgaben",
     "Replace": "Ersetzen",
@@ -233,8 +237,8 @@ _TOOLTIPS = {
         "aktualisieren. Eigene Formschlüssel sowie alle Werte, Treiber und Schlüsselbilder "
         "bleiben, wie sie sind"
     ),
-    "Cancel what ImFace is doing; Esc does so too": (
-        "Abbrechen, was ImFace gerade tut; Esc bewirkt dasselbe"
+    "Cancel what ImFace is doing, which Esc does too, or what waits in line": (
+        "Abbrechen, was ImFace gerade tut, wie es auch Esc bewirkt, oder was in der Reihe wartet"
     ),
     "Colour fitted faces in this viewport by their distance to the scan, or stop doing so": (
         "Angepasste Gesichter in diesem Ansichtsfenster nach ihrem Abstand zum Scan einfärben oder "
@@ -556,8 +560,8 @@ _REASONS = {
         "Ein anderes Python ist eingestellt: Es rechnet auf einer GPU, wenn sein PyTorch CUDA hat"
     ),
     "ImFace is busy ({job})": "ImFace ist beschäftigt ({job})",
-    "ImFace is busy ({job}). Wait, or cancel it": (
-        "ImFace ist beschäftigt ({job}). Warten oder abbrechen"
+    "ImFace is busy ({job}). Wait, or cancel it.": (
+        "ImFace ist beschäftigt ({job}). Warten oder abbrechen."
     ),
     "ImFace is not doing anything": "ImFace tut gerade nichts",
     "It is installed already. Remove Runtime takes it away": (

@@ -166,12 +166,13 @@ class Window:
 
     modal, cancel = JobOperator.modal, JobOperator.cancel
     _begin, _conclude, _end = JobOperator._begin, JobOperator._conclude, JobOperator._end
+    _start_in_turn, _wait_in_line = JobOperator._start_in_turn, JobOperator._wait_in_line
     _explain, _fail = JobOperator._explain, JobOperator._fail
     submit = staticmethod(JobOperator.submit)
     bl_idname = "IMFACE_OT_generate"
     label = "Doing it"
     limit_s = 10
-    _job = _timer = None
+    _turn = _job = _timer = None
 
     def __init__(self, seed):
         self.seed, self.reports, self.finished = seed, [], 0
@@ -180,7 +181,7 @@ class Window:
             window=SimpleNamespace(modal_operators=[self]),
             window_manager=bpy.context.window_manager,
         )
-        assert self._begin(self.context) is jobs.status.job
+        assert self._begin(self.context)
 
     def prepare(self, context):
         params = {"seed": self.seed, "strength": 1.0, "topology": "head", "resolution": 128}
@@ -258,13 +259,66 @@ def test_what_is_being_made_is_drawn_until_it_ends(way):
     assert len(bpy.data.objects) == 0
 
 
-def test_only_one_job_at_a_time():
+def test_a_script_does_one_job_at_a_time(tmp_path):
     window = Window(ENDLESS)
-    with pytest.raises(RuntimeError, match=r"ImFace is busy \(Doing it\). Wait, or cancel it"):
+    busy = r"ImFace is busy \(Doing it\). Wait, or cancel it\."
+    with pytest.raises(RuntimeError, match=busy):
         bpy.ops.imface.generate()
+    with pytest.raises(RuntimeError, match=busy):
+        bpy.ops.imface.fit_file(filepath=str(tmp_path / "scan.obj"))
+    assert len(bpy.data.objects) == 0
     window.event("ESC", "PRESS")
     window.tick_until(ended)
     assert bpy.ops.imface.generate() == {"FINISHED"}
+
+
+def test_what_is_asked_for_in_the_window_waits_in_line():
+    first, second, third = Window(ENDLESS), Window(USER_ERROR), Window(seed=3)
+    assert len(jobs.status.line) == 2
+    assert second.event("TIMER") == third.event("ESC", "PRESS") == {"PASS_THROUGH"}
+    assert jobs.status.job is first._job
+    first.event("ESC", "PRESS")
+    assert first.tick_until(ended) == {"CANCELLED"}
+    assert third.event("TIMER") == {"PASS_THROUGH"}
+    assert jobs.status.job is None  # it is the second's turn
+    assert second.tick_until(ended) == {"CANCELLED"}
+    assert jobs.status.error.startswith("The weights are missing.")
+    assert third.tick_until(ended) == {"FINISHED"}
+    assert jobs.status.error.startswith("The weights are missing.")  # nobody has asked since
+    assert (second.finished, third.finished) == (0, 1)
+    assert (jobs.status.job, jobs.status.line) == (None, [])
+
+
+@pytest.mark.parametrize("way", ["button", "close"])
+def test_what_waits_in_line_can_be_taken_out(way):
+    first, second, third = Window(ENDLESS), Window(seed=2), Window(seed=3)
+    if way == "button":
+        assert bpy.ops.imface.cancel_job(place=1) == {"FINISHED"}
+        assert second.event("TIMER") == {"CANCELLED"}
+    else:
+        second.cancel(second.context)
+    assert jobs.status.job is first._job
+    first.event("ESC", "PRESS")
+    first.tick_until(ended)
+    assert third.tick_until(ended) == {"FINISHED"}
+    assert second.finished == 0
+
+
+def test_a_worker_that_cannot_start_in_turn_is_told(monkeypatch):
+    first, second = Window(ENDLESS), Window(seed=2)
+    first.event("ESC", "PRESS")
+    first.tick_until(ended)
+    monkeypatch.setenv("IMFACE_PYTHON", "/nowhere/python")
+    assert second.event("TIMER") == {"CANCELLED"}
+    assert "/nowhere/python cannot be started" in jobs.status.error
+    assert (jobs.status.job, jobs.status.line) == (None, [])
+
+
+def test_an_ended_worker_leaves_no_line():
+    first, second = Window(ENDLESS), Window(seed=2)
+    jobs.close_worker()
+    assert first.event("TIMER") == second.event("TIMER") == {"CANCELLED"}
+    assert jobs.status.line == []
 
 
 def test_the_result_waits_until_the_user_is_back_in_object_mode():

@@ -180,6 +180,9 @@ def test_the_head_shows_the_worker_the_job_and_the_error():
     jobs.status.label = "Fitting a scan"
     jobs.status.started = time.monotonic()
     assert draw(head).drawn[2:] == ["Fitting a scan", "Snapping 25%", "imface.cancel_job"]
+    jobs.status.line = [jobs.Turn("Blending faces", None)]
+    assert draw(head).drawn[4:] == ["imface.cancel_job", "Blending faces", "imface.cancel_job"]
+    jobs.status.line = []
     jobs.status.waiting = True
     assert "Ready: return to Object Mode to see it" in draw(head).drawn
     jobs.status.job = None

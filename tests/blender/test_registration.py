@@ -26,7 +26,7 @@ GROUPS = [
 ]
 UNITS = ("millimetres", "Minutes", "per second", "in frames", "Grid cells", "standard deviations")
 UNIT_SUBTYPES = ("FACTOR", "TIME", "TRANSLATION")
-WITHOUT_UNIT = ("seed",)
+WITHOUT_UNIT = ("seed", "place")
 
 
 def test_unregistering_leaves_nothing_and_can_be_repeated():

@@ -290,16 +290,21 @@ def blend(session: Session) -> Steps:
 
 
 def paste(session: Session) -> Steps:
-    """Copy a face to the clipboard, paste it, and delete it again."""
-    codes = session.head("Blend").imface.codes
+    """Copy a face to the clipboard and paste it twice at once: the second waits in line."""
+    before, codes = objects(), session.head("Blend").imface.codes
     with session.hand.at():
         bpy.ops.imface.copy_codes()
-        bpy.ops.imface.paste_codes("INVOKE_DEFAULT")
-    yield from session.start_job()
+        for _ in range(2):
+            bpy.ops.imface.paste_codes("INVOKE_DEFAULT")
+    check(len(session.status.line) == 1, f"{len(session.status.line)} jobs wait in line.")
+    yield SETTLE_S
+    yield from until(lambda: objects() - before and session.status.job, "The second", STANDSTILL_S)
     yield from session.finish_job()
-    pasted = session.head(bpy.context.object.name)
-    check(pasted.name != "Blend", "Nothing has been pasted.")
-    check(json.loads(pasted.imface.codes) == json.loads(codes), "It is another face.")
+    pasted = objects() - before
+    check(len(pasted) == 2, f"Pasted twice, there are {pasted}.")
+    for name in pasted:
+        check(bpy.data.objects[name].imface.codes == codes, f"{name} is another face.")
+        bpy.data.objects[name].select_set(True)
     yield from session.hand.key("DEL")
     face = bpy.data.objects["Blend"]
     face.select_set(True)
