@@ -81,8 +81,14 @@ class IMFACE_OT_refine_shape(_ShapeJob):
         return Request("mesh", {"codes": faces.codes_of(face), "topology": topology}, {})
 
     def finish(self, context: bpy.types.Context, job: Job) -> str:
-        """Move the mesh, which may have gone on meanwhile, by what the preview lacked."""
-        face = self._recall()
+        """Move the mesh, which may have gone on meanwhile, by what the preview lacked.
+
+        That its face is gone is no error: the sliders ask for it, not the user, who may undo.
+        """
+        try:
+            face = self._recall()
+        except UserError as gone:
+            return str(gone)
         sliders.refine(face, self._values, job.arrays["vertices_mm"])
         return say("'{name}' is exact", name=face.name)
 

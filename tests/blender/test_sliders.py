@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from mathutils import Matrix
 
-from imface_blender import sliders
-from imface_blender.operators.edit_shape import IMFACE_OT_edit_shape
+from imface_blender import faces, jobs, sliders
+from imface_blender.operators.edit_shape import IMFACE_OT_edit_shape, IMFACE_OT_refine_shape
 from imface_blender.slider_names import GROUPS, NAMES
 
 BASE_MM = np.array(
@@ -119,6 +119,15 @@ def test_refining_gives_the_exact_surface(lively_face, points):
     set_slider(lively_face, noseLength=0)
     bpy.ops.imface.refine_shape()
     np.testing.assert_allclose(points(lively_face.data.vertices), in_blender(BASE_MM), atol=1e-7)
+
+
+def test_a_face_that_is_gone_needs_no_exact_surface(face, monkeypatch):
+    set_slider(face, noseLength=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(IMFACE_OT_refine_shape, "_recall", lambda operator: faces.find(-1))
+        assert bpy.ops.imface.refine_shape() == {"FINISHED"}
+    assert jobs.status.error == ""
+    assert not sliders.is_exact(face.data)
 
 
 def test_an_exact_surface_that_comes_late_is_where_the_preview_starts(face, points):
