@@ -6,7 +6,7 @@ search follows the field's own gradient.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -30,6 +30,9 @@ _POSE = 7
 #: Differences that the curvature is measured by: of whitened codes and weights, of the pose.
 _CODE_STEP, _POSE_STEP = 0.1, 0.005
 _FIRST_DAMPING = 0.03
+#: By how much the prior is stronger where nothing of the face is seen: what there is would be
+#: fitted at the cost of the rest.
+_UNSEEN_PRIOR = 20.0
 #: A face is shown after every so-maniest step.
 _SHOWN_STEPS = 3
 #: Faces evaluated together.
@@ -44,7 +47,7 @@ class FitConfig:
     rounds: int = 30  #: steps tried on the field
     points: int = 5000  #: points they are judged by
     curved_points: int = 800  #: of them that the curvature is measured at
-    prior: float = 2e-4  #: weight of the Gaussian prior
+    prior: float = 6e-5  #: weight of the Gaussian prior, for a face that is seen as a whole
     expression_prior: float = 0.02  #: weight of the expression weights' sum
     robust_mm: float = 1.5  #: residuals beyond this hardly count
     offset_mm: float = 2.0  #: spread of the points off the surface
@@ -75,7 +78,10 @@ def fit_samples(
     codes, pose = np.zeros(len(model.identity_prior.mean) + len(model.expression_names)), IDENTITY
     if model.head is not None:
         rows = rng.integers(0, samples.surface, config.start_points)
-        codes, pose = fit_forward_map(model, samples.points[rows], samples.gradients[rows])
+        codes, pose, coverage = fit_forward_map(
+            model, samples.points[rows], samples.gradients[rows]
+        )
+        config = replace(config, prior=config.prior * (1 + _UNSEEN_PRIOR * (1 - coverage)))
         report(0.3, "Fitting: placed")
     objective = _Objective(model, samples, config, rng, pose)
 

@@ -2,15 +2,19 @@
 """The forward map fitted to a surface: where the search on the field starts from."""
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from scipy.spatial import cKDTree
 
 from ..checkpoint import FaceModel
-from ..mesh import triangulate
+from ..mesh import Mesh, triangulate, vertex_normals
 from ..model.imface import UNIT_MM
 from ..scan.align import Similarity
+from ..scan.compare import inside
 from ..scan.sampling import NearestTriangle
+from ..scan.watertight import depth_map, visible_from_front
 from .correspondence import require_head
 from .linear_fit import PARTS, ClosestPointsConfig, LinearBasis, fit_closest_points
 
@@ -25,15 +29,30 @@ _GAIN = 0.1
 _NEIGHBOURHOOD_MM = 22.0
 #: A point farther from the face than this counts as one this far.
 _FAR_MM = 1.5
+#: A vertex is covered if a point is this near.
+_COVERED_MM = 5.0
 
 
-def fit_forward_map(
-    model: FaceModel, points: np.ndarray, normals: np.ndarray
-) -> tuple[np.ndarray, Similarity]:
+class ForwardFit(NamedTuple):
+    """The forward map fitted to a surface.
+
+    Attributes
+    ----------
+    codes : ndarray (K,)
+        Whitened identity, expression weights.
+    pose : Similarity
+        The points' space -> model space.
+    coverage : float
+        Share of the face, as the front sees it, near which there are points.
+    """
+
+    codes: np.ndarray
+    pose: Similarity
+    coverage: float
+
+
+def fit_forward_map(model: FaceModel, points: np.ndarray, normals: np.ndarray) -> ForwardFit:
     """Fit the forward map, and a correction of the pose, to a surface.
-
-    From open lids shut ones are not found, since the eyeballs take their points, and from shut
-    ones not always open ones. So both are tried, and each eye's points say which it is.
 
     Parameters
     ----------
@@ -41,15 +60,21 @@ def fit_forward_map(
         With a head.
     points, normals : ndarray (N, 3)
         Drawn on the surface, model space but for a small motion.
-
-    Returns
-    -------
-    codes : ndarray (K,)
-        Whitened identity, expression weights.
-    pose : Similarity
-        The points' space -> model space.
     """
     basis, lids = forward_basis(model), lid_weights(model)
+    codes, pose = _fit_either_lids(basis, lids, points, normals)
+    skin = basis.rows < require_head(model).template.parts["face"][1]
+    return ForwardFit(codes, pose, _coverage(basis.face(codes), skin, pose.apply(points)))
+
+
+def _fit_either_lids(
+    basis: LinearBasis, lids: list[int], points: np.ndarray, normals: np.ndarray
+) -> tuple[np.ndarray, Similarity]:
+    """Return codes and pose, each eye's lids open or shut as its points have it.
+
+    From open lids shut ones are not found, since the eyeballs take their points, and from shut
+    ones not always open ones. So both are tried.
+    """
     open_prior = np.ones(len(basis.modes))
     open_prior[lids] = _OPEN_PRIOR
     codes, pose = fit_closest_points(replace(basis, prior=open_prior), points, normals, _OPEN)
@@ -118,3 +143,12 @@ def _misfit(face: NearestTriangle, points: np.ndarray) -> float:
     """Return the sum of the distances of points (N, 3) from a face, each ``_FAR_MM`` at most."""
     _, _, distance = face(points)
     return float(np.minimum(distance * UNIT_MM, _FAR_MM).sum())
+
+
+def _coverage(face: Mesh, skin: np.ndarray, points: np.ndarray) -> float:
+    """Return the share of a face's skin (V,), as the front sees it, near which there are points."""
+    normals = vertex_normals(face.vertices, face.polygons)
+    seen = visible_from_front(face.vertices, normals, depth_map(face.vertices, face.polygons))
+    vertices = face.vertices[seen & skin & inside(face.vertices)]
+    distance, _ = cKDTree(points).query(vertices)
+    return float((distance * UNIT_MM < _COVERED_MM).mean())

@@ -17,6 +17,7 @@ from backend.errors import NoFaceError, ScanError
 from backend.face.correspondence import propose, require_head
 from backend.face.fit import FitResult, fit_scan, mean_face, report_fit
 from backend.face.fit_codes import FitConfig, fit_samples
+from backend.face.fit_forward_map import fit_forward_map
 from backend.face.generate import generate
 from backend.face.shapes import build_mesh
 from backend.mesh import Mesh, load_scan, sample_surface, triangle_normals, triangulate
@@ -132,6 +133,17 @@ def test_sockets_without_an_eyeball_do_not_pull_the_face_in(bundled: FaceModel) 
     np.testing.assert_allclose(_lid_gaps_mm(bundled, found), _lid_gaps_mm(bundled, head), atol=0.6)
 
 
+@pytest.mark.parametrize(("right", "share"), [(True, 1.0), (False, 0.5)], ids=["whole", "half"])
+def test_how_much_of_the_face_is_seen(bundled: FaceModel, right: bool, share: float) -> None:
+    head = propose(bundled, generate(bundled, 5, 0.7))
+    skin = require_head(bundled).template.part_polygons(("face",))
+    sheet = make_watertight(Mesh(head, triangulate(skin)), IDENTITY, samples=60_000)
+    samples = sample_sdf(sheet, surface=6000, near=0, uniform=0, seed=0)
+    seen = (samples.points[:, 0] > 0) | right
+    found = fit_forward_map(bundled, samples.points[seen], samples.gradients[seen])
+    assert found.coverage == pytest.approx(share, abs=0.05)
+
+
 def _lid_gaps_mm(model: FaceModel, head: np.ndarray) -> np.ndarray:
     """Return how far each eye is open, the person's right one first."""
     landmarks = head[require_head(model).template.landmarks]
@@ -155,7 +167,8 @@ def test_points_without_faces_are_fitted(bundled: FaceModel, lee_perry_smith: Pa
     assert report["scan_to_fit_mean_mm"] < 1.5
     assert report["coverage"] > 0.9
     true = report_fit(replace(result, surface=scan), fitted)
-    assert true["scan_to_fit_mean_mm"] == pytest.approx(report["scan_to_fit_mean_mm"], rel=0.2)
+    # The sheet that the points make is rougher than the scan that they were drawn from.
+    assert true["scan_to_fit_mean_mm"] == pytest.approx(report["scan_to_fit_mean_mm"], abs=0.1)
 
 
 def test_a_part_of_a_face_is_fitted_where_landmarks_show_it(
