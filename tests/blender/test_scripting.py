@@ -13,8 +13,16 @@ from tests import live_link_writer, pages
 from tests.blender.operator_tables import PAGE, tables
 
 SCRIPT, *PIECES = pages.fenced(PAGE, "python")
-#: They look after a window, or after what comes from a zip or a download.
-NOT_FOR_SCRIPTS = {"show_fit_error", "cancel_job", "copy_details", "remove_runtime", "use_gpu"}
+#: They look after a window, its clipboard, or what comes from a zip or a download.
+NOT_FOR_SCRIPTS = {
+    "show_fit_error",
+    "copy_codes",
+    "paste_codes",
+    "cancel_job",
+    "copy_details",
+    "remove_runtime",
+    "use_gpu",
+}
 
 
 @pytest.fixture
