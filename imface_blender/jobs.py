@@ -215,8 +215,8 @@ def time_left() -> str:
 
 
 def refuse_while_busy() -> None:
-    """Raise UserError while a job runs: a script cannot wait in line, since nothing would move."""
-    if status.job is not None:
+    """Raise UserError while there are jobs: a script cannot wait in line, as nothing would move."""
+    if status.job is not None or status.line:
         raise UserError("ImFace is busy ({job}). Wait, or cancel it.", job=status.label)
 
 

@@ -281,6 +281,8 @@ def test_what_is_asked_for_in_the_window_waits_in_line():
     assert first.tick_until(ended) == {"CANCELLED"}
     assert third.event("TIMER") == {"PASS_THROUGH"}
     assert jobs.status.job is None  # it is the second's turn
+    with pytest.raises(RuntimeError, match="ImFace is busy"):
+        bpy.ops.imface.generate()
     assert second.tick_until(ended) == {"CANCELLED"}
     assert jobs.status.error.startswith("The weights are missing.")
     assert third.tick_until(ended) == {"FINISHED"}
