@@ -29,7 +29,16 @@ class CodesFile:
     filter_glob: StringProperty(default="*.json", options={"HIDDEN", "SKIP_SAVE"})
 
 
-class IMFACE_OT_export_codes(CodesFile, QuickOperator):
+class _OfFace(QuickOperator):
+    """Does something with the active face."""
+
+    @classmethod
+    def why_not(cls, context: bpy.types.Context) -> str:
+        """Return why there is no face."""
+        return super().why_not(context) or faces.why_not_face(context.object)
+
+
+class IMFACE_OT_export_codes(CodesFile, _OfFace):
     """Write the active face's codes to a small file, which Load Face and the command line read"""
 
     bl_idname = "imface.export_codes"
@@ -41,11 +50,6 @@ class IMFACE_OT_export_codes(CodesFile, QuickOperator):
         default=True,
         options={"HIDDEN", "SKIP_SAVE"},
     )
-
-    @classmethod
-    def why_not(cls, context: bpy.types.Context) -> str:
-        """Return why there is no face to write."""
-        return super().why_not(context) or faces.why_not_face(context.object)
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Outcome:
         """Ask for the file."""
@@ -84,16 +88,11 @@ def write(path: Path, text: str) -> None:
         ) from error
 
 
-class IMFACE_OT_copy_codes(QuickOperator):
+class IMFACE_OT_copy_codes(_OfFace):
     """Copy the active face's codes to the clipboard, for Paste Face in this Blender or another"""
 
     bl_idname = "imface.copy_codes"
     bl_label = "Copy Face"
-
-    @classmethod
-    def why_not(cls, context: bpy.types.Context) -> str:
-        """Return why there is no face to copy."""
-        return super().why_not(context) or faces.why_not_face(context.object)
 
     def work(self, context: bpy.types.Context) -> Outcome:
         """Copy."""

@@ -167,8 +167,8 @@ def test_points_without_faces_are_fitted(bundled: FaceModel, lee_perry_smith: Pa
     assert report["scan_to_fit_mean_mm"] < 1.5
     assert report["coverage"] > 0.9
     true = report_fit(replace(result, surface=scan), fitted)
-    # The sheet that the points make is rougher than the scan that they were drawn from.
-    assert true["scan_to_fit_mean_mm"] == pytest.approx(report["scan_to_fit_mean_mm"], abs=0.1)
+    # The sheet that the points make is rougher than their scan: the report must not flatter.
+    assert 0 <= report["scan_to_fit_mean_mm"] - true["scan_to_fit_mean_mm"] < 0.1
 
 
 def test_a_part_of_a_face_is_fitted_where_landmarks_show_it(
