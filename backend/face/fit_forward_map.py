@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The forward map fitted to a surface: where the search on the field starts from."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -11,24 +11,32 @@ from scipy.spatial import cKDTree
 from ..checkpoint import FaceModel
 from ..mesh import Mesh, triangulate, vertex_normals
 from ..model.imface import UNIT_MM
-from ..scan.align import Similarity
+from ..scan.align import IDENTITY, Similarity
 from ..scan.compare import inside
 from ..scan.sampling import NearestTriangle
 from ..scan.watertight import depth_map, visible_from_front
 from .correspondence import require_head
 from .linear_fit import PARTS, ClosestPointsConfig, LinearBasis, fit_closest_points
 
-_OPEN = ClosestPointsConfig(rounds=10, last_ridge=1e-3)
+_FIRST = ClosestPointsConfig(rounds=10, last_ridge=1e-3)
 #: From a face that is nearly right.
-_SHUT = ClosestPointsConfig(rounds=6, first_mm=7, first_ridge=0.03, last_ridge=1e-3)
-#: How strongly the weights of lids are held at 0, beside the others: of open ones, which would sag
-#: into sockets without an eyeball; of shut ones, for which such a small place would not pay.
-_OPEN_PRIOR, _SHUT_PRIOR = 10.0, 0.03
-#: Lids are shut if points in their neighbourhood are by so much nearer to the face then.
-_GAIN = 0.1
-_NEIGHBOURHOOD_MM = 22.0
+_AGAIN = ClosestPointsConfig(rounds=4, first_mm=5, first_ridge=1e-3, last_ridge=1e-3)
+#: How often lids and the rest are searched in turn.
+_TURNS = 2
+#: How strongly the weights of lids are held at 0, beside the others: for such a small place a
+#: larger prior would never pay.
+_LID_PRIOR = 0.03
+#: Weights at which lids are tried.
+_LID_WEIGHTS = np.linspace(0, 1, 11)
+#: Shut lids must fit better than open ones by such a share: over a socket without an eyeball, the
+#: points hardly tell.
+_GAIN = 0.13
+#: Points so near to the middle of lids judge them, and triangles so near are judged.
+_NEIGHBOURHOOD_MM, _JUDGED_MM = 22.0, 30.0
 #: A point farther from the face than this counts as one this far.
 _FAR_MM = 1.5
+#: Samples of an eye's surroundings by which nearest triangles are found.
+_COVER = 6000
 #: A vertex is covered if a point is this near.
 _COVERED_MM = 5.0
 
@@ -62,41 +70,80 @@ def fit_forward_map(model: FaceModel, points: np.ndarray, normals: np.ndarray) -
         Drawn on the surface, model space but for a small motion.
     """
     basis, lids = forward_basis(model), lid_weights(model)
-    codes, pose = _fit_either_lids(basis, lids, points, normals)
+    codes, pose = _fit_with_lids(basis, lids, points, normals)
     skin = basis.rows < require_head(model).template.parts["face"][1]
     return ForwardFit(codes, pose, _coverage(basis.face(codes), skin, pose.apply(points)))
 
 
-def _fit_either_lids(
+def _fit_with_lids(
     basis: LinearBasis, lids: list[int], points: np.ndarray, normals: np.ndarray
 ) -> tuple[np.ndarray, Similarity]:
-    """Return codes and pose, each eye's lids open or shut as its points have it.
+    """Return codes and pose, each eye's lids as far shut as its points have it.
 
-    From open lids shut ones are not found, since the eyeballs take their points, and from shut
-    ones not always open ones. So both are tried.
+    Closest points do not find that: from open lids, the eyeballs take the points of shut ones. So
+    it starts from shut lids, and all their weights are tried in turn with fits of the rest.
     """
-    open_prior = np.ones(len(basis.modes))
-    open_prior[lids] = _OPEN_PRIOR
-    codes, pose = fit_closest_points(replace(basis, prior=open_prior), points, normals, _OPEN)
-    placed = pose.apply(points), normals @ pose.rotation.T
+    prior, codes = np.ones(len(basis.modes)), np.zeros(len(basis.modes))
+    prior[lids], codes[lids] = _LID_PRIOR, 1
+    basis, pose = replace(basis, prior=prior), IDENTITY
+    eyes = [_Lids.of(basis, lid) for lid in lids]
+    for config in (_FIRST, *[_AGAIN] * _TURNS):
+        placed = pose.apply(points), normals @ pose.rotation.T
+        codes, motion = fit_closest_points(basis, *placed, config, codes, lids)
+        pose = motion.after(pose)
+        codes[lids] = [eye.weight(codes, pose.apply(points)) for eye in eyes]
+    return codes, pose
 
-    def with_shut(some: list[int]) -> tuple[np.ndarray, Similarity]:
-        start, prior = codes.copy(), open_prior.copy()
-        start[some], prior[some] = 1, _SHUT_PRIOR
-        return fit_closest_points(replace(basis, prior=prior), *placed, _SHUT, start, some)
 
-    shut_codes, motion = with_shut(lids)
-    open_face, shut_face = (NearestTriangle(basis.face(found)) for found in (codes, shut_codes))
-    shut = []
-    for lid in lids:
-        near = placed[0][_near(basis, lid, placed[0])]
-        if _misfit(shut_face, motion.apply(near)) < (1 - _GAIN) * _misfit(open_face, near):
-            shut.append(lid)
-    if not shut:
-        return codes, pose
-    if shut != lids:
-        shut_codes, motion = with_shut(shut)
-    return shut_codes, motion.after(pose)
+@dataclass(frozen=True)
+class _Lids:
+    """The surroundings of one eye's lids, as a linear model of their own."""
+
+    basis: LinearBasis
+    lid: int
+    middle: np.ndarray
+
+    @classmethod
+    def of(cls, basis: LinearBasis, lid: int) -> "_Lids":
+        """Cut out the surroundings of what a weight moves."""
+        moved = np.linalg.norm(basis.modes[lid], axis=1)
+        middle = np.average(basis.mean, axis=0, weights=moved)
+        away = np.linalg.norm(basis.mean[basis.triangles].mean(1) - middle, axis=1)
+        rows, triangles = np.unique(
+            basis.triangles[away * UNIT_MM < _JUDGED_MM], return_inverse=True
+        )
+        cut = replace(
+            basis,
+            mean=basis.mean[rows],
+            modes=basis.modes[:, rows],
+            triangles=triangles.reshape(-1, 3),
+            rows=basis.rows[rows],
+        )
+        return cls(cut, lid, middle)
+
+    def weight(self, codes: np.ndarray, points: np.ndarray) -> float:
+        """Return the weight with which points (N, 3) fit best, the other codes (K,) as they are."""
+        near = points[np.linalg.norm(points - self.middle, axis=1) * UNIT_MM < _NEIGHBOURHOOD_MM]
+        if not len(near):
+            return 0.0
+        misfits = self._misfits(codes, near)
+        best = int(misfits.argmin())
+        if not 0 < best < len(misfits) - 1:
+            return float(_LID_WEIGHTS[best])
+        before, least, after = misfits[best - 1 : best + 2]
+        step, curvature = _LID_WEIGHTS[1] - _LID_WEIGHTS[0], before - 2 * least + after
+        return float(_LID_WEIGHTS[best] + step * (before - after) / (2 * max(curvature, 1e-9)))
+
+    def _misfits(self, codes: np.ndarray, points: np.ndarray) -> np.ndarray:
+        """Return for each of ``_LID_WEIGHTS`` the mean distance of points (N, 3) from the face,
+        each ``_FAR_MM`` at most and dearer for shut lids."""
+        face, mode = self.basis.face(codes), self.basis.modes[self.lid]
+        misfits = []
+        for weight in _LID_WEIGHTS:
+            vertices = face.vertices + (weight - codes[self.lid]) * mode
+            nearest = NearestTriangle(Mesh(vertices, face.polygons), cover=_COVER)
+            misfits.append(np.minimum(nearest(points)[2] * UNIT_MM, _FAR_MM).mean())
+        return np.array(misfits) * (1 + _GAIN * _LID_WEIGHTS)
 
 
 def forward_basis(model: FaceModel) -> LinearBasis:
@@ -130,19 +177,6 @@ def lid_weights(model: FaceModel) -> list[int]:
     """Return which of the codes are the weights that shut the lids."""
     names = enumerate(model.expression_names, len(model.identity_prior.mean))
     return [row for row, name in names if name.startswith("eyeBlink")]
-
-
-def _near(basis: LinearBasis, lid: int, points: np.ndarray) -> np.ndarray:
-    """Return which points (N, 3) are in a lid's neighbourhood: (N,) bool."""
-    moved = np.linalg.norm(basis.modes[lid], axis=1)
-    middle = np.average(basis.mean, axis=0, weights=moved)
-    return np.linalg.norm(points - middle, axis=1) * UNIT_MM < _NEIGHBOURHOOD_MM
-
-
-def _misfit(face: NearestTriangle, points: np.ndarray) -> float:
-    """Return the sum of the distances of points (N, 3) from a face, each ``_FAR_MM`` at most."""
-    _, _, distance = face(points)
-    return float(np.minimum(distance * UNIT_MM, _FAR_MM).sum())
 
 
 def _coverage(face: Mesh, skin: np.ndarray, points: np.ndarray) -> float:

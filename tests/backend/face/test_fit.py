@@ -95,10 +95,10 @@ def test_a_shrunken_pose_is_no_better_fit(bundled: FaceModel, known: tuple[Codes
 
 @pytest.mark.parametrize(
     ("seed", "left", "right"),
-    [(5, 0.0, 0.0), (5, 1.0, 1.0), (9, 0.0, 0.0), (10, 1.0, 0.0)],
-    ids=["open", "shut", "small and open", "wink"],
+    [(5, 0.0, 0.0), (5, 1.0, 1.0), (9, 0.0, 0.0), (10, 1.0, 0.0), (5, 0.5, 0.5), (9, 0.5, 0.25)],
+    ids=["open", "shut", "small and open", "wink", "half shut", "each its own way"],
 )
-def test_lids_are_found_open_or_shut(
+def test_lids_are_found_as_far_shut_as_they_are(
     bundled: FaceModel, seed: int, left: float, right: float
 ) -> None:
     """As a scanner sees them: an eyeball where they are open, only skin where they are shut."""
@@ -112,9 +112,7 @@ def test_lids_are_found_open_or_shut(
     samples = sample_sdf(sheet, surface=30_000, near=0, uniform=0, seed=0)
     codes, pose = fit_samples(bundled, samples, FitConfig(rounds=3, points=500))
     found = pose.inverse().apply(propose(bundled, codes))
-    true = _lid_gaps_mm(bundled, head)
-    np.testing.assert_allclose(_lid_gaps_mm(bundled, found), true, atol=2.5)
-    assert [gap < 4 for gap in true] == [right == 1, left == 1]
+    np.testing.assert_allclose(_lid_gaps_mm(bundled, found), _lid_gaps_mm(bundled, head), atol=1.5)
 
 
 def test_sockets_without_an_eyeball_do_not_pull_the_face_in(bundled: FaceModel) -> None:
