@@ -55,6 +55,9 @@ class Job:
         """Ask for an end; go on polling until the state is "cancelled"."""
         raise NotImplementedError
 
+    def settle(self) -> None:
+        """Ask for what is found by now; a job that finds its result at once goes on."""
+
     def wait(self, on_progress: Callable[[float, str], None] | None = None) -> None:
         """Block until the state is no longer "running"; call ``on_progress`` with each news."""
         seen = None
@@ -146,3 +149,7 @@ class Chain(Job):
     def cancel(self) -> None:
         """Cancel the job that runs now."""
         self._now.cancel()
+
+    def settle(self) -> None:
+        """Ask the job that runs now for what it has found."""
+        self._now.settle()

@@ -341,6 +341,11 @@ class WorkerJob(Job):
         else:
             self._client._send({"type": "cancel", "id": self._id})
 
+    def settle(self) -> None:
+        """Ask the worker, once it has the job, for what it has found by now."""
+        if self.state == "running" and self._request is None:
+            self._client._send({"type": "settle", "id": self._id})
+
     def _take(self, header: dict[str, Any], arrays: wire.Arrays) -> None:
         match header.get("type"):
             case "progress" if "preview" in arrays:

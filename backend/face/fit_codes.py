@@ -21,7 +21,8 @@ from ..texts import Text
 from .fit_forward_map import fit_forward_map, lid_weights
 from .linear_fit import bounded_minimum
 
-Report = Callable[[float, str], None]
+#: Gets how much is done and what is done now; true if what is found by now will do.
+Report = Callable[[float, str], bool | None]
 #: Gets the codes so far, and the pose: the samples' or the scan's space -> model space.
 Show = Callable[[Codes, Similarity], None]
 
@@ -118,7 +119,8 @@ def _search(
         if done % _SHOWN_STEPS == 0:
             show(x)
         text = Text("Fitting: {median} mm", median=f"{objective.median_mm:.2f}")
-        report(0.3 + 0.7 * (done + 1) / config.rounds, text)
+        if report(0.3 + 0.7 * (done + 1) / config.rounds, text):
+            break
     return x
 
 

@@ -24,7 +24,7 @@ from .extract import ExtractConfig, extract_mesh, face_sdf
 from .gaze import turn_eyeballs
 from .generate import face_of
 
-Report = Callable[[float, str], None]
+Report = Callable[[float, str], object]
 
 #: Parts of the head by material.
 _MATERIALS = {

@@ -36,7 +36,7 @@ _COLOR_REACH_MM = 6.0
 
 Params = dict[str, Any]
 Answer = tuple[dict[str, Any], Arrays]
-Progress = Callable[[float, str], None]
+Progress = Callable[[float, str], object]
 
 
 @cache
@@ -131,9 +131,10 @@ def fit_job(params: Params, arrays: Arrays, report: Report) -> Answer:
     """Fit a scan given as `vertices` (V, 3) in scan space and `triangles` (T, 3), or none; with
     `refine` its detail too.
 
-    `landmarks` (5, 3) or (68, 3) in scan space may show where its face is (`scan.landmarks`).
-    Its colours are carried over if they are given: `corner_colors` (T, 3, 3) uint8 of the
-    triangles' corners, or `image` (H, W, 3) uint8 and `corner_uv` (T, 3, 2).
+    Once it is settled, the best codes so far are the result. `landmarks` (5, 3) or (68, 3) in scan
+    space may show where its face is (`scan.landmarks`). Its colours are carried over if they are
+    given: `corner_colors` (T, 3, 3) uint8 of the triangles' corners, or `image` (H, W, 3) uint8 and
+    `corner_uv` (T, 3, 2).
     """
     started = time.perf_counter()
     model = face_model()
@@ -151,9 +152,9 @@ def fit_job(params: Params, arrays: Arrays, report: Report) -> Answer:
         landmarks=arrays.get("landmarks"),
         show=show,
     )
-    report(most + 0.01, "Measuring the fit")
+    settled = report(most + 0.01, "Measuring the fit")
     figures = report_fit(result, build_mesh(model, result.codes, "surface", 128))
-    if params.get("refine"):
+    if params.get("refine") and not settled:
         result = refine_fit(
             model, result, report=lambda share, text: report(0.55 + 0.3 * share, text)
         )

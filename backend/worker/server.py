@@ -2,8 +2,9 @@
 """The worker process: reads jobs from stdin, runs them one by one, answers on stdout.
 
 The main thread runs the jobs. A second thread reads stdin, so that a cancel arrives while a job
-runs: it breaks the job off between any two of its steps, not only where the job reports. The end
-of stdin ends the process, whatever it is doing: no worker outlives its Blender.
+runs: it breaks the job off between any two of its steps, not only where the job reports. A job
+whose result gets better and better may be settled instead: it is told so where it next reports.
+The end of stdin ends the process, whatever it is doing: no worker outlives its Blender.
 """
 
 from __future__ import annotations
@@ -35,9 +36,10 @@ class Report(Protocol):
 
     def __call__(
         self, fraction: float = 0.0, message: str = "", preview: np.ndarray | None = None
-    ) -> None:
+    ) -> bool:
         """Send how much is done, from 0 to 1, and what is done now; or else a preview, lines
-        (N, 2, 3). Raises `Cancelled` once the job was cancelled."""
+        (N, 2, 3). Returns whether the user wants what there is by now. Raises `Cancelled` once the
+        job was cancelled."""
 
 
 JobFunction = Callable[[dict[str, Any], Arrays, Report], tuple[dict[str, Any], Arrays]]
@@ -146,6 +148,7 @@ class _Server:
         self._jobs: Mapping[str, JobFunction] = {}
         self._waiting: queue.SimpleQueue[tuple[dict[str, Any], Arrays]] = queue.SimpleQueue()
         self._cancelled: set[int] = set()
+        self._settled: set[int] = set()
         self._job_id = 0
         self._breakable = False  # the job's own code runs, and no message is half sent
 
@@ -192,6 +195,8 @@ class _Server:
             case "cancel":
                 self._cancelled.add(header.get("id", 0))
                 _thread.interrupt_main()
+            case "settle":
+                self._settled.add(header.get("id", 0))
             case "quit":
                 return False
         return True
@@ -205,6 +210,7 @@ class _Server:
             return pack({"type": "error", "id": job_id, **_describe(error)})
         finally:
             self._cancelled.discard(job_id)
+            self._settled.discard(job_id)
 
     def _run_job(self, header: dict[str, Any], arrays: Arrays) -> tuple[dict[str, Any], Arrays]:
         try:
@@ -215,7 +221,7 @@ class _Server:
 
     def _report(
         self, fraction: float = 0.0, message: str = "", preview: np.ndarray | None = None
-    ) -> None:
+    ) -> bool:
         self._heed_cancel()
         self._breakable = False
         news = {"fraction": float(fraction), **_message(message)} if preview is None else {}
@@ -223,6 +229,7 @@ class _Server:
         self._send(pack({"type": "progress", "id": self._job_id, **news}, arrays))
         self._breakable = True
         self._heed_cancel()
+        return self._job_id in self._settled
 
     def _heed_cancel(self) -> None:
         if self._job_id in self._cancelled:

@@ -50,6 +50,7 @@ CLASSES = (
     worker.IMFACE_OT_free_memory,
     worker.IMFACE_OT_remove_runtime,
     worker.IMFACE_OT_cancel_job,
+    worker.IMFACE_OT_settle_job,
     worker.IMFACE_OT_copy_details,
 )
 FILE_HANDLERS = (fit_file.IMFACE_FH_scan,)

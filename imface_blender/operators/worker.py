@@ -138,6 +138,24 @@ class IMFACE_OT_cancel_job(PolledOperator):
         return {"FINISHED"}
 
 
+class IMFACE_OT_settle_job(PolledOperator):
+    """End the search for a scan's face here, and keep what it has found"""
+
+    bl_idname = "imface.settle_job"
+    bl_label = "Keep Fit So Far"
+
+    @classmethod
+    def why_not(cls, context: bpy.types.Context) -> str:
+        """Return why there is nothing to keep."""
+        job = jobs.status.job
+        return "" if job and job.preview is not None else say("No face has been found yet")
+
+    def execute(self, context: bpy.types.Context) -> Outcome:
+        """Ask for it; the job goes on to its end from there."""
+        jobs.status.job.settle()
+        return {"FINISHED"}
+
+
 class IMFACE_OT_copy_details(PolledOperator):
     """Copy the last error, with all that is known about it, to the clipboard"""
 

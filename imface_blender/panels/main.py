@@ -58,6 +58,8 @@ def _draw_job(layout: bpy.types.UILayout) -> None:
         column.progress(text=job.message, factor=job.fraction, translate=False)
         if left := time_left():
             column.label(text=left, translate=False)
+        if job.preview is not None:
+            column.operator("imface.settle_job", icon="CHECKMARK")
     layout.operator("imface.cancel_job", icon="CANCEL")
 
 

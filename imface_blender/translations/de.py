@@ -22,6 +22,7 @@ OPERATORS = {
     "Generate Face": "Gesicht erzeugen",
     "Import Face Capture": "Gesichtsaufnahme importieren",
     "Jaw Open": "Kiefer offen",
+    "Keep Fit So Far": "Bisherige Anpassung behalten",
     "Keep This Face": "Dieses Gesicht behalten",
     "Keyframe Expression": "Schlüsselbild für Ausdruck einfügen",
     "Load Face": "Gesicht laden",
@@ -307,6 +308,9 @@ _TOOLTIPS = {
         "wie er ist. Lage und Einheit sind beliebig, Landmarken sind nicht nötig; vorhandene "
         "werden verwendet"
     ),
+    "End the search for a scan's face here, and keep what it has found": (
+        "Die Suche nach dem Gesicht eines Scans hier beenden und behalten, was sie gefunden hat"
+    ),
     "Keep the active face of a random gallery, in the gallery's middle, and delete the others": (
         "Das aktive Gesicht einer Zufallsgalerie in deren Mitte behalten und die anderen löschen"
     ),
@@ -567,6 +571,7 @@ _REASONS = {
     "It is installed already. Remove Runtime takes it away": (
         "Es ist schon installiert. „Laufzeitumgebung entfernen“ nimmt es wieder weg"
     ),
+    "No face has been found yet": "Noch ist kein Gesicht gefunden",
     "No object is active. Select a mesh object": (
         "Kein Objekt ist aktiv. Ein Mesh-Objekt auswählen"
     ),

@@ -278,10 +278,14 @@ class Step(work.Job):  # type: ignore[misc, name-defined]
     def __init__(self, name: str, end: str = "done", error: str = "") -> None:
         super().__init__(name)
         self.end, self.end_error, self.cancelled = end, error, False
+        self.settled = False
 
     def poll(self) -> None:
         self.fraction, self.state, self.error = 1.0, self.end, self.end_error
         self.values = {"from": self.message}
+
+    def settle(self) -> None:
+        self.settled = True
 
     def cancel(self) -> None:
         self.cancelled = True
@@ -300,6 +304,16 @@ def test_a_chain_whose_first_job_does_not_end_well_has_no_second(end: str, error
     job = work.Chain(Step("first", end, error), lambda: pytest.fail("a second"))
     job.wait()
     assert (job.state, job.error) == (end, error)
+
+
+def test_a_chain_settles_what_runs() -> None:
+    second = Step("second")
+    job = work.Chain(Step("first"), lambda: second)
+    job.settle()
+    job.poll()
+    assert not second.settled
+    job.settle()
+    assert second.settled
 
 
 def test_a_chain_cancels_what_runs() -> None:

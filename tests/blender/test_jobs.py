@@ -242,6 +242,14 @@ def test_a_running_job_can_be_cancelled(way):
     assert jobs.status.error == ""
 
 
+def test_a_running_job_can_be_settled():
+    window = Window(ENDLESS)
+    window.tick_until(lambda _: jobs.status.job.preview is not None)
+    assert bpy.ops.imface.settle_job() == {"FINISHED"}
+    assert window.tick_until(ended) == {"FINISHED"}
+    assert window.reports == [("INFO", "Done")]
+
+
 @pytest.mark.parametrize("way", ["escape", "close"])
 def test_what_is_being_made_is_drawn_until_it_ends(way):
     window = Window(ENDLESS)
@@ -418,7 +426,9 @@ def test_the_error_can_be_copied_with_all_that_is_known_of_it(census):
     )
 
 
-def test_nothing_to_cancel_and_nothing_to_copy():
+def test_nothing_to_cancel_to_keep_or_to_copy():
+    with pytest.raises(RuntimeError, match="No face has been found yet"):
+        bpy.ops.imface.settle_job()
     with pytest.raises(RuntimeError, match="ImFace is not doing anything"):
         bpy.ops.imface.cancel_job()
     with pytest.raises(RuntimeError, match="There was no error"):

@@ -6,6 +6,7 @@ import time
 from types import SimpleNamespace
 
 import bpy
+import numpy as np
 import pytest
 
 from imface_blender import fit_error, jobs, panels
@@ -176,13 +177,15 @@ def test_the_head_shows_the_worker_the_job_and_the_error():
     head = panels.CLASSES[0]
     jobs.close_worker()
     assert draw(head).drawn == ["The worker has not started yet", "imface.check_worker"]
-    jobs.status.job = SimpleNamespace(fraction=0.25, message="Snapping")
+    job = jobs.status.job = SimpleNamespace(fraction=0.25, message="Snapping", preview=None)
     jobs.status.label = "Fitting a scan"
     jobs.status.started = time.monotonic()
     assert draw(head).drawn[2:] == ["Fitting a scan", "Snapping 25%", "imface.cancel_job"]
     jobs.status.line = [jobs.Turn("Blending faces", None)]
     assert draw(head).drawn[4:] == ["imface.cancel_job", "Blending faces", "imface.cancel_job"]
     jobs.status.line = []
+    job.preview = np.zeros((2, 2, 3))
+    assert draw(head).drawn[4:] == ["imface.settle_job", "imface.cancel_job"]
     jobs.status.waiting = True
     assert "Ready: return to Object Mode to see it" in draw(head).drawn
     jobs.status.job = None
@@ -205,7 +208,8 @@ def test_the_head_shows_the_worker_the_job_and_the_error():
     ],
 )
 def test_the_time_left_is_told_once_it_can_be(monkeypatch, past, fraction, sentence):
-    monkeypatch.setattr(jobs.status, "job", SimpleNamespace(fraction=fraction, message="Snapping"))
+    job = SimpleNamespace(fraction=fraction, message="Snapping", preview=None)
+    monkeypatch.setattr(jobs.status, "job", job)
     monkeypatch.setattr(jobs.status, "started", time.monotonic() - past)
     *_, told, cancel = draw(panels.CLASSES[0]).drawn
     assert cancel == "imface.cancel_job"

@@ -19,6 +19,7 @@ NOT_FOR_SCRIPTS = {
     "copy_codes",
     "paste_codes",
     "cancel_job",
+    "settle_job",
     "copy_details",
     "remove_runtime",
     "use_gpu",

@@ -192,9 +192,10 @@ def test_a_fit_shows_itself_in_the_scans_place(
     monkeypatch.setattr(jobs, "fit_scan", partial(fit_scan, config=FitConfig(rounds=4)))
     shown = []
 
-    def report(fraction: float = 0.0, message: str = "", preview: np.ndarray | None = None) -> None:
+    def report(fraction: float = 0.0, message: str = "", preview: np.ndarray | None = None) -> bool:
         if preview is not None:
             shown.append(preview)
+        return False
 
     arrays = {"vertices": scan.vertices, "triangles": scan.polygons}
     values, _ = jobs.JOBS["fit"]({"topology": "surface", "resolution": 16}, arrays, report)
@@ -205,6 +206,22 @@ def test_a_fit_shows_itself_in_the_scans_place(
     assert np.median(distance) * mm < 1
     sides = np.linalg.norm(np.diff(shown[-1], axis=1), axis=-1)
     assert 0.1 < np.median(sides) * mm < 5
+
+
+def test_a_fit_that_is_settled_has_the_codes_so_far(lee_perry_smith: Path) -> None:
+    scan = load_scan(lee_perry_smith)
+    heard = []
+
+    def report(fraction: float = 0.0, message: str = "", preview: np.ndarray | None = None) -> bool:
+        heard.append(message)
+        return message.startswith("Fitting: ") and message.endswith(" mm")
+
+    arrays = {"vertices": scan.vertices, "triangles": scan.polygons}
+    params = {"topology": "surface", "resolution": 16, "refine": True}
+    values, _ = jobs.JOBS["fit"](params, arrays, report)
+    assert sum(message.endswith(" mm") for message in heard) == 1
+    assert values["report"]["scan_to_fit_mean_mm"] < 0.6
+    assert heard[-1] == "Meshing the face"
 
 
 def test_coloured_points_are_fitted_without_their_colours(lee_perry_smith: Path) -> None:

@@ -43,6 +43,13 @@ def count(params, arrays, report):
         time.sleep(0.01)
     return {}, {}
 
+def search(params, arrays, report):
+    for step in range(params.get("steps", 10_000)):
+        if report(step / 10_000, "Searching"):
+            return {"settled": True}, {}
+        time.sleep(0.01)
+    return {"settled": False}, {}
+
 def compute(params, arrays, report):
     report(0.1, "Computing")
     end = time.monotonic() + 60
@@ -188,6 +195,20 @@ def test_a_cancel_stops_the_job_and_the_next_one_runs(server: Server) -> None:
         ("error", "cancelled", 2),
     ]
     assert server.run("refuse", 3)["kind"] == "user"
+
+
+def test_a_job_is_told_that_it_is_settled(server: Server) -> None:
+    server.send({"type": "job", "id": 1, "name": "search", "params": {}})
+    while server.read()[0]["message"] != "Searching":
+        pass
+    server.send({"type": "settle", "id": 1})
+    while (answer := server.read()[0])["type"] == "progress":
+        pass
+    assert (answer["type"], answer["values"]["settled"]) == ("result", True)
+    server.send({"type": "job", "id": 2, "name": "search", "params": {"steps": 3}})
+    while (answer := server.read()[0])["type"] == "progress":
+        pass
+    assert answer["values"]["settled"] is False
 
 
 def test_a_cancel_needs_no_report_and_ctrl_c_is_none(server: Server) -> None:

@@ -7,7 +7,6 @@ It stands in for the package `backend` when its parent folder is the backend's f
 import importlib.util
 import os
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -186,13 +185,12 @@ def send(header, arrays=None):
 
 
 def answer(header, arrays):
-    """Do one job; a cancel is looked for only by the job that never ends."""
+    """Do one job; a cancel and a settle are looked for only by the job that never ends."""
     number = header["id"]
     send({"type": "progress", "id": number, "fraction": 0.5, **HALF_WAY})
     send({"type": "progress", "id": number}, {"preview": np.zeros((2, 2, 3), np.float32)})
-    if header["params"].get("seed") == ENDLESS:
-        while wire.read_message(sys.stdin.buffer)[0]["type"] != "cancel":
-            time.sleep(0.01)
+    endless = header["params"].get("seed") == ENDLESS
+    if endless and wire.read_message(sys.stdin.buffer)[0]["type"] == "cancel":
         send({"type": "error", "id": number, "kind": "cancelled", "message": "", "details": ""})
         return
     try:
