@@ -230,7 +230,10 @@ def test_the_command_line_computes_on_the_gpu_too(index):
 
 def test_the_preferences_show_progress_and_cancel():
     layout = Layout()
-    jobs.status.job, jobs.status.label = SimpleNamespace(message="3 GB", fraction=0.5), "Installing"
+    jobs.status.job, jobs.status.label = (
+        SimpleNamespace(message="3 GB", fraction=0.5, preview=None),
+        "Installing",
+    )
     preferences = SimpleNamespace(layout=layout, bl_rna=ImFacePreferences.bl_rna)
     ImFacePreferences.draw(preferences, bpy.context)
     assert layout.drawn[layout.drawn.index("Installing") + 1] == "3 GB 50%"
