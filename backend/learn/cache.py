@@ -35,7 +35,11 @@ class DatasetConfig:
     seed: int = 0  #: of everything that is drawn
     components: int = 128  #: principal coordinates of a neutral face that its code starts from
     identity_sigma: float = 1.1  #: standard deviation of the ICT coefficients
-    mixed: float = 0.5  #: share of people whose regions come from two others
+    mixed: float = 0.5  #: chance of each region to come from a person of its own
+    regions: int = 1  #: such regions per person, at most
+    narrowest: float = 0.15  #: least spread of a region [model units]
+    widest: float = 0.4  #: its largest spread [model units]
+    mirrored: float = 0.0  #: chance of a region to be on both sides of the face
     corresponding: int = 4000  #: points whose neutral and template positions are known, if any are
     sheet: int = 1500  #: points on the closed sheet
     near: int = 1500  #: points near the sheet

@@ -46,21 +46,20 @@ class IctFaceKit:
     landmarks: np.ndarray
     parts: dict[str, tuple[int, int, int, int]]
 
-    def neutral(self, identity: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
+    def neutral(self, identity: np.ndarray, shares: np.ndarray | None = None) -> np.ndarray:
         """Return a neutral head (V, 3), its nose tip at the model's.
 
         Parameters
         ----------
-        identity : ndarray (100,) or (2, 100)
-            Coefficients [standard deviations]; two rows are mixed by ``mask``.
-        mask : ndarray (V,)
-            Share of the first row at each vertex.
+        identity : ndarray (100,) or (P, 100)
+            Coefficients [standard deviations]; several rows are mixed by ``shares``.
+        shares : ndarray (P, V)
+            Of the rows at each vertex.
         """
         # In the modes' own precision: a tensor product of two kinds would copy all of them.
-        offsets = np.tensordot(np.float32(np.atleast_2d(identity)), self.identity_modes, 1)
-        offset = offsets[0]
-        if mask is not None:
-            offset = mask[:, None] * offsets[0] + (1 - mask[:, None]) * offsets[1]
+        offset = np.tensordot(np.float32(identity), self.identity_modes, 1)
+        if shares is not None:
+            offset = (shares[..., None] * offset).sum(0)
         head = self.mean + offset
         return head + (NOSE_TIP_POSITION - head[self.landmarks[NOSE_TIP]])
 

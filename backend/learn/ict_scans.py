@@ -15,13 +15,13 @@ from ..scan.watertight import depth_map, visible_from_front, visible_sheet
 from .cache import DatasetConfig, ScanSamples, ScanTable
 from .ict import NOSE_TIP, SKIN_PARTS, IctFaceKit, load_ict
 
+#: Takes a place on one side of the face to the other.
+MIRROR = np.array([-1.0, 1.0, 1.0])
 #: Shapes that open and close mouth and eyes: small regions, large motion, drawn more often.
 _EMPHASISED = ("jawOpen", "eyeBlink", "mouthFunnel", "mouthUpperUp", "mouthLowerDown", "eyeWide")
 #: Faces that the components are found in, at most: enough for them, and those of the first
 #: people stay as they are when there are more.
 _BASIS_FACES = 2000
-#: Least and largest spread of the region of a mixed person that comes from one of the two.
-MASK_WIDTHS = (0.15, 0.4)
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,11 @@ class Recipes:
 
     Attributes
     ----------
-    identity : ndarray (I, 2, 100)
-        Two sets of coefficients per person.
-    mask : ndarray (I, 2)
-        Landmark and width [model units] of the smooth mask that mixes them; width 0: no mixing.
+    identity : ndarray (I, R + 1, 100)
+        A set of coefficients for each of a person's regions, and for what they leave.
+    regions : ndarray (I, R, 3)
+        Landmark and width [model units] of each, and 1 where it is on both sides of the face;
+        width 0: the whole face, no mixing.
     expression : ndarray (I, E, 53)
         Weights in [0, 1]; row 0 is neutral.
     scans : ndarray (S, 2)
@@ -41,7 +42,7 @@ class Recipes:
     """
 
     identity: np.ndarray
-    mask: np.ndarray
+    regions: np.ndarray
     expression: np.ndarray
     scans: np.ndarray
 
@@ -51,17 +52,10 @@ class Recipes:
         weights: np.ndarray = self.expression[self.scans[:, 0], self.scans[:, 1]]
         return weights
 
-    def mask_weights(self, ict: IctFaceKit, person: int) -> np.ndarray | None:
-        """Return the share (V,) of the first set of coefficients at each vertex."""
-        if self.mask[person, 1] == 0:
-            return None
-        return mix_share(ict, slice(None), self.mask[person])
-
     def neutral(self, ict: IctFaceKit, person: int) -> np.ndarray:
         """Return a person's neutral head (V, 3)."""
-        mask = self.mask_weights(ict, person)
         return ict.neutral(
-            self.identity[person] if mask is not None else self.identity[person, 0], mask
+            self.identity[person], mix_shares(ict, slice(None), self.regions[person])
         )
 
     def head(self, ict: IctFaceKit, person: int, state: int) -> np.ndarray:
@@ -69,25 +63,35 @@ class Recipes:
         return self.neutral(ict, person) + ict.expression(self.expression[person, state])
 
 
-def mix_share(ict: IctFaceKit, rows: np.ndarray | slice, mask: np.ndarray) -> np.ndarray:
-    """Return the share (R,) of a person's first set of coefficients at some vertices (R,) of the
-    head: all of it, if the mask has no width."""
-    landmark, width = mask
+def mix_shares(ict: IctFaceKit, rows: np.ndarray | slice, regions: np.ndarray) -> np.ndarray:
+    """Return the shares (R + 1, N) of a person's sets of coefficients at some vertices (N,) of the
+    head: each region (R, 3) takes its share of what those before it have left."""
     vertices = ict.mean[rows]
-    if width == 0:
-        return np.ones(len(vertices))
-    center = ict.mean[ict.landmarks[int(landmark)]]
-    share: np.ndarray = np.exp(-0.5 * ((vertices - center) ** 2).sum(1) / width**2)
-    return share
+    left = np.ones(len(vertices))
+    shares = []
+    for landmark, width, mirrored in regions:
+        center = ict.mean[ict.landmarks[int(landmark)]]
+        near, across = (
+            np.exp(-0.5 * ((vertices - place) ** 2).sum(1) / width**2) if width else 1.0
+            for place in (center, center * MIRROR)
+        )
+        shares.append((near + mirrored * across * (1 - near)) * left)
+        left = left - shares[-1]
+    return np.stack([*shares, left])
 
 
 def draw_person(
     config: DatasetConfig, identity_modes: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw a person: two sets of coefficients (2, M), and the mask (2,) that mixes them."""
-    identity = rng.normal(0, config.identity_sigma, (2, identity_modes))
-    width = rng.uniform(*MASK_WIDTHS) if rng.random() < config.mixed else 0.0
-    return identity, np.array([rng.integers(68), width])
+    """Draw a person: sets of coefficients (R + 1, M), and the regions (R, 3) that mix them."""
+    identity = rng.normal(0, config.identity_sigma, (config.regions + 1, identity_modes))
+    regions = np.zeros((config.regions, 3))
+    for region in regions:
+        if rng.random() < config.mixed:
+            region[1] = rng.uniform(config.narrowest, config.widest)
+        region[0] = rng.integers(68)
+        region[2] = config.mirrored > 0 and rng.random() < config.mirrored
+    return identity, regions
 
 
 def draw_recipes(config: DatasetConfig, names: tuple[str, ...], identity_modes: int) -> Recipes:
@@ -100,12 +104,12 @@ def draw_recipes(config: DatasetConfig, names: tuple[str, ...], identity_modes: 
     groups = _symmetric_groups(names)
     composed = [weights for mix in FACESCAPE.values() if (weights := ict_weights(mix, names)).any()]
     people = config.identities + config.further_identities
-    identity = np.empty((people, 2, identity_modes))
-    mask = np.empty((people, 2))
+    identity = np.empty((people, config.regions + 1, identity_modes))
+    regions = np.empty((people, config.regions, 3))
     expression = np.zeros((people, config.expressions, len(names)))
     for person in range(people):
         rng = np.random.default_rng([config.seed, person])
-        identity[person], mask[person] = draw_person(config, identity_modes, rng)
+        identity[person], regions[person] = draw_person(config, identity_modes, rng)
         states = [
             np.zeros(len(names)),
             _draw_single(groups, len(names), person, (0.6, 1.0), rng),
@@ -121,7 +125,7 @@ def draw_recipes(config: DatasetConfig, names: tuple[str, ...], identity_modes: 
         for state in range(config.expressions)
         if person < config.identities or state == person % config.expressions
     ]
-    return Recipes(identity, mask, expression, np.array(scans))
+    return Recipes(identity, regions, expression, np.array(scans))
 
 
 def _symmetric_groups(names: tuple[str, ...]) -> list[list[int]]:
@@ -176,7 +180,7 @@ class IctScans:
 
     def fingerprint(self) -> str:
         """Return a hash of the mean head and of every recipe: other draws are other faces."""
-        drawn = (self.recipes.identity, self.recipes.mask, self.recipes.expression)
+        drawn = (self.recipes.identity, self.recipes.regions, self.recipes.expression)
         digest = hashlib.sha256()
         for array in (self.ict.mean, *drawn):
             digest.update(np.float32(array).tobytes())
@@ -255,11 +259,11 @@ def principal_faces(ict: IctFaceKit, recipes: Recipes, people: int) -> np.ndarra
     rows = np.append(np.arange(len(ict.mean))[principal_rows(ict)], ict.landmarks[NOSE_TIP])
     mean, modes = ict.mean[rows], ict.identity_modes[:, rows].reshape(len(ict.identity_modes), -1)
     offsets = np.float32(recipes.identity[:people]) @ modes
-    offsets = offsets.reshape(people, 2, -1, 3)
+    offsets = offsets.reshape(*offsets.shape[:2], -1, 3)
     faces = np.empty((people, 3 * len(rows) - 3), np.float32)
-    for person, (one, other) in enumerate(offsets):
-        share = mix_share(ict, rows, recipes.mask[person])[:, None]
-        face = mean + share * one + (1 - share) * other
+    for person, several in enumerate(offsets):
+        shares = mix_shares(ict, rows, recipes.regions[person])
+        face = mean + (shares[..., None] * several).sum(0)
         faces[person] = (face[:-1] + (NOSE_TIP_POSITION - face[-1])).ravel()
     return faces
 

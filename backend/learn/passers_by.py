@@ -20,7 +20,7 @@ from ..scan.align import NOSE_TIP_POSITION
 from .cache import ScanCache, share_of, step_generator
 from .ict import NOSE_TIP, load_ict
 from .ict_scans import (
-    MASK_WIDTHS,
+    MIRROR,
     draw_recipes,
     face_triangles,
     find_principal,
@@ -92,7 +92,10 @@ class PassersBy:
         self._weights = tensor(known[1])
         self._landmarks = tensor(ict.landmarks)
         self._nose = NOSE_TIP, tensor(np.asarray(NOSE_TIP_POSITION))
-        self._to_landmarks = tensor(((landmarks[:, None] - ict.mean[first:end]) ** 2).sum(2))
+        self._to_landmarks, self._across = (
+            tensor(((places[:, None] - ict.mean[first:end]) ** 2).sum(2))
+            for places in (landmarks, landmarks * MIRROR)
+        )
         self._triangles = tensor(triangles)
         self._density = tensor(
             triangle_normals(ict.mean, triangles)[1] * region_weights(ict, triangles)
@@ -117,9 +120,9 @@ class PassersBy:
         generator = step_generator(self._mean.device, seed, step, _STREAMS[neutral])
         numbers = self._numbers(people, points, generator, self._scans[neutral])
         mine = share_of(people, *share)
-        coefficients, region, width, scan, places, shift = (each[mine] for each in numbers)
+        coefficients, regions, scan, places, shift = (each[mine] for each in numbers)
         shift = _SPREAD[neutral] * shift
-        faces = self._faces(coefficients, region, width)
+        faces = self._faces(coefficients, regions)
         expression = self._weights[scan]
         shown = faces + (expression @ self._expression_modes).view_as(faces)
         owner = self._owners(shown, scan, places[..., 0])
@@ -151,32 +154,48 @@ class PassersBy:
     def _numbers(
         self, people: int, points: int, generator: torch.Generator, scans: Tensor
     ) -> tuple[Tensor, ...]:
-        """Draw everything that is random: coefficients (B, 2, M), the region's landmark and width
-        (B,), the scan (B,) of the expression, and places (B, N, 3) and shifts (B, N) of points."""
+        """Draw everything that is random: coefficients (B, R + 1, M), regions (B, R, 3) as in
+        ``ict_scans.Recipes``, the scan (B,) of the expression, and places (B, N, 3) and shifts
+        (B, N) of points."""
         config, device = self.cache.config, self._mean.device
-        size = (people, 2, len(self._identity_modes))
+        size = (people, config.regions + 1, len(self._identity_modes))
         coefficients = torch.randn(size, generator=generator, device=device)
-        uniform = torch.rand(people, 4, generator=generator, device=device)
-        least, most = MASK_WIDTHS
-        width = (least + (most - least) * uniform[:, 0]) * (uniform[:, 1] < config.mixed)
+        which = torch.rand(people, generator=generator, device=device)
+        uniform = torch.rand(people, config.regions, 4, generator=generator, device=device)
+        spread = config.widest - config.narrowest
+        landmark, width, is_mixed, is_mirrored = uniform.unbind(-1)
+        regions = torch.stack(
+            [
+                (landmark * len(self._landmarks)).floor(),
+                (config.narrowest + spread * width) * (is_mixed < config.mixed),
+                (is_mirrored < config.mirrored).float(),
+            ],
+            dim=-1,
+        )
         shift = torch.randn(people, points, generator=generator, device=device)
         shift[:, ::2] = 0
         return (
             config.identity_sigma * coefficients,
-            (uniform[:, 2] * len(self._landmarks)).long(),
-            width,
-            scans[(uniform[:, 3] * len(scans)).long()],
+            regions,
+            scans[(which * len(scans)).long()],
             torch.rand(people, points, 3, generator=generator, device=device),
             config.carried_sigma * shift,
         )
 
-    def _faces(self, coefficients: Tensor, region: Tensor, width: Tensor) -> Tensor:
-        """Return neutral faces (B, V, 3): a region may come from other coefficients, see
-        ``ict_scans.mix_share``."""
+    def _faces(self, coefficients: Tensor, regions: Tensor) -> Tensor:
+        """Return neutral faces (B, V, 3): regions may have coefficients of their own, see
+        ``ict_scans.mix_shares``."""
         offsets = (coefficients @ self._identity_modes).unflatten(2, (-1, 3))
-        share = torch.exp(-0.5 * self._to_landmarks[region] / width[:, None] ** 2)
-        share = torch.where(width[:, None] > 0, share, 1.0).unsqueeze(-1)
-        faces = self._mean + share * offsets[:, 0] + (1 - share) * offsets[:, 1]
+        mixed = offsets[:, -1]
+        for i in reversed(range(regions.shape[1])):
+            landmark, width, mirrored = regions[:, i].unsqueeze(-1).unbind(1)
+            near, across = (
+                torch.where(width > 0, torch.exp(-0.5 * away[landmark[:, 0].long()] / width**2), 1)
+                for away in (self._to_landmarks, self._across)
+            )
+            share = near + mirrored * across * (1 - near)
+            mixed = mixed.lerp(offsets[:, i], share.unsqueeze(-1))
+        faces = self._mean + mixed
         tip, position = self._nose
         return faces + (position - faces[:, self._landmarks[tip]])[:, None]
 

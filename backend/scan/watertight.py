@@ -187,7 +187,7 @@ def _sheet(points: np.ndarray) -> Mesh:
     delaunay = Delaunay(points[:, :2])
     triangles = _peel_border(points, delaunay.simplices, delaunay.neighbors)
     a, b, c = (points[triangles[:, i], :2] for i in range(3))
-    clockwise = np.cross(b - a, c - a) < 0
+    clockwise = np.linalg.det(np.stack([b - a, c - a], axis=1)) < 0
     triangles[clockwise] = triangles[clockwise][:, ::-1]
     used, inverse = np.unique(triangles, return_inverse=True)
     return Mesh(points[used], inverse.reshape(-1, 3))

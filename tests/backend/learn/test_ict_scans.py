@@ -19,6 +19,7 @@ from backend.learn.ict_scans import (
     Recipes,
     draw_recipes,
     make_samples,
+    mix_shares,
     principal_coordinates,
     region_weights,
 )
@@ -124,7 +125,7 @@ def recipes(ict: IctFaceKit) -> Recipes:
 def test_recipes_are_as_described(ict: IctFaceKit, recipes: Recipes) -> None:
     assert recipes.identity.shape == (200, 2, 6)
     assert recipes.identity.std() == pytest.approx(1.1, rel=0.05)
-    assert (recipes.mask[:, 1] > 0).mean() == pytest.approx(0.5, abs=0.1)
+    assert (recipes.regions[..., 1] > 0).mean() == pytest.approx(0.5, abs=0.1)
     assert (recipes.expression[:, 0] == 0).all()  # the first state is neutral
     assert recipes.expression[:, 1:].any(2).all()  # and no other one is
     for state, low, high in ((1, 0.6, 1.0), (2, 0.1, 0.7), (4, 0.05, 1.0)):  # strong, faint, mixed
@@ -204,7 +205,7 @@ def test_more_people_leave_the_first_ones_as_they_are(ict: IctFaceKit) -> None:
     config = DatasetConfig(identities=3, expressions=2, further_identities=4)
     many = draw_recipes(config, ict.expression_names, 6)
     assert len(many.identity) == 7
-    for name in ("identity", "mask", "expression"):
+    for name in ("identity", "regions", "expression"):
         np.testing.assert_array_equal(getattr(many, name)[:3], getattr(few, name))
     np.testing.assert_array_equal(many.scans[:6], few.scans)
 
@@ -218,17 +219,34 @@ def test_further_people_show_one_of_their_expressions_each(ict: IctFaceKit) -> N
 
 
 def test_a_mixed_person_is_one_here_and_another_there(ict: IctFaceKit, recipes: Recipes) -> None:
-    person = int(np.flatnonzero(recipes.mask[:, 1])[0])
-    mask = recipes.mask_weights(ict, person)
-    assert mask is not None
-    center = ict.landmarks[int(recipes.mask[person, 0])]
-    assert mask[center] == 1
-    assert mask.min() < 0.01
-    plain = int(np.flatnonzero(recipes.mask[:, 1] == 0)[0])
-    assert recipes.mask_weights(ict, plain) is None
-    np.testing.assert_array_equal(
-        recipes.neutral(ict, plain), ict.neutral(recipes.identity[plain, 0])
+    widths = recipes.regions[:, 0, 1]
+    person = int(np.flatnonzero(widths)[0])
+    here, there = mix_shares(ict, slice(None), recipes.regions[person])
+    center = ict.landmarks[int(recipes.regions[person, 0, 0])]
+    assert here[center] == 1
+    assert here.min() < 0.01
+    np.testing.assert_allclose(here + there, 1)
+    plain = int(np.flatnonzero(widths == 0)[0])
+    np.testing.assert_allclose(
+        recipes.neutral(ict, plain), ict.neutral(recipes.identity[plain, 0]), atol=1e-6
     )
+
+
+def test_regions_take_from_what_those_before_them_left(ict: IctFaceKit) -> None:
+    first, second = np.array([30, 0.2, 0]), np.array([8, 0.3, 0])
+    nose, chin = (mix_shares(ict, slice(None), region[None])[0] for region in (first, second))
+    shares = mix_shares(ict, slice(None), np.array([first, second, first]))
+    left = (1 - nose) * (1 - chin)
+    wanted = [nose, (1 - nose) * chin, left * nose, left * (1 - nose)]
+    np.testing.assert_allclose(shares, wanted, atol=1e-12)
+
+
+def test_a_mirrored_region_is_on_both_sides(ict: IctFaceKit) -> None:
+    right, left = ict.landmarks[[36, 45]]
+    for mirrored in (0, 1):
+        here, _ = mix_shares(ict, slice(None), np.array([[36, 0.1, mirrored]]))
+        assert here[right] == 1
+        assert here[left] == pytest.approx(mirrored, abs=0.05)
 
 
 @pytest.mark.parametrize("mixed", [0.0, 0.5])

@@ -56,7 +56,7 @@ def test_a_step_draws_the_same_people_however_they_are_shared(
 
 
 def test_no_two_people_are_alike(passage: Passage) -> None:
-    assert torch.pdist(passage.coordinates).min() > 0.5
+    assert torch.pdist(passage.coordinates).min() > 0.1
 
 
 def test_neutral_people_have_no_expression(passage: Passage, neutral: bool) -> None:
@@ -115,6 +115,20 @@ def test_coordinates_landmarks_points_and_partners_are_those_of_one_face(
         for vertices, points in ((head, targets.points), (face, targets.neutral)):
             wanted = np.einsum("nk,nkc->nc", shares, vertices[triangles[owner]])
             np.testing.assert_allclose(points[::2], wanted, atol=3e-4)
+
+
+def test_regions_are_mixed_as_in_a_cache(
+    ict_file: Path, ict: IctFaceKit, data_config: DatasetConfig, tmp_path: Path
+) -> None:
+    config = replace(data_config, identities=8, regions=3, mixed=0.8, mirrored=0.5)
+    source = IctScans(ict_file, config)
+    street = PassersBy(ict_file, _unprepared(source, tmp_path))
+    recipes = source.recipes
+    assert 0 < (recipes.regions[..., 1:] > 0).mean() < 1
+    numbers = (torch.from_numpy(each).float() for each in (recipes.identity, recipes.regions))
+    faces = street._faces(*numbers).numpy()
+    heads = [recipes.neutral(ict, person) for person in range(8)]
+    np.testing.assert_allclose(faces, np.stack(heads)[:, : faces.shape[1]], atol=1e-5)
 
 
 def _unprepared(source: IctScans, folder: Path) -> ScanCache:
