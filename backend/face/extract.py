@@ -23,7 +23,7 @@ class ExtractConfig:
     """How the surface is meshed."""
 
     resolution: int = 256  #: grid points per axis over [-1, 1]
-    slope: float = 1.15  #: bound on the field's gradient norm; 1 for a true distance
+    slope: float = 1.25  #: bound on the field's gradient norm; 1 for a true distance
     coarsest: int = 16  #: cells per side of the first blocks
 
 

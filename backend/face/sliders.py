@@ -175,7 +175,7 @@ def sliders(model: FaceModel) -> Sliders:
     gradients = linear @ measure(model, basis)  # (D, M) [mm] per unit of the whitened code
     deviations = np.linalg.norm(gradients, axis=0)
     named = independent_directions((gradients / deviations).T)
-    axes = _principal_axes(linear, gradients)
+    axes = _principal_axes(linear, gradients / deviations)
     whitened = np.concatenate([named, axes])
     offsets = np.tensordot((whitened @ linear).astype(np.float32), basis, 1) * np.float32(UNIT_MM)
     moved = offsets[len(named) :, : level_vertices(model, "face")]
@@ -206,7 +206,7 @@ def independent_directions(gradients: np.ndarray) -> np.ndarray:
 
 def _principal_axes(linear: np.ndarray, gradients: np.ndarray) -> np.ndarray:
     """Return the whitened directions (A, D), of length 1, that move the head's vertices most;
-    each one's sign is such that the measurement it changes most grows."""
+    each one's sign is such that the measurement it changes most, for its spread, grows."""
     axes = np.linalg.svd(linear, full_matrices=False)[0].T[:AXES]
     changes = axes @ gradients
     largest = np.take_along_axis(changes, np.abs(changes).argmax(1)[:, None], 1)

@@ -129,7 +129,7 @@ def test_sockets_without_an_eyeball_do_not_pull_the_face_in(bundled: FaceModel) 
     around = found[skin][cKDTree(eyes).query(head[skin])[0] < 0.25]
     _, _, distance = NearestTriangle(Mesh(head, triangulate(hollow)))(around)
     assert distance.mean() * UNIT_MM < 0.25
-    np.testing.assert_allclose(_lid_gaps_mm(bundled, found), _lid_gaps_mm(bundled, head), atol=0.6)
+    np.testing.assert_allclose(_lid_gaps_mm(bundled, found), _lid_gaps_mm(bundled, head), atol=1)
 
 
 @pytest.mark.parametrize(("right", "share"), [(True, 1.0), (False, 0.5)], ids=["whole", "half"])
