@@ -23,7 +23,7 @@ def test_the_mean_head_stands_in_model_space(ict: IctFaceKit) -> None:
     assert ict.identity_modes.shape == (6, 26719, 3)
 
 
-def test_neutral_keeps_the_nose_tip_and_mixes_by_the_mask(ict: IctFaceKit) -> None:
+def test_neutral_keeps_the_nose_tip_and_mixes_by_shares(ict: IctFaceKit) -> None:
     rng = np.random.default_rng(0)
     two = rng.normal(size=(2, 6))
     first, second = (ict.neutral(coefficients) for coefficients in two)
@@ -32,7 +32,8 @@ def test_neutral_keeps_the_nose_tip_and_mixes_by_the_mask(ict: IctFaceKit) -> No
     shift = first - by_hand
     np.testing.assert_allclose(shift, np.broadcast_to(shift[0], shift.shape), atol=1e-6)
     for share, wanted in ((1.0, first), (0.0, second)):
-        np.testing.assert_allclose(ict.neutral(two, np.full(26719, share)), wanted, atol=1e-6)
+        shares = np.full((2, 26719), [[share], [1 - share]])
+        np.testing.assert_allclose(ict.neutral(two, shares), wanted, atol=1e-6)
 
 
 def test_expressions_add_up(ict: IctFaceKit) -> None:
