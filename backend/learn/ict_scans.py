@@ -90,6 +90,7 @@ def draw_person(
         if rng.random() < config.mixed:
             region[1] = rng.uniform(config.narrowest, config.widest)
         region[0] = rng.integers(68)
+        # Drawn where it may happen alone: people of plainer settings stay who they were.
         region[2] = config.mirrored > 0 and rng.random() < config.mirrored
     return identity, regions
 
