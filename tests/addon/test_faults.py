@@ -275,8 +275,10 @@ def test_many_jobs_in_a_row_take_no_more_memory(client: Any, face: np.ndarray, p
             assert job.state == "done"
         return _memory(pid, "VmRSS")
 
-    before, threads = run(50), threading.active_count()
-    grown = run(MANY_JOBS) - before
+    sizes, threads = [run(50)], threading.active_count()
+    sizes += [run(MANY_JOBS // 2) for _ in range(2)]
+    # What leaks does so in both halves; the allocator's late warming up is in one.
+    grown = 2 * int(np.diff(sizes).min())
     print(f"{MANY_JOBS} jobs: the worker grew by {grown / MB:.1f} MB")
     assert grown < 16 * MB
     assert _pid(client) == pid
