@@ -254,17 +254,38 @@ def fit(session: Session) -> Steps:
     yield from session.hand.turn_pages(-PAGES)
 
 
-def cancel(session: Session) -> Steps:
-    """Start another fit and press Esc."""
-    before, hand = objects(), session.hand
+def start_fit(session: Session) -> Steps:
+    """Start another fit to the scan."""
     scan = bpy.data.objects[session.scan.stem]
     scan.hide_set(False)
     bpy.ops.object.select_all(action="DESELECT")
     scan.select_set(True)
     bpy.context.view_layer.objects.active = scan
     yield SETTLE_S
-    yield from hand.press("imface.fit_scan")
+    yield from session.hand.press("imface.fit_scan")
     yield from session.start_job()
+
+
+def settle(session: Session) -> Steps:
+    """Keep the first face that another fit shows, and undo that."""
+    before, hand = objects(), session.hand
+    yield from start_fit(session)
+    shown = lambda: session.status.job.preview is not None  # noqa: E731
+    yield from until(shown, "A face to keep", STANDSTILL_S)
+    yield from hand.press("imface.settle_job")
+    yield from session.finish_job()
+    (kept,) = objects() - before
+    error = json.loads(session.head(kept).imface.report)["scan_to_fit_mean_mm"]
+    check(error < 1, f"The fit that was kept is {error:.2f} mm off.")
+    yield from hand.key("Z", ctrl=True)
+    yield from session.rest()
+    check(objects() == before, f"Undo has left {objects() - before}.")
+
+
+def cancel(session: Session) -> Steps:
+    """Start another fit and press Esc."""
+    before, hand = objects(), session.hand
+    yield from start_fit(session)
     yield from until(lambda: session.status.job.fraction > 0.05, "Progress", STANDSTILL_S)
     start = time.monotonic()
     yield from hand.key("ESC")
@@ -419,6 +440,7 @@ STEPS = (
     generate,
     shape,
     fit,
+    settle,
     cancel,
     blend,
     paste,

@@ -17,6 +17,7 @@ STEPS = (
     "generate",
     "shape",
     "fit",
+    "settle",
     "cancel",
     "blend",
     "paste",
