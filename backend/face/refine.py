@@ -163,8 +163,6 @@ def _smoothing(look: _Look, visible: FrontSurface, config: RefineConfig, report:
     for i, smoothing in enumerate(config.smoothing):
         part = 0.8 / len(config.smoothing)
         tell = partial(_tell, report, i * part, part)
-        if i and tell(0.0):
-            return config.smoothing[i - 1]
         off = np.abs(truth.pick @ _smoothest(drawn, smoothing, config, tell) - truth.wanted)
         errors.append((truth.trust * np.minimum(off, config.robust_mm / UNIT_MM)).sum())
         if errors[-1] > config.margin * min(errors):
@@ -218,13 +216,13 @@ def _evidence(
     return _Evidence(pick, shown * wanted_height(sdf).numpy(), trust)
 
 
-def _tell(report: Report, begin: float, part: float, share: float) -> bool | None:
+def _tell(report: Report, begin: float, part: float, share: float) -> None:
     """Report a share of a part of the work."""
-    return report(begin + part * share, "Capturing detail")
+    report(begin + part * share, "Capturing detail")
 
 
 def _smoothest(
-    drawn: _Drawn, smoothing: float, config: RefineConfig, tell: Callable[[float], object]
+    drawn: _Drawn, smoothing: float, config: RefineConfig, tell: Callable[[float], None]
 ) -> np.ndarray:
     """Return the control heights (S * S,) that meet the evidence, by robust least squares.
 

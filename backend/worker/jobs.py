@@ -131,10 +131,10 @@ def fit_job(params: Params, arrays: Arrays, report: Report) -> Answer:
     """Fit a scan given as `vertices` (V, 3) in scan space and `triangles` (T, 3), or none; with
     `refine` its detail too.
 
-    Once it is settled, the best codes so far are the result. `landmarks` (5, 3) or (68, 3) in scan
-    space may show where its face is (`scan.landmarks`). Its colours are carried over if they are
-    given: `corner_colors` (T, 3, 3) uint8 of the triangles' corners, or `image` (H, W, 3) uint8 and
-    `corner_uv` (T, 3, 2).
+    Settled while it searches, it has the best codes so far, and no detail. `landmarks` (5, 3) or
+    (68, 3) in scan space may show where its face is (`scan.landmarks`). Its colours are carried
+    over if they are given: `corner_colors` (T, 3, 3) uint8 of the triangles' corners, or `image`
+    (H, W, 3) uint8 and `corner_uv` (T, 3, 2).
     """
     started = time.perf_counter()
     model = face_model()

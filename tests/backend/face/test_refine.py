@@ -165,7 +165,7 @@ def test_progress_reaches_the_end_and_can_cancel(
         lambda share, _: told.append(share),
     )
     assert told == sorted(told)
-    assert len(told) == 7
+    assert len(told) == 6
     assert 0.8 < told[-1] < 1
 
     def cancel(share: float, text: str) -> None:

@@ -56,7 +56,9 @@ def test_a_step_draws_the_same_people_however_they_are_shared(
 
 
 def test_no_two_people_are_alike(passage: Passage) -> None:
-    assert torch.pdist(passage.coordinates).min() > 0.1
+    distances = torch.pdist(passage.coordinates)
+    assert distances.min() > 0.1
+    assert distances.mean() > 2
 
 
 def test_neutral_people_have_no_expression(passage: Passage, neutral: bool) -> None:
