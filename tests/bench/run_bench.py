@@ -99,18 +99,19 @@ def fitting(model: FaceModel, codes: Codes) -> Row:
     return "fit of a scan", ours, RELEASED_STEPS * step, "released scaled up from single steps"
 
 
-def _released_step(model: FaceModel) -> None:
-    size = len(model.neutral_expression)
-    codes = (0.01 * torch.randn(2, size)).requires_grad_()
+def _released_step(model: FaceModel) -> tuple[Tensor, ...]:
+    """Return the gradients of the two codes."""
+    sizes = len(model.identity_prior.mean), len(model.neutral_expression)
+    codes = [(0.01 * torch.randn(1, size)).requires_grad_() for size in sizes]
     points = torch.rand(1, RELEASED_POINTS, 3) - 0.5
     points.requires_grad_()
-    values = model.imface.face(codes[0][None], codes[1][None]).query(points)
+    values = model.imface.face(*codes).query(points)
     slopes: tuple[Tensor, ...] = torch.autograd.grad(
         values.sdf.sum(), [points, values.neutral_points], create_graph=True
     )
     loss = values.sdf.abs().mean() + sum((s.norm(dim=-1) - 1).abs().mean() for s in slopes)
     loss = loss + functional.cosine_similarity(slopes[0], points, dim=-1).mean()
-    torch.autograd.grad(loss, codes)
+    return torch.autograd.grad(loss, codes)
 
 
 def middling_scan(model: FaceModel, codes: Codes) -> Row:
