@@ -13,13 +13,12 @@ from ..codes import Codes
 from ..errors import NoFaceError
 from ..mesh import Mesh, check_scan
 from ..scan.align import Similarity
-from ..scan.cloud import squares_of_points
+from ..scan.cloud import squares_of_points, visible_surface
 from ..scan.compare import FrontSurface, compare_strict, front_surface
 from ..scan.pose import NO_FACE, find_pose, find_pose_by_landmarks
-from ..scan.sampling import sample_sdf
-from ..scan.watertight import make_watertight
+from ..scan.watertight import visible_points
 from .extract import ExtractConfig, extract_mesh, face_sdf
-from .fit_codes import FitConfig, Report, Show, fit_samples
+from .fit_codes import FitConfig, Report, Show, fit_points
 from .generate import face_of
 from .refine import RefineConfig, fit_detail
 
@@ -91,20 +90,20 @@ def fit_scan(
         scan = squares_of_points(scan.vertices)
     pose, landmarks_used = _place(model, scan, landmarks)
     clock.lap("pose")
-    report(0.1, "Closing the visible surface")
-    sheet = make_watertight(scan, pose)
-    samples = sample_sdf(sheet, surface=60_000, near=0, uniform=0, seed=config.seed)
-    clock.lap("watertight")
-    codes, change = fit_samples(
+    report(0.1, "Looking at what is visible")
+    if is_cloud:
+        scan = visible_surface(scan, pose)
+    points, normals = visible_points(scan, pose, seed=config.seed)
+    clock.lap("visible")
+    codes, change = fit_points(
         model,
-        samples,
+        points,
+        normals,
         config,
         lambda share, text: report(0.15 + 0.8 * share, text),
         lambda codes, change: show(codes, change.after(pose)),
     )
     clock.lap("codes")
-    if is_cloud:
-        scan = replace(sheet, vertices=pose.inverse().apply(sheet.vertices))
     return FitResult(codes, change.after(pose), scan, clock.seconds, landmarks_used)
 
 

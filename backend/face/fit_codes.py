@@ -16,7 +16,6 @@ from ..checkpoint import FaceModel
 from ..codes import Codes
 from ..model.imface import CACHE_POINTS, UNIT_MM
 from ..scan.align import IDENTITY, Similarity
-from ..scan.sampling import SdfSamples
 from ..texts import Text
 from .fit_forward_map import fit_forward_map, lid_weights
 from .linear_fit import bounded_minimum
@@ -55,36 +54,40 @@ class FitConfig:
     seed: int = 0  #: of the points drawn
 
 
-def fit_samples(
+def fit_points(
     model: FaceModel,
-    samples: SdfSamples,
+    points: np.ndarray,
+    normals: np.ndarray,
     config: FitConfig = FitConfig(),
     report: Report = lambda fraction, message: None,
     show: Show = lambda codes, pose: None,
 ) -> tuple[Codes, Similarity]:
-    """Search the codes, and a correction of the pose, that put samples on the zero level set.
+    """Search the codes, and a correction of the pose, that put points on the zero level set.
 
     The identity code is whitened by the Gaussian of the training codes, which is also its prior.
     The expression is a mix of the named ones with weights in [0, 1], few of them if few will do:
     a free code would fit the surface as well, but mean nothing to the forward map. Large
     residuals (hair, noise, sockets without an eyeball) hardly count.
 
+    Parameters
+    ----------
+    points, normals : ndarray (N, 3)
+        Drawn on what the front sees of a surface, model space but for a small motion; n_z >= 0.
+
     Returns
     -------
     codes : Codes
     pose : Similarity
-        The samples' space -> model space.
+        The points' space -> model space.
     """
     rng = np.random.default_rng(config.seed)
     codes, pose = np.zeros(len(model.identity_prior.mean) + len(model.expression_names)), IDENTITY
     if model.head is not None:
-        rows = rng.integers(0, samples.surface, config.start_points)
-        codes, pose, coverage = fit_forward_map(
-            model, samples.points[rows], samples.gradients[rows]
-        )
+        rows = rng.integers(0, len(points), config.start_points)
+        codes, pose, coverage = fit_forward_map(model, points[rows], normals[rows])
         config = replace(config, prior=config.prior * (1 + _UNSEEN_PRIOR * (1 - coverage)))
         report(0.3, "Fitting: placed")
-    objective = _Objective(model, samples, config, rng, pose)
+    objective = _Objective(model, points, normals, config, rng, pose)
 
     def found(x: Tensor) -> tuple[Codes, Similarity]:
         identity, expression = (code.cpu().numpy() for code in objective.codes(x.to(model.device)))
@@ -145,15 +148,16 @@ class _Objective:
     def __init__(
         self,
         model: FaceModel,
-        samples: SdfSamples,
+        points: np.ndarray,
+        normals: np.ndarray,
         config: FitConfig,
         rng: np.random.Generator,
         pose: Similarity,
     ) -> None:
-        rows = rng.integers(0, samples.surface, config.points)
+        rows = rng.integers(0, len(points), config.points)
         distance = rng.normal(0, config.offset_mm / UNIT_MM, config.points)
         distance[::2] = 0
-        points = samples.points[rows] + distance[:, None] * samples.gradients[rows]
+        points = points[rows] + distance[:, None] * normals[rows]
         self._model, self._config, self._scale = model, config, pose.scale
         self._points, self._distance = (
             torch.from_numpy(values).float().to(model.device)

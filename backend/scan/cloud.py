@@ -5,7 +5,9 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from ..errors import ScanError
-from ..mesh import Mesh
+from ..mesh import Mesh, triangle_normals
+from .align import Similarity
+from .watertight import SPACING, depth_map, joined_points, thin, visible_from_front
 
 #: More points than this make a scan slower, not better.
 _POINTS = 100_000
@@ -16,6 +18,11 @@ _SIDE = 1.5
 #: A point floats in the air whose neighbours are this many times as far away as is usual in the
 #: whole scan, or as theirs are.
 _FLOATING, _ALONE = 4.0, 1.7
+#: Share of its side that a square counts as farther in front: its neighbours stand out where the
+#: surface bends.
+_LIFT = 0.2
+#: Neighbours farther apart [model units], and so many times farther than most, have a gap between.
+_GAP, _GAPS = 0.05, 3.0
 #: Without the worst ones, those beside them show.
 _PASSES = 2
 
@@ -56,6 +63,40 @@ def squares_of_points(points: np.ndarray, seed: int = 0) -> Mesh:
     corners = [a * first + b * second for a, b in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
     vertices = points[:, None] + _SIDE / 2 * size[:, None, None] * np.stack(corners, axis=1)
     return Mesh(vertices.reshape(-1, 3), np.arange(4 * len(points)).reshape(-1, 4))
+
+
+def visible_surface(squares: Mesh, pose: Similarity) -> Mesh:
+    """Join the points that the front sees to triangles; where there are none, gaps stay.
+
+    Parameters
+    ----------
+    squares : Mesh
+        From ``squares_of_points``; they tell which points are hidden.
+    pose : Similarity
+        Their space -> model space.
+
+    Returns
+    -------
+    Mesh
+        In the points' space; its vertices are points, as dense as the model needs.
+
+    Raises
+    ------
+    ScanError
+        If hardly any point is seen.
+    """
+    vertices = pose.apply(squares.vertices)
+    points = vertices[squares.polygons].mean(1)
+    normals, _ = triangle_normals(vertices, squares.polygons[:, :3])
+    depth = depth_map(vertices, squares.triangles)
+    side = np.linalg.norm(np.diff(vertices[squares.polygons[:, :2]], axis=1)[:, 0], axis=1)
+    lifted = points + _LIFT * side[:, None] * [0, 0, 1]
+    seen = visible_from_front(lifted, normals, depth) & ((points * points).sum(1) <= 1)
+    sheet = joined_points(thin(points[seen], SPACING))
+    corners = sheet.vertices[sheet.polygons]
+    longest = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max(1)
+    kept = longest < max(_GAP, _GAPS * float(np.median(longest)))
+    return Mesh(pose.inverse().apply(sheet.vertices), sheet.polygons[kept])
 
 
 def _neighbors(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

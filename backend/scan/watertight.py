@@ -64,13 +64,42 @@ def make_watertight(
     coarse and dense scans give the same sheet; points outside the ball are dropped, which cuts
     triangles at the sphere without remeshing them.
     """
+    points, _ = visible_points(scan, pose, samples=samples, seed=seed)
+    return joined_points(thin(points, spacing))
+
+
+def visible_points(
+    scan: Mesh, pose: Similarity, *, samples: int = 150_000, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw points, evenly by area, on what the front sees of a scan inside the model's ball.
+
+    Parameters
+    ----------
+    scan : Mesh
+        Triangles in scan space, any unit.
+    pose : Similarity
+        Scan space -> model space.
+    samples : int
+        Points drawn before hidden ones are dropped.
+
+    Returns
+    -------
+    points, normals : ndarray (N, 3)
+        Model space; n_z >= 0.
+
+    Raises
+    ------
+    ScanError
+        If hardly any surface lies in the ball.
+    """
     vertices = pose.apply(scan.vertices)
     triangles = without_spikes(vertices, _near_ball(vertices, scan.triangles))
     if len(triangles) == 0:
         raise ScanError("No part of the scan lies where the face should be. Check its orientation.")
-    return visible_sheet(
-        vertices, triangles, depth_map(vertices, triangles), spacing, samples, seed
-    )
+    depth = depth_map(vertices, triangles)
+    points, normals = _drawn(vertices, triangles, depth, samples, seed)
+    _check_enough(thin(points, SPACING))
+    return points, normals
 
 
 def visible_sheet(
@@ -90,14 +119,20 @@ def visible_sheet(
     depth : ndarray (H, H)
         Its ``depth_map``.
     """
+    points, _ = _drawn(vertices, triangles, depth, samples, seed)
+    return joined_points(thin(points, spacing))
+
+
+def _drawn(
+    vertices: np.ndarray, triangles: np.ndarray, depth: np.ndarray, samples: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw points and normals (N, 3); keep those in the ball that the front sees."""
     rng = np.random.default_rng(seed)
     points, face, _ = sample_surface(vertices, triangles, samples, rng)
-    normals, _ = triangle_normals(vertices, triangles)
-    seen = visible_from_front(points, normals[face], depth) & ((points * points).sum(1) <= 1)
-    visible = thin(points[seen], spacing)
-    if len(visible) < _MIN_VISIBLE:
-        raise ScanError(_NOTHING_SEEN)
-    return _sheet(visible)
+    normals = triangle_normals(vertices, triangles)[0][face]
+    seen = visible_from_front(points, normals, depth) & ((points * points).sum(1) <= 1)
+    points, normals = points[seen], normals[seen]
+    return points, normals * np.where(normals[:, 2:] < 0, -1.0, 1.0)
 
 
 def _near_ball(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
@@ -174,6 +209,11 @@ def visible_from_front(points: np.ndarray, normals: np.ndarray, depth: np.ndarra
     return points[:, 2] >= front - slack
 
 
+def _check_enough(points: np.ndarray) -> None:
+    if len(points) < _MIN_VISIBLE:
+        raise ScanError(_NOTHING_SEEN)
+
+
 def thin(points: np.ndarray, spacing: float) -> np.ndarray:
     """Keep one of the points (N, 3) per voxel of the given size: an even cover of a surface."""
     voxel = np.floor(points / spacing).astype(np.int64) + 1024
@@ -182,8 +222,9 @@ def thin(points: np.ndarray, spacing: float) -> np.ndarray:
     return points[first]
 
 
-def _sheet(points: np.ndarray) -> Mesh:
+def joined_points(points: np.ndarray) -> Mesh:
     """Triangulate points (N, 3) over xy; every hole inside the outline is closed."""
+    _check_enough(points)
     delaunay = Delaunay(points[:, :2])
     triangles = _peel_border(points, delaunay.simplices, delaunay.neighbors)
     a, b, c = (points[triangles[:, i], :2] for i in range(3))

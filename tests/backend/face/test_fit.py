@@ -16,7 +16,7 @@ from backend.codes import Codes
 from backend.errors import NoFaceError, ScanError
 from backend.face.correspondence import propose, require_head
 from backend.face.fit import FitResult, fit_scan, mean_face, report_fit
-from backend.face.fit_codes import FitConfig, fit_samples
+from backend.face.fit_codes import FitConfig, fit_points
 from backend.face.fit_forward_map import fit_forward_map
 from backend.face.generate import generate
 from backend.face.shapes import build_mesh
@@ -24,11 +24,14 @@ from backend.mesh import Mesh, load_scan, sample_surface, triangle_normals, tria
 from backend.model.imface import UNIT_MM
 from backend.scan.align import IDENTITY, Similarity
 from backend.scan.landmark_files import read_scan_landmarks
-from backend.scan.sampling import NearestTriangle, SdfSamples, sample_sdf
-from backend.scan.watertight import make_watertight
+from backend.scan.sampling import NearestTriangle
+from backend.scan.watertight import visible_points
 
 #: How far the samples stand off the model's pose.
 OFF = Similarity(1.01, Rotation.from_rotvec([0.02, -0.03, 0.01]).as_matrix(), np.full(3, 0.01))
+
+#: A vertex in the middle of the left cheek.
+CHEEK = 2271
 
 
 @pytest.fixture(scope="module")
@@ -38,22 +41,21 @@ def known(bundled: FaceModel) -> tuple[Codes, Mesh]:
     return codes, build_mesh(bundled, codes, "surface", 96)
 
 
-def _samples(mesh: Mesh, pose: Similarity) -> SdfSamples:
-    """Draw surface samples of the inner face, moved by a pose."""
+def _points(mesh: Mesh, pose: Similarity) -> tuple[np.ndarray, np.ndarray]:
+    """Draw points and normals of the inner face, moved by a pose."""
     points, face, _ = sample_surface(mesh.vertices, mesh.polygons, 20_000, np.random.default_rng(0))
     normals = triangle_normals(mesh.vertices, mesh.polygons)[0][face]
     kept = (np.linalg.norm(points, axis=1) < 0.9) & (normals[:, 2] > 0.1)
-    points, normals = pose.apply(points[kept]), normals[kept] @ pose.rotation.T
-    return SdfSamples(points, np.zeros(len(points)), normals, len(points))
+    return pose.apply(points[kept]), normals[kept] @ pose.rotation.T
 
 
 def test_a_known_code_is_recovered(bundled: FaceModel, known: tuple[Codes, Mesh]) -> None:
     truth = known[1]
     told: list[float] = []
     shown: list[tuple[Codes, Similarity]] = []
-    codes, pose = fit_samples(
+    codes, pose = fit_points(
         bundled,
-        _samples(truth, OFF),
+        *_points(truth, OFF),
         FitConfig(points=2000, prior=1e-5, expression_prior=1e-3),
         lambda share, _: told.append(share),
         lambda *found: shown.append(found),
@@ -75,9 +77,9 @@ def test_a_known_code_is_recovered(bundled: FaceModel, known: tuple[Codes, Mesh]
 
 
 def test_fitting_is_repeatable(bundled: FaceModel, known: tuple[Codes, Mesh]) -> None:
-    samples = _samples(known[1], IDENTITY)
+    drawn = _points(known[1], IDENTITY)
     quick = FitConfig(rounds=3, points=500)
-    (first, pose), (second, _) = (fit_samples(bundled, samples, quick) for _ in range(2))
+    (first, pose), (second, _) = (fit_points(bundled, *drawn, quick) for _ in range(2))
     np.testing.assert_allclose(first.identity, second.identity, rtol=1e-4, atol=1e-6)
     assert first.weights == bundled.hash_prefix
     assert np.linalg.det(pose.rotation) == pytest.approx(1)
@@ -85,11 +87,11 @@ def test_fitting_is_repeatable(bundled: FaceModel, known: tuple[Codes, Mesh]) ->
 
 def test_a_shrunken_pose_is_no_better_fit(bundled: FaceModel, known: tuple[Codes, Mesh]) -> None:
     """Residuals are in the scan's own millimetres: noise is as large whatever the scale."""
-    exact = _samples(known[1], IDENTITY)
-    noise = np.random.default_rng(0).normal(0, 0.01, len(exact.points))
-    samples = replace(exact, points=exact.points + noise[:, None] * exact.gradients)
+    exact, normals = _points(known[1], IDENTITY)
+    noise = np.random.default_rng(0).normal(0, 0.01, len(exact))
+    noisy = exact + noise[:, None] * normals
     config = FitConfig(points=1500, prior=1e-5)
-    scales = [fit_samples(bundled, some, config)[1].scale for some in (exact, samples)]
+    scales = [fit_points(bundled, some, normals, config)[1].scale for some in (exact, noisy)]
     # By residuals in the model's units, it shrinks by a seventh at least.
     assert scales[1] == pytest.approx(scales[0], abs=0.07)
 
@@ -109,9 +111,8 @@ def test_lids_are_found_as_far_shut_as_they_are(
     polygons = require_head(bundled).template.part_polygons(
         ("face", "eyeball_left", "eyeball_right")
     )
-    sheet = make_watertight(Mesh(head, triangulate(polygons)), IDENTITY, samples=60_000)
-    samples = sample_sdf(sheet, surface=30_000, near=0, uniform=0, seed=0)
-    codes, pose = fit_samples(bundled, samples, FitConfig(rounds=3, points=500))
+    points, normals = visible_points(Mesh(head, triangulate(polygons)), IDENTITY, samples=60_000)
+    codes, pose = fit_points(bundled, points, normals, FitConfig(rounds=3, points=500))
     found = pose.inverse().apply(propose(bundled, codes))
     np.testing.assert_allclose(_lid_gaps_mm(bundled, found), _lid_gaps_mm(bundled, head), atol=1.5)
 
@@ -120,9 +121,8 @@ def test_sockets_without_an_eyeball_do_not_pull_the_face_in(bundled: FaceModel) 
     """Heads whose eyes are objects of their own have deep holes there."""
     head, template = propose(bundled, generate(bundled, 7, 0.7)), require_head(bundled).template
     hollow = template.part_polygons(("face", "eye_socket_left", "eye_socket_right"))
-    sheet = make_watertight(Mesh(head, triangulate(hollow)), IDENTITY, samples=60_000)
-    samples = sample_sdf(sheet, surface=30_000, near=0, uniform=0, seed=0)
-    codes, pose = fit_samples(bundled, samples, FitConfig(points=2000))
+    points, normals = visible_points(Mesh(head, triangulate(hollow)), IDENTITY, samples=60_000)
+    codes, pose = fit_points(bundled, points, normals, FitConfig(points=2000))
     found = pose.inverse().apply(propose(bundled, codes))
     skin = slice(*template.parts["face"][:2])
     eyes = head[template.landmarks.cpu()][36:48]
@@ -132,14 +132,26 @@ def test_sockets_without_an_eyeball_do_not_pull_the_face_in(bundled: FaceModel) 
     np.testing.assert_allclose(_lid_gaps_mm(bundled, found), _lid_gaps_mm(bundled, head), atol=1)
 
 
+def test_a_hole_is_filled_by_what_faces_have_there(bundled: FaceModel) -> None:
+    """And not by the straight way across it, as a sheet over all that is seen would."""
+    head = propose(bundled, generate(bundled, 12, 0.7))
+    skin = triangulate(require_head(bundled).template.part_polygons(("face",)))
+    away = np.linalg.norm(head[skin].mean(1)[:, :2] - head[CHEEK, :2], axis=1) * UNIT_MM
+    points, normals = visible_points(Mesh(head, skin[away > 20]), IDENTITY, samples=60_000)
+    codes, pose = fit_points(bundled, points, normals, FitConfig(rounds=10, points=2000))
+    made = pose.inverse().apply(propose(bundled, codes))
+    inside = np.unique(skin[away < 15])
+    _, _, distance = NearestTriangle(Mesh(made, skin))(head[inside])
+    assert distance.mean() * UNIT_MM < 0.45
+
+
 @pytest.mark.parametrize(("right", "share"), [(True, 1.0), (False, 0.5)], ids=["whole", "half"])
 def test_how_much_of_the_face_is_seen(bundled: FaceModel, right: bool, share: float) -> None:
     head = propose(bundled, generate(bundled, 5, 0.7))
     skin = require_head(bundled).template.part_polygons(("face",))
-    sheet = make_watertight(Mesh(head, triangulate(skin)), IDENTITY, samples=60_000)
-    samples = sample_sdf(sheet, surface=6000, near=0, uniform=0, seed=0)
-    seen = (samples.points[:, 0] > 0) | right
-    found = fit_forward_map(bundled, samples.points[seen], samples.gradients[seen])
+    points, normals = visible_points(Mesh(head, triangulate(skin)), IDENTITY, samples=60_000)
+    seen = (points[:, 0] > 0) | right
+    found = fit_forward_map(bundled, points[seen], normals[seen])
     assert found.coverage == pytest.approx(share, abs=0.05)
 
 
