@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The codes and the pose that put a surface's samples on the zero level set.
+"""The codes and the pose that put a surface's points on the zero level set.
 
-First the forward map, a linear model, is fitted by closest points. From there a quasi-Newton
-search follows the field's own gradient.
+First the forward map, a linear model, is fitted by closest points. From there Gauss-Newton
+steps follow the field itself.
 """
 
 from collections.abc import Callable
@@ -15,6 +15,7 @@ from torch import Tensor
 from ..checkpoint import FaceModel
 from ..codes import Codes
 from ..model.imface import CACHE_POINTS, UNIT_MM
+from ..model.sensitivity import sdf_changes
 from ..scan.align import IDENTITY, Similarity
 from ..texts import Text
 from .fit_forward_map import fit_forward_map, lid_weights
@@ -22,7 +23,8 @@ from .linear_fit import bounded_minimum
 
 #: Gets how much is done and what is done now; true if what is found by now will do.
 Report = Callable[[float, str], bool | None]
-#: Gets the codes so far, and the pose: the samples' or the scan's space -> model space.
+#: Gets the codes so far, and the pose: the points' or the scan's space ->
+#: model space.
 Show = Callable[[Codes, Similarity], None]
 
 #: Rotation, translation, log scale.
@@ -35,8 +37,6 @@ _FIRST_DAMPING = 0.03
 _UNSEEN_PRIOR = 20.0
 #: A face is shown after every so-maniest step.
 _SHOWN_STEPS = 3
-#: Faces evaluated together.
-_BATCH = 8
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class FitConfig:
     """How codes and pose are searched."""
 
     start_points: int = 6000  #: points that the forward map is fitted to
-    rounds: int = 30  #: steps tried on the field
+    rounds: int = 18  #: steps tried on the field
     points: int = 5000  #: points they are judged by
     curved_points: int = 800  #: of them that the curvature is measured at
     prior: float = 6e-5  #: weight of the Gaussian prior, for a face that is seen as a whole
@@ -104,7 +104,7 @@ def _search(
     report: Report,
     show: Callable[[Tensor], None],
 ) -> Tensor:
-    """Minimise the objective from x by damped quasi-Newton steps."""
+    """Minimise the objective from x by damped Gauss-Newton steps."""
     value, slope = objective(x)
     damping = _FIRST_DAMPING
     hessian = objective.curvature(x)
@@ -116,25 +116,15 @@ def _search(
         tried = objective(there)
         kept = (tried[0] - value) / min(slope @ moved + 0.5 * moved @ hessian @ moved, -1e-12)
         damping *= 4 if kept < 0.1 else 1.5 if kept < 0.4 else 0.6 if kept < 0.8 else 0.3
-        hessian = _learned(hessian, moved, tried[1] - slope)
         if tried[0] < value:
             x, (value, slope) = there, tried
+            hessian = objective.curvature(x)
         if done % _SHOWN_STEPS == 0:
             show(x)
         text = Text("Fitting: {median} mm", median=f"{objective.median_mm:.2f}")
         if report(0.3 + 0.7 * (done + 1) / config.rounds, text):
             break
     return x
-
-
-def _learned(hessian: np.ndarray, step: np.ndarray, change: np.ndarray) -> np.ndarray:
-    """Correct second derivatives by what a step did to the gradient (BFGS)."""
-    along = hessian @ step
-    if step @ change <= 1e-8 * (step @ along):
-        return hessian
-    grown = np.outer(change, change) / (step @ change)
-    corrected: np.ndarray = hessian + grown - np.outer(along, along) / (step @ along)
-    return corrected
 
 
 class _Objective:
@@ -205,20 +195,27 @@ class _Objective:
 
     @torch.no_grad()
     def curvature(self, x: Tensor) -> np.ndarray:
-        """Return Gauss-Newton's second derivatives (U, U) at x, from differences at some points."""
+        """Return Gauss-Newton's second derivatives (U, U) at x, as some of the points have them."""
         x = x.to(self._model.device)
-        every = max(len(self._points) // self._config.curved_points, 1)
-        points, distance = self._points[::every], self._distance[::every]
-        steps = torch.full_like(x, _CODE_STEP)
-        steps[-_POSE:] = _POSE_STEP
-        residual = self._residuals(x[None], points, distance)
-        moved = torch.cat(
-            [self._residuals(some, points, distance) for some in (x + steps.diag()).split(_BATCH)]
+        points, distance = (
+            values[: self._config.curved_points] for values in (self._points, self._distance)
         )
-        jacobian = ((moved - residual) / steps[:, None]).cpu().double().numpy()
-        size, limit = _size(residual[0]), self._config.robust_mm
+        unit = torch.eye(len(x), device=x.device)
+        codes, moved = x + _CODE_STEP * unit[:-_POSE], x + _POSE_STEP * unit[-_POSE:]
+        matrix, shift = _motion(torch.cat([x[None], moved]))
+        placed = points @ matrix.mT + shift[:, None]
+        sdf, slopes, changes = sdf_changes(
+            self._model.imface.face(*self.codes(x[None])),
+            self._model.imface.face(*self.codes(codes)),
+            placed[0],
+        )
+        by_pose = ((placed[1:] - placed[0]) * slopes).sum(-1) / _POSE_STEP
+        by_pose[-1] -= sdf
+        to_mm = UNIT_MM / self._scale / x[-1].exp()
+        jacobian = torch.cat([changes / _CODE_STEP, by_pose]) * to_mm
+        size, limit = _size(sdf * to_mm - distance * UNIT_MM / self._scale), self._config.robust_mm
         weights = (limit / size).clamp(max=1).square() / size / len(size)
-        hessian: np.ndarray = (jacobian * weights.cpu().double().numpy()) @ jacobian.T
+        hessian: np.ndarray = ((jacobian * weights) @ jacobian.T).cpu().double().numpy()
         hessian[range(self._people), range(self._people)] += 2 * self._config.prior
         return hessian
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import trimesh
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import cho_factor, cho_solve, solve_triangular
 from scipy.optimize import lsq_linear
 from scipy.sparse import csr_matrix
 from scipy.spatial.transform import Rotation
@@ -138,7 +138,7 @@ def _pairs(
 
     Returns
     -------
-    pick : csr_matrix (N, 3 V)
+    pick : csr_matrix (N, 3 V) float32
         Takes flattened vertices to the nearest points' heights along the normals.
     weights : ndarray (N,)
         Tukey's; 0 beyond the limit, and where the surfaces do not face the same way.
@@ -153,7 +153,7 @@ def _pairs(
     values = (bary[:, :, None] * normals[:, None]).reshape(len(points), 9)
     starts = np.arange(len(points) + 1) * 9
     shape = (len(points), face.vertices.size)
-    return csr_matrix((values.ravel(), columns.ravel(), starts), shape), weights
+    return csr_matrix((values.ravel().astype(np.float32), columns.ravel(), starts), shape), weights
 
 
 def _motions(points: np.ndarray, normals: np.ndarray) -> np.ndarray:
@@ -176,8 +176,9 @@ def _solve(
     Minimises the weighted mean of (heights + motions m - modes c)^2, plus the priors.
     """
     count = modes.shape[1]
-    design = np.concatenate([modes, -motions], axis=1)
-    weighted = design * (weights / max(weights.sum(), 1e-12))[:, None]
+    design = np.concatenate([modes, -motions.astype(np.float32)], axis=1)
+    shares = (weights / max(weights.sum(), 1e-12)).astype(np.float32)
+    weighted = design * shares[:, None]
     held = ridge * np.broadcast_to(basis.prior, count)
     prior = np.concatenate([held, [_MOTION_RIDGE] * 6, [_SCALE_RIDGE]])
     low, high = (
@@ -185,7 +186,7 @@ def _solve(
         for limit, sign in ((basis.low, -1), (basis.high, 1))
     )
     solution = bounded_minimum(
-        weighted.T @ design + np.diag(prior), -weighted.T @ heights, low, high
+        weighted.T @ design + np.diag(prior), -weighted.T @ heights.astype(np.float32), low, high
     )
     coefficients, (turn, shift, growth) = solution[:count], np.split(solution[count:], [3, 6])
     scale = float(np.exp(growth[0]))
@@ -206,7 +207,7 @@ def bounded_minimum(
     by_bounded, alone = cho_solve(factor, cross), cho_solve(factor, slope[free])
     if bounded.any():
         root = np.linalg.cholesky(hessian[np.ix_(bounded, bounded)] - cross.T @ by_bounded).T
-        wanted = -np.linalg.solve(root.T, slope[bounded] - cross.T @ alone)
+        wanted = -solve_triangular(root, slope[bounded] - cross.T @ alone, trans="T")
         limits = low[bounded], high[bounded]
         x[bounded] = lsq_linear(root, wanted, limits, method="bvls").x
     x[free] = -alone - by_bounded @ x[bounded]

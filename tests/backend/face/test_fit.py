@@ -71,7 +71,7 @@ def test_a_known_code_is_recovered(bundled: FaceModel, known: tuple[Codes, Mesh]
     assert told == sorted(told)
     assert told[-1] == pytest.approx(1)
     off = [np.linalg.norm(found.identity - codes.identity) for found, _ in shown]
-    assert len(off) == 10
+    assert len(off) == 6
     assert off[-1] < 0.5 * off[0]
     np.testing.assert_allclose(shown[-1][1].matrix(), pose.matrix(), atol=0.01)
 
@@ -112,7 +112,7 @@ def test_lids_are_found_as_far_shut_as_they_are(
         ("face", "eyeball_left", "eyeball_right")
     )
     points, normals = visible_points(Mesh(head, triangulate(polygons)), IDENTITY, samples=60_000)
-    codes, pose = fit_points(bundled, points, normals, FitConfig(rounds=3, points=500))
+    codes, pose = fit_points(bundled, points, normals, FitConfig(rounds=8, points=2000))
     found = pose.inverse().apply(propose(bundled, codes))
     np.testing.assert_allclose(_lid_gaps_mm(bundled, found), _lid_gaps_mm(bundled, head), atol=1.5)
 
@@ -178,8 +178,8 @@ def test_points_without_faces_are_fitted(bundled: FaceModel, lee_perry_smith: Pa
     assert report["scan_to_fit_mean_mm"] < 1.5
     assert report["coverage"] > 0.9
     true = report_fit(replace(result, surface=scan), fitted)
-    # The sheet that the points make is rougher than their scan: the report must not flatter.
-    assert 0 <= report["scan_to_fit_mean_mm"] - true["scan_to_fit_mean_mm"] < 0.1
+    # Measured from the surface that joins the points, the fit is as good as from their scan.
+    assert report["scan_to_fit_mean_mm"] == pytest.approx(true["scan_to_fit_mean_mm"], abs=0.03)
 
 
 def test_a_part_of_a_face_is_fitted_where_landmarks_show_it(
