@@ -99,16 +99,24 @@ def _half(mesh: Mesh, rng: np.random.Generator) -> Mesh:
     return Mesh(mesh.vertices, mesh.polygons[left])
 
 
+def _holed(mesh: Mesh, rng: np.random.Generator) -> Mesh:
+    away = mesh.vertices[mesh.polygons].mean(1) - mesh.vertices[_CHEEK]
+    return Mesh(mesh.vertices, mesh.polygons[np.linalg.norm(away[:, :2], axis=1) > _HOLE_MM / 2])
+
+
 def _points(vertices: np.ndarray) -> Mesh:
     return Mesh(vertices, np.zeros((0, 3), int))
 
 
 _NOISE_MM = 0.5
+#: A hole's width, and the vertex in its middle.
+_HOLE_MM, _CHEEK = 40, 2271
 _DAMAGES: dict[str, Callable[[Mesh, np.random.Generator], Mesh]] = {
     "whole": lambda mesh, rng: mesh,
     f"noise of {_NOISE_MM} mm": _noisy,
     "half of the vertices, no faces": _thinned,
     "20 % stray points, no faces": _with_outliers,
+    f"hole of {_HOLE_MM} mm in a cheek": _holed,
     "half of the face": _half,
 }
 

@@ -123,13 +123,16 @@ def test_a_damaged_scan_is_fitted_and_the_whole_one_measured(
     ict: IctFaceKit, tiny_model: FaceModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sets = {name: list(scans) for name, scans in damaged_ict(ict, 1).items()}
-    noisy, thin, stray, half = (sets[name][0] for name in list(sets)[1:])
+    noisy, thin, stray, hole, half = (sets[name][0] for name in list(sets)[1:])
     whole = noisy.mesh
     moved = noisy.given.vertices - whole.vertices
     assert moved.std() == pytest.approx(0.5, rel=0.02)
     assert len(thin.given.vertices) == pytest.approx(0.5 * len(whole.vertices), rel=0.05)
     assert len(thin.given.polygons) == len(stray.given.polygons) == 0
     assert len(whole.vertices) / len(stray.given.vertices) == pytest.approx(0.8, abs=0.01)
+    gone = np.setdiff1d(whole.polygons, hole.given.polygons)
+    assert len(gone) > 20
+    assert 25 < np.ptp(whole.vertices[gone, 0]) < 40
     assert half.given.vertices[half.given.polygons].mean(1)[:, 0].max() < 0
     monkeypatch.setattr(
         evaluation, "fit_ours", lambda m, s: Fitted(IN_PLACE, _in_model(s.given), 1.0)
