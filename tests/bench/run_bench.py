@@ -33,6 +33,7 @@ from backend.face.generate import code_tensors, face_of, generate
 from backend.face.shapes import build_mesh, shape_keys
 from backend.mesh import load_scan
 from backend.model.imface import query_sdf
+from backend.model.sensitivity import sdf_changes
 from backend.scan.pose import find_pose
 from backend.scan.sampling import sample_sdf
 from backend.scan.texture import CornerColors, bake_colors
@@ -97,6 +98,26 @@ def fitting(model: FaceModel, codes: Codes) -> Row:
     ours = seconds(lambda: fit_scan(model, scan), 1)
     step = seconds(lambda: _released_step(model), 2)
     return "fit of a scan", ours, RELEASED_STEPS * step, "released scaled up from single steps"
+
+
+def code_slopes(model: FaceModel, codes: Codes) -> Row:
+    """How 800 points follow every number of the identity code, in one backward pass, beside
+    evaluating a face for each number."""
+    identity, _ = code_tensors(model, codes)
+    points = torch.rand(800, 3) - 0.5
+    nearby = identity + 0.1 * torch.eye(len(identity))
+    expression = model.neutral_expression[None]
+
+    def ours() -> object:
+        others = model.imface.face(nearby, expression.expand(len(nearby), -1))
+        return sdf_changes(model.imface.face(identity[None], expression), others, points)
+
+    @torch.no_grad()
+    def one_by_one() -> None:
+        for near in nearby:
+            model.imface.face(near[None], expression).query(points[None])
+
+    return "slopes over a code", seconds(ours), seconds(one_by_one, 1), ""
 
 
 def _released_step(model: FaceModel) -> tuple[Tensor, ...]:
@@ -243,6 +264,7 @@ BENCHMARKS = {
         extraction,
         samples,
         fitting,
+        code_slopes,
         middling_scan,
         large_scan,
         colours,
