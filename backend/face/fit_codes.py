@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The codes and the pose that put a surface's points on the zero level set.
 
-First the forward map, a linear model, is fitted by closest points. From there Gauss-Newton
-steps follow the field itself.
+First the forward map, a linear model, is fitted by closest points. From there a quasi-Newton
+search follows the field's own gradient.
 """
 
 from collections.abc import Callable
@@ -44,11 +44,11 @@ class FitConfig:
     """How codes and pose are searched."""
 
     start_points: int = 6000  #: points that the forward map is fitted to
-    rounds: int = 18  #: steps tried on the field
+    rounds: int = 30  #: steps tried on the field
     points: int = 5000  #: points they are judged by
     curved_points: int = 800  #: of them that the curvature is measured at
     prior: float = 6e-5  #: weight of the Gaussian prior, for a face that is seen as a whole
-    expression_prior: float = 0.05  #: weight of the expression weights' sum
+    expression_prior: float = 0.006  #: weight of the expression weights' sum
     robust_mm: float = 1.5  #: residuals beyond this hardly count
     offset_mm: float = 2.0  #: spread of the points off the surface
     seed: int = 0  #: of the points drawn
@@ -104,7 +104,7 @@ def _search(
     report: Report,
     show: Callable[[Tensor], None],
 ) -> Tensor:
-    """Minimise the objective from x by damped Gauss-Newton steps."""
+    """Minimise the objective from x by damped quasi-Newton steps."""
     value, slope = objective(x)
     damping = _FIRST_DAMPING
     hessian = objective.curvature(x)
@@ -116,15 +116,25 @@ def _search(
         tried = objective(there)
         kept = (tried[0] - value) / min(slope @ moved + 0.5 * moved @ hessian @ moved, -1e-12)
         damping *= 4 if kept < 0.1 else 1.5 if kept < 0.4 else 0.6 if kept < 0.8 else 0.3
+        hessian = _learned(hessian, moved, tried[1] - slope)
         if tried[0] < value:
             x, (value, slope) = there, tried
-            hessian = objective.curvature(x)
         if done % _SHOWN_STEPS == 0:
             show(x)
         text = Text("Fitting: {median} mm", median=f"{objective.median_mm:.2f}")
         if report(0.3 + 0.7 * (done + 1) / config.rounds, text):
             break
     return x
+
+
+def _learned(hessian: np.ndarray, step: np.ndarray, change: np.ndarray) -> np.ndarray:
+    """Correct second derivatives by what a step did to the gradient (BFGS)."""
+    along = hessian @ step
+    if step @ change <= 1e-8 * (step @ along):
+        return hessian
+    grown = np.outer(change, change) / (step @ change)
+    corrected: np.ndarray = hessian + grown - np.outer(along, along) / (step @ along)
+    return corrected
 
 
 class _Objective:
