@@ -23,8 +23,8 @@ from .linear_fit import bounded_minimum
 
 #: Gets how much is done and what is done now; true if what is found by now will do.
 Report = Callable[[float, str], bool | None]
-#: Gets the codes so far, and the pose: the points' or the scan's space ->
-#: model space.
+#: Gets the codes so far, and the pose: from the points' or the scan's space
+#: to model space.
 Show = Callable[[Codes, Similarity], None]
 
 #: Rotation, translation, log scale.
@@ -195,7 +195,11 @@ class _Objective:
     def __call__(self, x: Tensor) -> tuple[float, np.ndarray]:
         """Return the loss at x (U,) and its gradient."""
         x = x.detach().to(self._model.device, copy=True).requires_grad_()
-        residual = self._residuals(x[None], self._points, self._distance)[0]
+        matrix, shift = _motion(x)
+        face = self._model.imface.face(*self.codes(x[None]))
+        pieces = (self._points @ matrix.T + shift).split(CACHE_POINTS)
+        sdf = torch.cat([face.query(piece[None]).sdf[0] for piece in pieces])
+        residual = self._residuals(x, sdf, self._distance)
         loss = _robust(residual, self._config.robust_mm).mean()
         loss = loss + self._config.prior * x[: self._people].square().sum()
         loss = loss + self._config.expression_prior * x[self._weights].sum()
@@ -221,21 +225,17 @@ class _Objective:
         )
         by_pose = ((placed[1:] - placed[0]) * slopes).sum(-1) / _POSE_STEP
         by_pose[-1] -= sdf
-        to_mm = UNIT_MM / self._scale / x[-1].exp()
-        jacobian = torch.cat([changes / _CODE_STEP, by_pose]) * to_mm
-        size, limit = _size(sdf * to_mm - distance * UNIT_MM / self._scale), self._config.robust_mm
+        jacobian = self._residuals(x, torch.cat([changes / _CODE_STEP, by_pose]))
+        size, limit = _size(self._residuals(x, sdf, distance)), self._config.robust_mm
         weights = (limit / size).clamp(max=1).square() / size / len(size)
         hessian: np.ndarray = ((jacobian * weights) @ jacobian.T).cpu().double().numpy()
         hessian[range(self._people), range(self._people)] += 2 * self._config.prior
         return hessian
 
-    def _residuals(self, x: Tensor, points: Tensor, distance: Tensor) -> Tensor:
-        """Return how far (B, N) [mm] points (N, 3) are from their wanted distance for x (B, U)."""
-        matrix, shift = _motion(x)
-        face = self._model.imface.face(*self.codes(x))
-        pieces = (points @ matrix.mT + shift[:, None]).split(CACHE_POINTS, dim=1)
-        sdf = torch.cat([face.query(piece).sdf for piece in pieces], dim=1)
-        return (sdf / x[:, -1:].exp() - distance) * (UNIT_MM / self._scale)
+    def _residuals(self, x: Tensor, sdf: Tensor, distance: Tensor | float = 0.0) -> Tensor:
+        """Return how far [mm] in the scan points are whose signed distances (N,) in model space
+        ought to be the given ones (N,), for the scale of x (U,)."""
+        return (sdf / x[-1].exp() - distance) * (UNIT_MM / self._scale)
 
 
 def _motion(x: Tensor) -> tuple[Tensor, Tensor]:

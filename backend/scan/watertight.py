@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The pseudo-watertight face: what is seen from the front, closed into one sheet over xy."""
+"""What is seen of a face from the front; for training, closed into one pseudo-watertight sheet."""
 
 from collections.abc import Iterator
 
@@ -39,14 +39,10 @@ def make_watertight(
 
     Parameters
     ----------
-    scan : Mesh
-        Triangles in scan space, any unit.
-    pose : Similarity
-        Scan space -> model space.
+    scan, pose, samples, seed
+        As in ``visible_points``.
     spacing : float
         Distance of the sheet's vertices [model units].
-    samples : int
-        Points drawn on the scan before hidden ones are dropped and the rest is thinned.
 
     Returns
     -------

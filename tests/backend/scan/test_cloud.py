@@ -9,6 +9,9 @@ from backend.mesh import triangle_normals
 from backend.scan.align import Similarity
 from backend.scan.cloud import squares_of_points, visible_surface
 
+#: Puts the sphere into the model's ball.
+SMALL = Similarity(0.3, np.eye(3), np.zeros(3))
+
 
 def _sphere(count: int) -> np.ndarray:
     points = np.random.default_rng(0).normal(size=(count, 3))
@@ -39,10 +42,6 @@ def test_points_in_a_few_places_are_no_scan() -> None:
 
 def test_many_points_are_thinned() -> None:
     assert len(squares_of_points(_sphere(150_000)).polygons) <= 100_000
-
-
-#: Puts the sphere into the model's ball.
-SMALL = Similarity(0.3, np.eye(3), np.zeros(3))
 
 
 def test_the_surface_joins_the_points_that_the_front_sees() -> None:
