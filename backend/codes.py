@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A face as numbers: one identity code, one expression code or none for neutral, and a scan's
-detail if it was captured."""
+"""A face as numbers: one identity code, one expression code or none for neutral, and, of a scan,
+what its surface asks for beyond them and its detail if that was captured."""
 
 import base64
 import json
@@ -34,22 +34,28 @@ class Codes:
         The first 16 hex digits of the weights' sha256: codes mean nothing to other weights.
     detail : ndarray (S, S) int16 or None
         Control heights of ``model.refinement.Detail``, in steps; None where no detail was captured.
+    surface : ndarray (D_id,) float32 or None
+        Added to the identity for the field alone, which then lies closer to the scan. The identity
+        says where each vertex is along the surface, and would say it worse if it had to do both.
     """
 
     identity: np.ndarray
     expression: np.ndarray | None
     weights: str
     detail: np.ndarray | None = None
+    surface: np.ndarray | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-ready object; ``from_json`` gives the codes back."""
-        detail = {} if self.detail is None else {"detail": _packed(self.detail)}
+        of_scan: dict[str, Any] = {} if self.detail is None else {"detail": _packed(self.detail)}
+        if self.surface is not None:
+            of_scan["surface"] = [float(x) for x in self.surface]
         return {
             "format": FORMAT,
             "weights": self.weights,
             "identity": [float(x) for x in self.identity],
             "expression": None if self.expression is None else [float(x) for x in self.expression],
-            **detail,
+            **of_scan,
         }
 
     @staticmethod
@@ -75,13 +81,14 @@ class Codes:
                 expression=None if expression is None else np.asarray(expression, np.float32),
                 weights=str(data["weights"]),
                 detail=_unpacked(data["detail"]) if "detail" in data else None,
+                surface=np.asarray(data["surface"], np.float32) if "surface" in data else None,
             )
         except (KeyError, TypeError, ValueError, zlib.error) as error:
             raise BackendError(
                 "This is not a set of ImFace codes. Choose a .codes.json file written by ImFace."
             ) from error
-        arrays = [codes.identity] + ([] if codes.expression is None else [codes.expression])
-        if any(a.ndim != 1 or not np.isfinite(a).all() for a in arrays):
+        arrays = [codes.identity, codes.expression, codes.surface]
+        if any(a is not None and not (a.ndim == 1 and np.isfinite(a).all()) for a in arrays):
             raise BackendError("The codes hold values that are not numbers. Make the codes again.")
         return codes
 

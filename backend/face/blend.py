@@ -2,6 +2,7 @@
 """Blending faces by their codes."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -17,8 +18,8 @@ What = Literal["identity", "expression", "both"]
 def blend(model: FaceModel, a: Codes, b: Codes, weight: float, what: What = "both") -> Codes:
     """Mix face ``a`` with face ``b``; what is not blended stays a's.
 
-    The detail of a scan belongs to who it is: it is mixed with the identity, and a face that has
-    none is smooth.
+    The surface and the detail of a scan belong to who it is: they are mixed with the identity, and
+    a face that has no detail is smooth.
 
     Parameters
     ----------
@@ -32,13 +33,18 @@ def blend(model: FaceModel, a: Codes, b: Codes, weight: float, what: What = "bot
         If the weight or ``what`` is out of range, or codes belong to other weights.
     """
     check_blend(model, a, b, weight, what)
-    identity, expression, detail = a.identity, a.expression, a.detail
+    mixed = a
     if what != "expression":
-        identity = (1 - weight) * a.identity + weight * b.identity
-        detail = _blend_detail(a.detail, b.detail, weight)
+        detail = _blend_of_scans(a.detail, b.detail, weight)
+        mixed = replace(
+            mixed,
+            identity=np.float32((1 - weight) * a.identity + weight * b.identity),
+            detail=None if detail is None else np.round(detail).astype(np.int16),
+            surface=_blend_of_scans(a.surface, b.surface, weight),
+        )
     if what != "identity":
-        expression = _blend_expression(model, a, b, weight)
-    return Codes(np.asarray(identity, np.float32), expression, model.hash_prefix, detail)
+        mixed = replace(mixed, expression=_blend_expression(model, a, b, weight))
+    return mixed
 
 
 def average(model: FaceModel, faces: Sequence[Codes]) -> Codes:
@@ -55,13 +61,12 @@ def average(model: FaceModel, faces: Sequence[Codes]) -> Codes:
     return mean
 
 
-def _blend_detail(a: np.ndarray | None, b: np.ndarray | None, weight: float) -> np.ndarray | None:
-    if weight == 0 or weight == 1:  # an end is that face's very detail, none included
+def _blend_of_scans(a: np.ndarray | None, b: np.ndarray | None, weight: float) -> np.ndarray | None:
+    if weight == 0 or weight == 1:  # an end has that face's very own, none included
         return a if weight == 0 else b
     if a is None and b is None:
         return None
-    mixed = (1 - weight) * (0 if a is None else a) + weight * (0 if b is None else b)
-    return np.round(mixed).astype(np.int16)
+    return np.float32((1 - weight) * (0 if a is None else a) + weight * (0 if b is None else b))
 
 
 def check_blend(model: FaceModel, a: Codes, b: Codes, weight: float, what: str) -> None:

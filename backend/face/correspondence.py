@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One topology for every face: the field leads where it can, the forward map where it cannot.
 
-The skin that the front sees is carried from template space by the inverse warps and put onto the
-zero level set. A backward warp cannot part lips that touch in template space nor close lids, and
-the field ends at the ball: there the forward map, which knows vertices and not places, gives the
-shape, moved smoothly so that it meets the skin. A scan's detail is part of the field: it moves the
-skin along, and fades out over lips and lids.
+The skin that the front sees is put where the forward map has it, and from there onto the zero level
+set; an expression's inverse warp carries it on. A backward warp cannot part lips that touch in
+template space nor close lids, and the field ends at the ball: there the forward map, which knows
+vertices and not places, gives the shape, moved smoothly so that it meets the skin. A scan's detail
+is part of the field: it moves the skin along, and fades out over lips and lids.
 """
 
 from collections.abc import Callable
@@ -137,13 +137,13 @@ class NeutralSkin:
         The vertices of ``skin`` in neutral space, on the zero level set.
     offsets : ndarray (N, 3)
         From the forward map's neutral places to there.
-    resolved : ndarray (N,) bool
-        Whether the inverse of the identity's warp is exact enough.
+    reached : ndarray (N,) bool
+        Whether the point is on the level set, and not far from where the forward map has it.
     """
 
     points: np.ndarray
     offsets: np.ndarray
-    resolved: np.ndarray
+    reached: np.ndarray
 
 
 def neutral_skin(model: FaceModel, codes: Codes) -> NeutralSkin:
@@ -156,12 +156,11 @@ def neutral_skin(model: FaceModel, codes: Codes) -> NeutralSkin:
     """
     neutral = replace(codes, expression=None)
     face, template = face_of(model, neutral), require_head(model).template
-    rows = skin(template)
-    proposal = propose(model, neutral)[rows]
-    targets = template.vertices.cpu().numpy()[rows]
-    inverse = invert_warp(lambda p: face.to_template(p)[0], targets, proposal, model.device)
-    points = _project(face, inverse.points, model.device)
-    return NeutralSkin(points, points - proposal, inverse.residual_mm <= RESOLVED_MM)
+    proposal = propose(model, neutral)[skin(template)]
+    points, off_mm = _project(face, proposal, model.device)
+    offsets = points - proposal
+    near = np.linalg.norm(offsets, axis=1) < _MAX_APART
+    return NeutralSkin(points, offsets, near & (off_mm <= RESOLVED_MM))
 
 
 def template_mesh(
@@ -185,7 +184,7 @@ def template_mesh(
     start = proposal[rows] + neutral.offsets
     inverse = invert_warp(lambda p: face.to_neutral(p)[0], neutral.points, start, model.device)
     offsets = inverse.points - proposal[rows]
-    trusted = neutral.resolved & (inverse.residual_mm <= RESOLVED_MM)
+    trusted = neutral.reached & (inverse.residual_mm <= RESOLVED_MM)
     trusted &= np.linalg.norm(offsets - neutral.offsets, axis=1) < _MAX_APART
     trusted &= np.linalg.norm(proposal[rows], axis=1) < 1
     rows, offsets = rows[trusted], offsets[trusted]
@@ -226,8 +225,17 @@ def skin(template: HeadTemplate) -> np.ndarray:
     return np.flatnonzero(seen)
 
 
-def _project(face: Face, vertices: np.ndarray, device: torch.device) -> np.ndarray:
-    """Move points (N, 3) along the field's gradient onto the zero level set."""
+def _project(
+    face: Face, vertices: np.ndarray, device: torch.device
+) -> tuple[np.ndarray, np.ndarray]:
+    """Move points (N, 3) along the field's gradient onto the zero level set.
+
+    Returns
+    -------
+    points : ndarray (N, 3)
+    off_mm : ndarray (N,)
+        How far from there the field says that they still are.
+    """
     points = torch.from_numpy(vertices).float().to(device)
     sdf = query_sdf(face, points)
     for _ in range(_SNAP_ROUNDS):
@@ -238,7 +246,7 @@ def _project(face: Face, vertices: np.ndarray, device: torch.device) -> np.ndarr
         squared = (gradient * gradient).sum(-1).clamp(min=0.25)
         points[away] -= (value / squared)[:, None] * gradient
         sdf[away] = query_sdf(face, points[away])
-    return points.cpu().numpy().astype(np.float64)
+    return points.cpu().numpy().astype(np.float64), sdf.abs().cpu().numpy() * UNIT_MM
 
 
 def _spread(template: HeadTemplate, rows: np.ndarray, offsets: np.ndarray) -> np.ndarray:

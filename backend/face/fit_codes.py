@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The codes and the pose that put a surface's points on the zero level set.
 
-First the forward map, a linear model, is fitted by closest points. From there a quasi-Newton
-search follows the field's own gradient.
+First the forward map, a linear model, is fitted by closest points: it tells person, expression and
+pose. From there a quasi-Newton search follows the field's own gradient to the surface.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from ..model.imface import CACHE_POINTS, UNIT_MM
 from ..model.sensitivity import sdf_changes
 from ..scan.align import IDENTITY, Similarity
 from ..texts import Text
-from .fit_forward_map import fit_forward_map, lid_weights
+from .fit_forward_map import fit_forward_map
 from .linear_fit import bounded_minimum
 
 #: Gets how much is done and what is done now; true if what is found by now will do.
@@ -47,7 +47,7 @@ class FitConfig:
     rounds: int = 30  #: steps tried on the field
     points: int = 5000  #: points they are judged by
     curved_points: int = 800  #: of them that the curvature is measured at
-    prior: float = 6e-5  #: weight of the Gaussian prior, for a face that is seen as a whole
+    prior: float = 6e-5  #: weight of the Gaussian about the start, for a face seen as a whole
     expression_prior: float = 0.006  #: weight of the expression weights' sum
     robust_mm: float = 1.5  #: residuals beyond this hardly count
     offset_mm: float = 2.0  #: spread of the points off the surface
@@ -63,6 +63,11 @@ def fit_points(
     show: Show = lambda codes, pose: None,
 ) -> tuple[Codes, Similarity]:
     """Search the codes, and a correction of the pose, that put points on the zero level set.
+
+    The forward map tells the identity, the expression and the pose; the search on the field only
+    what the surface asks for beyond: a network has errors of its own, and an identity that makes up
+    for them says less well where each vertex is along the surface. Without a forward map, the
+    search finds everything.
 
     The identity code is whitened by the Gaussian of the training codes, which is also its prior.
     The expression is a mix of the named ones with weights in [0, 1], few of them if few will do:
@@ -87,14 +92,18 @@ def fit_points(
         codes, pose, coverage = fit_forward_map(model, points[rows], normals[rows])
         config = replace(config, prior=config.prior * (1 + _UNSEEN_PRIOR * (1 - coverage)))
         report(0.3, "Fitting: placed")
-    objective = _Objective(model, points, normals, config, rng, pose)
+    start = torch.from_numpy(np.append(codes, np.zeros(_POSE))).float()
+    objective = _Objective(model, points, normals, config, rng, pose, start)
 
     def found(x: Tensor) -> tuple[Codes, Similarity]:
-        identity, expression = (code.cpu().numpy() for code in objective.codes(x.to(model.device)))
-        return Codes(identity, expression, model.hash_prefix), objective.motion(x).after(pose)
+        person, expression = (code.cpu().numpy() for code in objective.codes(x.to(model.device)))
+        codes = Codes(person, expression, model.hash_prefix)
+        if model.head is not None:
+            identity = objective.codes(start.to(model.device))[0].cpu().numpy()
+            codes = replace(codes, identity=identity, surface=person - identity)
+        return codes, objective.motion(x).after(pose)
 
-    x = torch.from_numpy(np.append(codes, np.zeros(_POSE))).float()
-    return found(_search(objective, x, config, report, lambda x: show(*found(x))))
+    return found(_search(objective, start, config, report, lambda x: show(*found(x))))
 
 
 def _search(
@@ -153,6 +162,7 @@ class _Objective:
         config: FitConfig,
         rng: np.random.Generator,
         pose: Similarity,
+        start: Tensor,
     ) -> None:
         rows = rng.integers(0, len(points), config.points)
         distance = rng.normal(0, config.offset_mm / UNIT_MM, config.points)
@@ -164,6 +174,7 @@ class _Objective:
             for values in (pose.apply(points), pose.scale * distance)
         )
         self._people = len(model.identity_prior.mean)
+        self._start = start[: self._people].to(model.device)
         self._weights = slice(self._people, self._people + len(model.expression_names))
         self.median_mm = float("nan")  #: of the residuals' sizes, last time
 
@@ -182,14 +193,14 @@ class _Objective:
     def room(self, x: Tensor) -> tuple[np.ndarray, np.ndarray]:
         """Return how far each unknown may move down and up: expression weights stay in [0, 1].
 
-        Lids stay as the forward map found them: closed lids are two places in one, which no warp
-        can make. All a hair farther: the solver refuses limits that are equal.
+        Weights and pose stay as a forward map found them. All a hair farther: the solver refuses
+        limits that are equal.
         """
         low, high = np.full(len(x), -np.inf), np.full(len(x), np.inf)
         low[self._weights] = -x[self._weights].numpy() - 1e-9
         high[self._weights] = 1 - x[self._weights].numpy() + 1e-9
-        lids = lid_weights(self._model) if self._model.head else []
-        low[lids], high[lids] = -1e-9, 1e-9
+        if self._model.head is not None:
+            low[self._people :], high[self._people :] = -1e-9, 1e-9
         return low, high
 
     def __call__(self, x: Tensor) -> tuple[float, np.ndarray]:
@@ -201,7 +212,7 @@ class _Objective:
         sdf = torch.cat([face.query(piece[None]).sdf[0] for piece in pieces])
         residual = self._residuals(x, sdf, self._distance)
         loss = _robust(residual, self._config.robust_mm).mean()
-        loss = loss + self._config.prior * x[: self._people].square().sum()
+        loss = loss + self._config.prior * (x[: self._people] - self._start).square().sum()
         loss = loss + self._config.expression_prior * x[self._weights].sum()
         (slope,) = torch.autograd.grad(loss, x)
         self.median_mm = float(residual.detach().abs().median())

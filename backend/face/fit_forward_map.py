@@ -19,8 +19,11 @@ from .correspondence import require_head
 from .linear_fit import PARTS, ClosestPointsConfig, LinearBasis, fit_closest_points
 
 _FIRST = ClosestPointsConfig(rounds=10, last_ridge=1e-3)
-#: From a face that is nearly right.
-_AGAIN = ClosestPointsConfig(rounds=4, first_mm=5, first_ridge=1e-3, last_ridge=1e-3)
+#: From a face that is nearly right. A vertex's place along the surface follows from small misfits
+#: all around it: pairs that are no true ones, and a prior as strong as they are, would tell more.
+_AGAIN = ClosestPointsConfig(rounds=8, first_mm=3, last_mm=0.5, first_ridge=1e-3, last_ridge=3e-5)
+#: What an expression weight costs [mm^2]: a neutral face would get many faint ones.
+_WEIGHT_COST = 5e-4
 #: How often lids and the rest are searched in turn.
 _TURNS = 2
 #: How strongly the weights of lids are held at 0, beside the others: for such a small place a
@@ -69,7 +72,7 @@ def fit_forward_map(model: FaceModel, points: np.ndarray, normals: np.ndarray) -
     points, normals : ndarray (N, 3)
         Drawn on the surface, model space but for a small motion.
     """
-    basis, lids = forward_basis(model), lid_weights(model)
+    basis, lids = forward_basis(model), _lid_weights(model)
     codes, pose = _fit_with_lids(basis, lids, points, normals)
     skin = basis.rows < require_head(model).template.parts["face"][1]
     return ForwardFit(codes, pose, _coverage(basis.face(codes), skin, pose.apply(points)))
@@ -163,6 +166,7 @@ def forward_basis(model: FaceModel) -> LinearBasis:
     ]
     low, high = np.full(sum(map(len, modes)), -np.inf), np.full(sum(map(len, modes)), np.inf)
     low[len(by_identity) :], high[len(by_identity) :] = 0, 1
+    cost = np.where(np.isfinite(low), _WEIGHT_COST, 0.0)
     return LinearBasis(
         mean=forward(model.identity_prior.mean, None)[rows].cpu().double().numpy(),
         modes=torch.cat(modes).cpu().numpy(),
@@ -170,10 +174,11 @@ def forward_basis(model: FaceModel) -> LinearBasis:
         rows=rows,
         low=low,
         high=high,
+        cost=cost,
     )
 
 
-def lid_weights(model: FaceModel) -> list[int]:
+def _lid_weights(model: FaceModel) -> list[int]:
     """Return which of the codes are the weights that shut the lids."""
     names = enumerate(model.expression_names, len(model.identity_prior.mean))
     return [row for row, name in names if name.startswith("eyeBlink")]

@@ -47,7 +47,8 @@ def generate(
 def express(
     model: FaceModel, codes: Codes, expressions: Mapping[str, float] | None = None
 ) -> Codes:
-    """Return the same person with another expression, detail included; a scan's own is taken off.
+    """Return the same person with another expression, surface and detail included; a scan's own is
+    taken off.
 
     Parameters
     ----------
@@ -68,6 +69,8 @@ def face_of(model: FaceModel, codes: Codes) -> Face:
     """
     check_codes(model, codes)
     identity, expression = code_tensors(model, codes)
+    if codes.surface is not None:
+        identity = identity + torch.from_numpy(codes.surface).to(model.device)
     with torch.no_grad():
         face = model.imface.face(identity[None], None if expression is None else expression[None])
     return replace(face, detail=_detail(model, codes))
@@ -86,9 +89,12 @@ def check_codes(model: FaceModel, codes: Codes) -> None:
         raise BackendError(
             "This face was made with other model weights. Make it again with the installed ones."
         )
-    if len(codes.identity) != len(model.identity_prior.mean) or (
-        codes.expression is not None and len(codes.expression) != len(model.neutral_expression)
-    ):
+    lengths = [
+        (codes.identity, model.identity_prior.mean),
+        (codes.surface, model.identity_prior.mean),
+        (codes.expression, model.neutral_expression),
+    ]
+    if any(code is not None and len(code) != len(known) for code, known in lengths):
         raise BackendError("The codes have the wrong length for this model. Make the face again.")
 
 

@@ -46,6 +46,9 @@ class LinearBasis:
         What the coefficients may be.
     prior : float or ndarray (K,)
         How strongly each is held at 0, beside one whose mode is of one standard deviation.
+    cost : float or ndarray (K,)
+        What one of size 1 costs beside half the mean squared distance [mm^2]: few coefficients will
+        do. Only where ``low`` is 0.
     """
 
     mean: np.ndarray
@@ -55,6 +58,7 @@ class LinearBasis:
     low: float | np.ndarray = -np.inf
     high: float | np.ndarray = np.inf
     prior: float | np.ndarray = 1.0
+    cost: float | np.ndarray = 0.0
 
     def face(self, coefficients: np.ndarray) -> Mesh:
         """Return the face (V, 3) that coefficients (K,) stand for."""
@@ -173,7 +177,7 @@ def _solve(
 ) -> tuple[np.ndarray, Similarity]:
     """Return the coefficients (K,) and the small motion of the scan that bring both together.
 
-    Minimises the weighted mean of (heights + motions m - modes c)^2, plus the priors.
+    Minimises half the weighted mean of (heights + motions m - modes c)^2, plus the priors.
     """
     count = modes.shape[1]
     design = np.concatenate([modes, -motions.astype(np.float32)], axis=1)
@@ -185,9 +189,9 @@ def _solve(
         np.append(np.broadcast_to(limit, count), np.full(7, sign * np.inf))
         for limit, sign in ((basis.low, -1), (basis.high, 1))
     )
-    solution = bounded_minimum(
-        weighted.T @ design + np.diag(prior), -weighted.T @ heights.astype(np.float32), low, high
-    )
+    cost = np.append(np.broadcast_to(basis.cost, count), np.zeros(7)) / UNIT_MM**2
+    slope = cost - weighted.T @ heights.astype(np.float32)
+    solution = bounded_minimum(weighted.T @ design + np.diag(prior), slope, low, high)
     coefficients, (turn, shift, growth) = solution[:count], np.split(solution[count:], [3, 6])
     scale = float(np.exp(growth[0]))
     return coefficients, Similarity(scale, Rotation.from_rotvec(turn).as_matrix(), shift)

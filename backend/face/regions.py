@@ -8,6 +8,7 @@ be done with the blend. Training on mixtures of people taught the codes to tell 
 """
 
 from collections.abc import Collection
+from dataclasses import replace
 from functools import cache
 
 import torch
@@ -49,7 +50,7 @@ def blend_regions(
     regions: Collection[str] = (),
 ) -> Codes:
     """Mix face ``b`` into regions of face ``a``; elsewhere, and what is not blended, stays a's,
-    and so does a's detail.
+    and so do a's surface and detail.
 
     Parameters
     ----------
@@ -87,11 +88,10 @@ def blend_regions(
         neutral = model.neutral_expression
         first, second = (neutral if code is None else code for code in (expression, shown))
         expression = _moved(first, second, model.expression_prior, offsets, share)
-    return Codes(
-        identity.cpu().numpy(),
-        None if expression is None else expression.cpu().numpy(),
-        model.hash_prefix,
-        a.detail,
+    return replace(
+        a,
+        identity=identity.cpu().numpy(),
+        expression=None if expression is None else expression.cpu().numpy(),
     )
 
 

@@ -50,6 +50,16 @@ def test_detail_comes_back_to_the_bit(tmp_path: Path) -> None:
     assert (tmp_path / "a.codes.json").stat().st_size < 12_000  # 52 kB as they are
 
 
+def test_what_a_surface_asks_for_comes_back_to_the_bit() -> None:
+    surface = np.random.default_rng(1).normal(size=128).astype(np.float32)
+    data = json.dumps(replace(_codes(), surface=surface).to_json())
+    back = Codes.from_json(json.loads(data)).surface
+    assert back is not None
+    assert back.dtype == np.float32
+    np.testing.assert_array_equal(back, surface)
+    assert Codes.from_json(_codes().to_json()).surface is None
+
+
 GOOD: dict[str, Any] = {"format": 1, "weights": "w", "identity": [0.5, 1], "expression": [2]}
 SMALL, BOMB = (base64.b64encode(zlib.compress(bytes(n))).decode() for n in (100, 10**8))
 
@@ -74,6 +84,8 @@ def test_the_format_is_this() -> None:
         ({**GOOD, "format": 2}, "have format 2; this version reads format 1. Update"),
         ({**GOOD, "identity": [float("nan")]}, "values that are not numbers"),
         ({**GOOD, "expression": [float("inf")]}, "values that are not numbers"),
+        ({**GOOD, "surface": None}, "values that are not numbers"),
+        ({**GOOD, "surface": "skin"}, "not a set of ImFace codes"),
         ({**GOOD, "detail": None}, "not a set of ImFace codes"),
         ({**GOOD, "detail": "bump"}, "not a set of ImFace codes"),
         ({**GOOD, "detail": "b%mp"}, "not a set of ImFace codes"),

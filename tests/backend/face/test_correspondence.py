@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The fixed topology: on the zero level set, confirmed by the inverse warp; lips and lids move."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -51,13 +53,18 @@ def _gap_mm(bundled: FaceModel, mesh: TemplateMesh, upper: list[int], lower: lis
     return float(np.linalg.norm(marks[upper] - marks[lower], axis=1).mean() * UNIT_MM)
 
 
+def _sdf_mm(face: Face, mesh: TemplateMesh) -> np.ndarray:
+    """Return the field at the vertices that the field leads."""
+    sdf = query_sdf(face, torch.from_numpy(mesh.vertices[mesh.snapped]).float())
+    return np.asarray(sdf) * UNIT_MM
+
+
 @pytest.mark.parametrize("which", ["neutral", "open_mouth"])
 def test_snapped_vertices_lie_on_the_zero_level_set(
     request: pytest.FixtureRequest, bundled: FaceModel, which: str
 ) -> None:
     face, mesh = request.getfixturevalue(which)
-    sdf = query_sdf(face, torch.from_numpy(mesh.vertices[mesh.snapped]).float())
-    assert np.abs(sdf.numpy()).max() * UNIT_MM < 0.05
+    assert np.abs(_sdf_mm(face, mesh)).max() < 0.05
     assert mesh.snapped[:6706].mean() > 0.35  # all but lips, lids, nostrils and the rim
     assert not mesh.snapped[require_head(bundled).template.parts["face"][1] :].any()
 
@@ -70,6 +77,21 @@ def test_the_head_has_the_templates_shape(bundled: FaceModel, neutral: FaceAndMe
     off_mm = np.linalg.norm(vertices - template.vertices.numpy(), axis=1) * UNIT_MM
     assert 0.5 < off_mm.mean() < 15  # another person, but a person
     assert off_mm.max() < 60
+
+
+def test_a_scans_surface_moves_vertices_off_their_places_only_as_far_as_it_must(
+    bundled: FaceModel,
+) -> None:
+    """The identity says where each vertex is along the surface, the field where the surface is."""
+    person, other = generate(bundled, SEED), generate(bundled, SEED + 1)
+    codes = replace(person, surface=0.15 * (other.identity - person.identity))
+    mesh, plain = template_mesh(bundled, codes), template_mesh(bundled, person)
+    assert np.abs(_sdf_mm(face_of(bundled, codes), mesh)).max() < 0.05
+    rows = np.flatnonzero(mesh.snapped & plain.snapped)
+    moved = (mesh.vertices - plain.vertices)[rows]
+    apart_mm = np.abs(_sdf_mm(face_of(bundled, codes), plain))
+    assert apart_mm.mean() > 0.3
+    assert np.linalg.norm(moved, axis=1).mean() * UNIT_MM < 1.25 * apart_mm.mean()
 
 
 def test_lips_part_when_the_jaw_opens(

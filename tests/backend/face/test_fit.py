@@ -70,7 +70,8 @@ def test_a_known_code_is_recovered(bundled: FaceModel, known: tuple[Codes, Mesh]
     assert before.mean() * UNIT_MM > 1  # the search had something to find
     assert told == sorted(told)
     assert told[-1] == pytest.approx(1)
-    off = [np.linalg.norm(found.identity - codes.identity) for found, _ in shown]
+    assert codes.surface is not None
+    off = [np.linalg.norm(found.surface - codes.surface) for found, _ in shown]  # type: ignore
     assert len(off) == 10
     assert off[-1] < 0.5 * off[0]
     np.testing.assert_allclose(shown[-1][1].matrix(), pose.matrix(), atol=0.01)

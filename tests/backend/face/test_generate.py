@@ -69,9 +69,9 @@ def test_codes_of_other_weights_are_refused(tiny_model: FaceModel) -> None:
     with pytest.raises(BackendError, match="made with other model weights. Make it again"):
         face_of(tiny_model, replace(codes, weights="f" * 16))
     short = np.zeros(3, np.float32)
-    for wrong in (replace(codes, identity=short), replace(codes, expression=short)):
+    for name in ("identity", "expression", "surface"):
         with pytest.raises(BackendError, match="wrong length for this model"):
-            face_of(tiny_model, wrong)
+            face_of(tiny_model, replace(codes, **{name: short}))
 
 
 def test_a_face_needs_no_gradient(tiny_model: FaceModel) -> None:
