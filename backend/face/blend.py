@@ -38,7 +38,7 @@ def blend(model: FaceModel, a: Codes, b: Codes, weight: float, what: What = "bot
         detail = _blend_of_scans(a.detail, b.detail, weight)
         mixed = replace(
             mixed,
-            identity=np.float32((1 - weight) * a.identity + weight * b.identity),
+            identity=np.asarray((1 - weight) * a.identity + weight * b.identity, np.float32),
             detail=None if detail is None else np.round(detail).astype(np.int16),
             surface=_blend_of_scans(a.surface, b.surface, weight),
         )
@@ -66,7 +66,8 @@ def _blend_of_scans(a: np.ndarray | None, b: np.ndarray | None, weight: float) -
         return a if weight == 0 else b
     if a is None and b is None:
         return None
-    return np.float32((1 - weight) * (0 if a is None else a) + weight * (0 if b is None else b))
+    mixed = (1 - weight) * (0 if a is None else a) + weight * (0 if b is None else b)
+    return np.asarray(mixed, np.float32)
 
 
 def check_blend(model: FaceModel, a: Codes, b: Codes, weight: float, what: str) -> None:

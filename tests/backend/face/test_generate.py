@@ -69,9 +69,14 @@ def test_codes_of_other_weights_are_refused(tiny_model: FaceModel) -> None:
     with pytest.raises(BackendError, match="made with other model weights. Make it again"):
         face_of(tiny_model, replace(codes, weights="f" * 16))
     short = np.zeros(3, np.float32)
-    for name in ("identity", "expression", "surface"):
+    wrong_ones = (
+        replace(codes, identity=short),
+        replace(codes, expression=short),
+        replace(codes, surface=short),
+    )
+    for wrong in wrong_ones:
         with pytest.raises(BackendError, match="wrong length for this model"):
-            face_of(tiny_model, replace(codes, **{name: short}))
+            face_of(tiny_model, wrong)
 
 
 def test_a_face_needs_no_gradient(tiny_model: FaceModel) -> None:
