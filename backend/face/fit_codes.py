@@ -44,7 +44,7 @@ class FitConfig:
     """How codes and pose are searched."""
 
     start_points: int = 6000  #: points that the forward map is fitted to
-    rounds: int = 30  #: steps tried on the field
+    rounds: int = 20  #: steps tried on the field
     points: int = 5000  #: points they are judged by
     curved_points: int = 800  #: of them that the curvature is measured at
     prior: float = 6e-5  #: weight of the Gaussian about the start, for a face seen as a whole
@@ -191,16 +191,13 @@ class _Objective:
         return Similarity(scale, matrix / scale, shift)
 
     def room(self, x: Tensor) -> tuple[np.ndarray, np.ndarray]:
-        """Return how far each unknown may move down and up: expression weights stay in [0, 1].
-
-        Weights and pose stay as a forward map found them. All a hair farther: the solver refuses
-        limits that are equal.
-        """
+        """Return how far each unknown may move down and up: expression weights stay in [0, 1];
+        weights and pose stay as a forward map found them."""
         low, high = np.full(len(x), -np.inf), np.full(len(x), np.inf)
-        low[self._weights] = -x[self._weights].numpy() - 1e-9
-        high[self._weights] = 1 - x[self._weights].numpy() + 1e-9
+        low[self._weights] = -x[self._weights].numpy()
+        high[self._weights] = 1 - x[self._weights].numpy()
         if self._model.head is not None:
-            low[self._people :], high[self._people :] = -1e-9, 1e-9
+            low[self._people :], high[self._people :] = 0, 0
         return low, high
 
     def __call__(self, x: Tensor) -> tuple[float, np.ndarray]:

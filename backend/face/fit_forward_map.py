@@ -18,10 +18,10 @@ from ..scan.watertight import depth_map, visible_from_front
 from .correspondence import require_head
 from .linear_fit import PARTS, ClosestPointsConfig, LinearBasis, fit_closest_points
 
-_FIRST = ClosestPointsConfig(rounds=10, last_ridge=1e-3)
+_FIRST = ClosestPointsConfig(rounds=10, last_mm=3, last_ridge=3e-4)
 #: From a face that is nearly right. A vertex's place along the surface follows from small misfits
 #: all around it: pairs that are no true ones, and a prior as strong as they are, would tell more.
-_AGAIN = ClosestPointsConfig(rounds=8, first_mm=3, last_mm=0.5, first_ridge=1e-3, last_ridge=3e-5)
+_AGAIN = ClosestPointsConfig(rounds=5, first_mm=1.5, last_mm=0.5, first_ridge=3e-4, last_ridge=3e-5)
 #: What an expression weight costs [mm^2]: a neutral face would get many faint ones.
 _WEIGHT_COST = 5e-4
 #: How often lids and the rest are searched in turn.

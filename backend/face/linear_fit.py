@@ -130,8 +130,7 @@ def _holding(basis: LinearBasis, held: Sequence[int], values: np.ndarray) -> Lin
     """Return the model with some coefficients allowed at one value only."""
     rows = list(held)
     low, high = (np.array(np.broadcast_to(x, len(basis.modes))) for x in (basis.low, basis.high))
-    # A hair apart: the solver refuses limits that are equal.
-    low[rows], high[rows] = values - 1e-9, values + 1e-9
+    low[rows], high[rows] = values, values
     return replace(basis, low=low, high=high)
 
 
@@ -202,8 +201,15 @@ def bounded_minimum(
 ) -> np.ndarray:
     """Return the x (N,) between low and high that minimises x' hessian x / 2 + slope' x.
 
-    What has no limits follows linearly from what has, and is eliminated first.
+    What has no limits follows linearly from what has, and is eliminated first; what has only one
+    value left is no unknown.
     """
+    held = low == high
+    if held.any():
+        x, free = low.copy(), ~held
+        known = slope[free] + hessian[np.ix_(free, held)] @ low[held]
+        x[free] = bounded_minimum(hessian[np.ix_(free, free)], known, low[free], high[free])
+        return x
     bounded = np.isfinite(low) | np.isfinite(high)
     free, x = ~bounded, np.empty(len(slope))
     cross = hessian[np.ix_(free, bounded)]
