@@ -22,8 +22,9 @@ _FIRST = ClosestPointsConfig(rounds=10, last_mm=3, last_ridge=3e-4)
 #: From a face that is nearly right. A vertex's place along the surface follows from small misfits
 #: all around it: pairs that are no true ones, and a prior as strong as they are, would tell more.
 _AGAIN = ClosestPointsConfig(rounds=5, first_mm=1.5, last_mm=0.5, first_ridge=3e-4, last_ridge=3e-5)
-#: What an expression weight costs [mm^2]: a neutral face would get many faint ones.
-_WEIGHT_COST = 5e-4
+#: What an expression weight costs [mm^2]. Less tells expressive faces better, but neutral ones get
+#: many faint expressions, and closed mouths open: closest points do not see that lips touch.
+_WEIGHT_COST = 3e-3
 #: How often lids and the rest are searched in turn.
 _TURNS = 2
 #: How strongly the weights of lids are held at 0, beside the others: for such a small place a
@@ -87,8 +88,9 @@ def _fit_with_lids(
     it starts from shut lids, and all their weights are tried in turn with fits of the rest.
     """
     prior, codes = np.ones(len(basis.modes)), np.zeros(len(basis.modes))
-    prior[lids], codes[lids] = _LID_PRIOR, 1
-    basis, pose = replace(basis, prior=prior), IDENTITY
+    cost = np.where(np.isfinite(basis.low), _WEIGHT_COST, 0)
+    prior[lids], cost[lids], codes[lids] = _LID_PRIOR, 0, 1
+    basis, pose = replace(basis, prior=prior, cost=cost), IDENTITY
     eyes = [_Lids.of(basis, lid) for lid in lids]
     for config in (_FIRST, *[_AGAIN] * _TURNS):
         placed = pose.apply(points), normals @ pose.rotation.T
@@ -166,7 +168,6 @@ def forward_basis(model: FaceModel) -> LinearBasis:
     ]
     low, high = np.full(sum(map(len, modes)), -np.inf), np.full(sum(map(len, modes)), np.inf)
     low[len(by_identity) :], high[len(by_identity) :] = 0, 1
-    cost = np.where(np.isfinite(low), _WEIGHT_COST, 0.0)
     return LinearBasis(
         mean=forward(model.identity_prior.mean, None)[rows].cpu().double().numpy(),
         modes=torch.cat(modes).cpu().numpy(),
@@ -174,7 +175,6 @@ def forward_basis(model: FaceModel) -> LinearBasis:
         rows=rows,
         low=low,
         high=high,
-        cost=cost,
     )
 
 
