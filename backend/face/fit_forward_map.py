@@ -24,7 +24,7 @@ _FIRST = ClosestPointsConfig(rounds=10, last_mm=3, last_ridge=3e-4)
 _AGAIN = ClosestPointsConfig(rounds=5, first_mm=1.5, last_mm=0.5, first_ridge=3e-4, last_ridge=3e-5)
 #: What an expression weight costs [mm^2]. Less tells expressive faces better, but neutral ones get
 #: many faint expressions, and closed mouths open: closest points do not see that lips touch.
-_WEIGHT_COST = 3e-3
+_WEIGHT_COST = 1.5e-3
 #: How often lids and the rest are searched in turn.
 _TURNS = 2
 #: How strongly the weights of lids are held at 0, beside the others: for such a small place a
