@@ -48,7 +48,7 @@ class FitConfig:
     points: int = 5000  #: points they are judged by
     curved_points: int = 800  #: of them that the curvature is measured at
     prior: float = 6e-5  #: weight of the Gaussian about the start, for a face seen as a whole
-    expression_prior: float = 0.006  #: weight of the expression weights' sum
+    expression_prior: float = 0.006  #: weight of the expression weights' sum, without a forward map
     robust_mm: float = 1.5  #: residuals beyond this hardly count
     offset_mm: float = 2.0  #: spread of the points off the surface
     seed: int = 0  #: of the points drawn
