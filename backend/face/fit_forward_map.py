@@ -18,15 +18,12 @@ from ..scan.watertight import depth_map, visible_from_front
 from .correspondence import require_head
 from .linear_fit import PARTS, ClosestPointsConfig, LinearBasis, fit_closest_points
 
-_FIRST = ClosestPointsConfig(rounds=10, last_mm=3, last_ridge=3e-4)
+_FIRST = ClosestPointsConfig(rounds=15, last_mm=3, last_ridge=3e-4)
 #: From a face that is nearly right. A vertex's place along the surface follows from small misfits
 #: all around it: pairs that are no true ones, and a prior as strong as they are, would tell more.
-_AGAIN = ClosestPointsConfig(rounds=5, first_mm=1.5, last_mm=0.5, first_ridge=3e-4, last_ridge=3e-5)
-#: What an expression weight costs [mm^2]. Less tells expressive faces better, but neutral ones get
-#: many faint expressions, and closed mouths open: closest points do not see that lips touch.
-_WEIGHT_COST = 1.5e-3
-#: How often lids and the rest are searched in turn.
-_TURNS = 2
+_AGAIN = ClosestPointsConfig(rounds=5, first_mm=1, last_mm=0.5, first_ridge=1e-4, last_ridge=1e-5)
+#: What an expression weight costs [mm^2]: without, neutral faces get many faint expressions.
+_WEIGHT_COST = 5e-4
 #: How strongly the weights of lids are held at 0, beside the others: for such a small place a
 #: larger prior would never pay.
 _LID_PRIOR = 0.03
@@ -34,12 +31,18 @@ _LID_PRIOR = 0.03
 _LID_WEIGHTS = np.linspace(0, 1, 11)
 #: Shut lids must fit better than open ones by such a share: over a socket without an eyeball, the
 #: points hardly tell.
-_GAIN = 0.13
-#: Points so near to the middle of lids judge them, and triangles so near are judged.
+_LID_GAIN = 0.13
+#: The inner lips, upper and lower, that a shut mouth holds together (rows of landmarks).
+_UPPER_LIP, _LOWER_LIP = [61, 62, 63], [67, 66, 65]
+#: How strongly, beside the mean squared distance.
+_LIP_STIFFNESS = 0.1
+#: A shut mouth may fit worse than an open one by such a share: the points that tell are few.
+_LIP_LOSS = 0.05
+#: Points so near to the middle of lids or lips judge them, and triangles so near are judged.
 _NEIGHBOURHOOD_MM, _JUDGED_MM = 22.0, 30.0
 #: A point farther from the face than this counts as one this far.
 _FAR_MM = 1.5
-#: Samples of an eye's surroundings by which nearest triangles are found.
+#: Samples of such a neighbourhood by which nearest triangles are found.
 _COVER = 6000
 #: A vertex is covered if a point is this near.
 _COVERED_MM = 5.0
@@ -74,45 +77,41 @@ def fit_forward_map(model: FaceModel, points: np.ndarray, normals: np.ndarray) -
         Drawn on the surface, model space but for a small motion.
     """
     basis, lids = forward_basis(model), _lid_weights(model)
-    codes, pose = _fit_with_lids(basis, lids, points, normals)
+    prior, codes = np.ones(len(basis.modes)), np.zeros(len(basis.modes))
+    cost = np.where(np.isfinite(basis.low), _WEIGHT_COST, 0)
+    prior[lids], cost[lids], codes[lids] = _LID_PRIOR, 0, 1
+    basis = replace(basis, prior=prior, cost=cost)
+    search = _Search(points, normals, {lid: _Place.of_motion(basis, lid) for lid in lids})
+    found = search.with_lids(search.refit(basis, _Found(codes, IDENTITY), _FIRST))
+    basis, found = _with_lips(search, basis, require_head(model).template.landmarks.numpy(), found)
+    codes, pose = search.with_lids(search.refit(basis, found, _AGAIN))
     skin = basis.rows < require_head(model).template.parts["face"][1]
     return ForwardFit(codes, pose, _coverage(basis.face(codes), skin, pose.apply(points)))
 
 
-def _fit_with_lids(
-    basis: LinearBasis, lids: list[int], points: np.ndarray, normals: np.ndarray
-) -> tuple[np.ndarray, Similarity]:
-    """Return codes and pose, each eye's lids as far shut as its points have it.
+class _Found(NamedTuple):
+    """Codes (K,) and the pose from the points' space to model space, so far."""
 
-    Closest points do not find that: from open lids, the eyeballs take the points of shut ones. So
-    it starts from shut lids, and all their weights are tried in turn with fits of the rest.
-    """
-    prior, codes = np.ones(len(basis.modes)), np.zeros(len(basis.modes))
-    cost = np.where(np.isfinite(basis.low), _WEIGHT_COST, 0)
-    prior[lids], cost[lids], codes[lids] = _LID_PRIOR, 0, 1
-    basis, pose = replace(basis, prior=prior, cost=cost), IDENTITY
-    eyes = [_Lids.of(basis, lid) for lid in lids]
-    for config in (_FIRST, *[_AGAIN] * _TURNS):
-        placed = pose.apply(points), normals @ pose.rotation.T
-        codes, motion = fit_closest_points(basis, *placed, config, codes, lids)
-        pose = motion.after(pose)
-        codes[lids] = [eye.weight(codes, pose.apply(points)) for eye in eyes]
-    return codes, pose
+    codes: np.ndarray
+    pose: Similarity
 
 
 @dataclass(frozen=True)
-class _Lids:
-    """The surroundings of one eye's lids, as a linear model of their own."""
+class _Place:
+    """A place on the face where small things are judged, as a linear model of its own."""
 
     basis: LinearBasis
-    lid: int
     middle: np.ndarray
 
     @classmethod
-    def of(cls, basis: LinearBasis, lid: int) -> "_Lids":
-        """Cut out the surroundings of what a weight moves."""
-        moved = np.linalg.norm(basis.modes[lid], axis=1)
-        middle = np.average(basis.mean, axis=0, weights=moved)
+    def of_motion(cls, basis: LinearBasis, mode: int) -> "_Place":
+        """Cut out the surroundings of what a mode moves."""
+        moved = np.linalg.norm(basis.modes[mode], axis=1)
+        return cls.around(basis, np.average(basis.mean, axis=0, weights=moved))
+
+    @classmethod
+    def around(cls, basis: LinearBasis, middle: np.ndarray) -> "_Place":
+        """Cut out the surroundings of a point (3,)."""
         away = np.linalg.norm(basis.mean[basis.triangles].mean(1) - middle, axis=1)
         rows, triangles = np.unique(
             basis.triangles[away * UNIT_MM < _JUDGED_MM], return_inverse=True
@@ -120,35 +119,90 @@ class _Lids:
         cut = replace(
             basis,
             mean=basis.mean[rows],
-            modes=basis.modes[:, rows],
+            modes=np.take(basis.modes, rows, axis=1),
             triangles=triangles.reshape(-1, 3),
             rows=basis.rows[rows],
         )
-        return cls(cut, lid, middle)
+        return cls(cut, middle)
 
-    def weight(self, codes: np.ndarray, points: np.ndarray) -> float:
-        """Return the weight with which points (N, 3) fit best, the other codes (K,) as they are."""
-        near = points[np.linalg.norm(points - self.middle, axis=1) * UNIT_MM < _NEIGHBOURHOOD_MM]
-        if not len(near):
-            return 0.0
-        misfits = self._misfits(codes, near)
-        best = int(misfits.argmin())
-        if not 0 < best < len(misfits) - 1:
-            return float(_LID_WEIGHTS[best])
-        before, least, after = misfits[best - 1 : best + 2]
-        step, curvature = _LID_WEIGHTS[1] - _LID_WEIGHTS[0], before - 2 * least + after
-        return float(_LID_WEIGHTS[best] + step * (before - after) / (2 * max(curvature, 1e-9)))
+    def near(self, points: np.ndarray) -> np.ndarray:
+        """Return those of points (N, 3) that are here."""
+        return points[np.linalg.norm(points - self.middle, axis=1) * UNIT_MM < _NEIGHBOURHOOD_MM]
 
-    def _misfits(self, codes: np.ndarray, points: np.ndarray) -> np.ndarray:
-        """Return for each of ``_LID_WEIGHTS`` the mean distance of points (N, 3) from the face,
-        each ``_FAR_MM`` at most and dearer for shut lids."""
-        face, mode = self.basis.face(codes), self.basis.modes[self.lid]
-        misfits = []
-        for weight in _LID_WEIGHTS:
-            vertices = face.vertices + (weight - codes[self.lid]) * mode
-            nearest = NearestTriangle(Mesh(vertices, face.polygons), cover=_COVER)
-            misfits.append(np.minimum(nearest(points)[2] * UNIT_MM, _FAR_MM).mean())
-        return np.array(misfits) * (1 + _GAIN * _LID_WEIGHTS)
+    def misfit(self, codes: np.ndarray, points: np.ndarray) -> float:
+        """Return the mean distance [mm] of points (N, 3) from the face, each ``_FAR_MM`` at most."""
+        nearest = NearestTriangle(self.basis.face(codes), cover=_COVER)
+        return float(np.minimum(nearest(points)[2] * UNIT_MM, _FAR_MM).mean())
+
+
+@dataclass(frozen=True)
+class _Search:
+    """Fits a linear model to a surface's points and normals (N, 3), lids (by weight) included."""
+
+    points: np.ndarray
+    normals: np.ndarray
+    lids: dict[int, _Place]
+
+    def refit(self, basis: LinearBasis, found: _Found, config: ClosestPointsConfig) -> _Found:
+        """Return the codes and the pose of closest points, lids held as they are at first."""
+        placed = self._placed(found)
+        codes, motion = fit_closest_points(basis, *placed, config, found.codes, list(self.lids))
+        return _Found(codes, motion.after(found.pose))
+
+    def with_lids(self, found: _Found) -> _Found:
+        """Return the same with each eye's lids as far shut as its points have it.
+
+        Closest points do not find that: from open lids, the eyeballs take the points of shut ones.
+        So they start from shut lids, and when the rest is fitted all their weights are tried.
+        """
+        codes, (points, _) = found.codes.copy(), self._placed(found)
+        codes[list(self.lids)] = [
+            _lid_weight(eye, lid, found.codes, points) for lid, eye in self.lids.items()
+        ]
+        return found._replace(codes=codes)
+
+    def misfit(self, place: _Place, found: _Found) -> float:
+        """Return the mean distance [mm] of the points at a place from what was found."""
+        points, _ = self._placed(found)
+        return place.misfit(found.codes, place.near(points))
+
+    def _placed(self, found: _Found) -> tuple[np.ndarray, np.ndarray]:
+        return found.pose.apply(self.points), self.normals @ found.pose.rotation.T
+
+
+def _lid_weight(eye: _Place, lid: int, codes: np.ndarray, points: np.ndarray) -> float:
+    """Return the weight with which points (N, 3) fit best, the other codes (K,) as they are."""
+    near = eye.near(points)
+    if not len(near):
+        return 0.0
+    unit = np.arange(len(codes)) == lid
+    misfits = np.array([eye.misfit(np.where(unit, w, codes), near) for w in _LID_WEIGHTS])
+    misfits *= 1 + _LID_GAIN * _LID_WEIGHTS
+    best = int(misfits.argmin())
+    if not 0 < best < len(misfits) - 1:
+        return float(_LID_WEIGHTS[best])
+    before, least, after = misfits[best - 1 : best + 2]
+    step, curvature = _LID_WEIGHTS[1] - _LID_WEIGHTS[0], before - 2 * least + after
+    return float(_LID_WEIGHTS[best] + step * (before - after) / (2 * max(curvature, 1e-9)))
+
+
+def _with_lips(
+    search: _Search, basis: LinearBasis, landmarks: np.ndarray, found: _Found
+) -> tuple[LinearBasis, _Found]:
+    """Refit with the mouth as it comes, and with lips that no expression parts; return what fits
+    better, and the model that it was fitted with.
+
+    Closest points do not see that lips touch: rather than that they meet, an upper lip takes
+    points of the lower one.
+    """
+    upper, lower = (np.searchsorted(basis.rows, landmarks[x]) for x in (_UPPER_LIP, _LOWER_LIP))
+    apart = (basis.modes[:, upper] - basis.modes[:, lower]).reshape(len(basis.modes), -1)
+    apart = np.where(np.isfinite(basis.low)[:, None], apart, 0)
+    shut = replace(basis, stiffness=_LIP_STIFFNESS * apart @ apart.T / len(upper))
+    mouth = _Place.around(basis, basis.mean[np.append(upper, lower)].mean(0))
+    tried = [(model, search.refit(model, found, _AGAIN)) for model in (basis, shut)]
+    as_it_comes, as_shut = (search.misfit(mouth, found) for _, found in tried)
+    return tried[as_shut < (1 + _LIP_LOSS) * as_it_comes]
 
 
 def forward_basis(model: FaceModel) -> LinearBasis:

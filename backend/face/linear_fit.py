@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import trimesh
-from scipy.linalg import cho_factor, cho_solve, solve_triangular
 from scipy.optimize import lsq_linear
 from scipy.sparse import csr_matrix
 from scipy.spatial.transform import Rotation
@@ -49,6 +48,8 @@ class LinearBasis:
     cost : float or ndarray (K,)
         What one of size 1 costs beside half the mean squared distance [mm^2]: few coefficients will
         do. Only where ``low`` is 0.
+    stiffness : float or ndarray (K, K)
+        A quadratic form in them that counts beside the mean squared distance [model units^2].
     """
 
     mean: np.ndarray
@@ -59,6 +60,7 @@ class LinearBasis:
     high: float | np.ndarray = np.inf
     prior: float | np.ndarray = 1.0
     cost: float | np.ndarray = 0.0
+    stiffness: float | np.ndarray = 0.0
 
     def face(self, coefficients: np.ndarray) -> Mesh:
         """Return the face (V, 3) that coefficients (K,) stand for."""
@@ -190,7 +192,9 @@ def _solve(
     )
     cost = np.append(np.broadcast_to(basis.cost, count), np.zeros(7)) / UNIT_MM**2
     slope = cost - weighted.T @ heights.astype(np.float32)
-    solution = bounded_minimum(weighted.T @ design + np.diag(prior), slope, low, high)
+    hessian = weighted.T @ design + np.diag(prior)
+    hessian[:count, :count] += basis.stiffness
+    solution = bounded_minimum(hessian, slope, low, high)
     coefficients, (turn, shift, growth) = solution[:count], np.split(solution[count:], [3, 6])
     scale = float(np.exp(growth[0]))
     return coefficients, Similarity(scale, Rotation.from_rotvec(turn).as_matrix(), shift)
@@ -213,12 +217,12 @@ def bounded_minimum(
     bounded = np.isfinite(low) | np.isfinite(high)
     free, x = ~bounded, np.empty(len(slope))
     cross = hessian[np.ix_(free, bounded)]
-    factor = cho_factor(hessian[np.ix_(free, free)])
-    by_bounded, alone = cho_solve(factor, cross), cho_solve(factor, slope[free])
+    # All by NumPy: threads of its BLAS and of SciPy's, in turn, wait for each other.
+    followed = np.linalg.solve(hessian[np.ix_(free, free)], np.column_stack([cross, slope[free]]))
+    by_bounded, alone = followed[:, :-1], followed[:, -1]
     if bounded.any():
-        root = np.linalg.cholesky(hessian[np.ix_(bounded, bounded)] - cross.T @ by_bounded).T
-        wanted = -solve_triangular(root, slope[bounded] - cross.T @ alone, trans="T")
-        limits = low[bounded], high[bounded]
-        x[bounded] = lsq_linear(root, wanted, limits, method="bvls").x
+        root = np.linalg.cholesky(hessian[np.ix_(bounded, bounded)] - cross.T @ by_bounded)
+        wanted = -np.linalg.solve(root, slope[bounded] - cross.T @ alone)
+        x[bounded] = lsq_linear(root.T, wanted, (low[bounded], high[bounded]), method="bvls").x
     x[free] = -alone - by_bounded @ x[bounded]
     return x
