@@ -130,7 +130,7 @@ class _Place:
         return points[np.linalg.norm(points - self.middle, axis=1) * UNIT_MM < _NEIGHBOURHOOD_MM]
 
     def misfit(self, codes: np.ndarray, points: np.ndarray) -> float:
-        """Return the mean distance [mm] of points (N, 3) from the face, each ``_FAR_MM`` at most."""
+        """Return the mean distance [mm] of points (N, 3), each ``_FAR_MM`` at most."""
         nearest = NearestTriangle(self.basis.face(codes), cover=_COVER)
         return float(np.minimum(nearest(points)[2] * UNIT_MM, _FAR_MM).mean())
 

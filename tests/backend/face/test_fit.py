@@ -18,11 +18,18 @@ from backend.face.correspondence import propose, require_head, template_mesh
 from backend.face.correspondence import skin as template_skin
 from backend.face.fit import FitResult, fit_scan, mean_face, report_fit
 from backend.face.fit_codes import FitConfig, fit_points
-from backend.face.fit_forward_map import fit_forward_map
+from backend.face.fit_forward_map import ForwardFit, fit_forward_map, forward_basis
 from backend.face.generate import generate
 from backend.face.linear_fit import PARTS
 from backend.face.shapes import build_mesh
-from backend.mesh import Mesh, load_scan, sample_surface, triangle_normals, triangulate
+from backend.mesh import (
+    Mesh,
+    load_scan,
+    sample_surface,
+    triangle_normals,
+    triangulate,
+    vertex_normals,
+)
 from backend.model.imface import UNIT_MM
 from backend.scan.align import IDENTITY, Similarity
 from backend.scan.landmark_files import read_scan_landmarks
@@ -148,6 +155,38 @@ def test_a_hole_is_filled_by_what_faces_have_there(bundled: FaceModel) -> None:
     assert distance.mean() * UNIT_MM < 0.45
 
 
+@pytest.mark.parametrize("seed", [5, 7])
+def test_shut_lips_stay_shut(bundled: FaceModel, seed: int) -> None:
+    """Though the scan is noisy, and its lips thinner than the model's: closest points alone part
+    them by 3 mm."""
+    head, template = propose(bundled, generate(bundled, seed, 0.7)), require_head(bundled).template
+    skin = triangulate(template.part_polygons(PARTS))
+    line = head[template.landmarks.cpu()][60:68]
+    away_mm = cKDTree(line).query(head)[0] * UNIT_MM
+    thinner = 1.5 / UNIT_MM * np.exp(-(((away_mm - 5) / 4) ** 2))
+    other = head - thinner[:, None] * vertex_normals(head, skin)
+    points, normals = _noisy(Mesh(other, skin), 0.5)
+    found = fit_forward_map(bundled, points, normals)
+    assert _lip_gap_mm(bundled, head) < 1
+    assert _lip_gap_mm(bundled, _fitted_head(bundled, found)) < 2
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [{"jawOpen": 0.15}, {"mouthUpperUpLeft": 0.5, "mouthUpperUpRight": 0.5}, {"mouthFunnel": 0.5}],
+    ids=" and ".join,
+)
+def test_lips_that_are_a_little_apart_stay_so(
+    bundled: FaceModel, weights: dict[str, float]
+) -> None:
+    head = propose(bundled, generate(bundled, 12, 0.7, weights))
+    skin = triangulate(require_head(bundled).template.part_polygons(PARTS))
+    found = fit_forward_map(bundled, *_noisy(Mesh(head, skin), 0.5))
+    gap_mm = _lip_gap_mm(bundled, head)
+    assert gap_mm > 3
+    assert _lip_gap_mm(bundled, _fitted_head(bundled, found)) == pytest.approx(gap_mm, abs=1)
+
+
 @pytest.mark.parametrize("weights", [{}, {"jawOpen": 0.6}], ids=["neutral", "jawOpen"])
 def test_vertices_find_their_places_along_the_surface(
     bundled: FaceModel, weights: dict[str, float]
@@ -176,6 +215,32 @@ def test_how_much_of_the_face_is_seen(bundled: FaceModel, right: bool, share: fl
     seen = (points[:, 0] > 0) | right
     found = fit_forward_map(bundled, points[seen], normals[seen])
     assert found.coverage == pytest.approx(share, abs=0.05)
+
+
+def _noisy(mesh: Mesh, noise_mm: float) -> tuple[np.ndarray, np.ndarray]:
+    """Draw points and normals that the front sees of a mesh, as a noisy scanner would."""
+    rng = np.random.default_rng(0)
+    points, normals = visible_points(mesh, IDENTITY, samples=60_000)
+    rows = rng.integers(0, len(points), 6000)
+    noise = rng.normal(0, noise_mm / UNIT_MM, (len(rows), 1))
+    return points[rows] + noise * normals[rows], normals[rows]
+
+
+def _fitted_head(model: FaceModel, found: ForwardFit) -> np.ndarray:
+    """Return the forward map's head (V, 3) in the points' own space."""
+    basis = forward_basis(model)
+    head = np.full(require_head(model).template.vertices.shape, np.nan)
+    head[basis.rows] = found.pose.inverse().apply(basis.face(found.codes).vertices)
+    return head
+
+
+def _lip_gap_mm(model: FaceModel, head: np.ndarray) -> float:
+    """Return how far apart the inner lips are."""
+    landmarks = head[require_head(model).template.landmarks]
+    return (
+        float(np.linalg.norm(landmarks[[61, 62, 63]] - landmarks[[67, 66, 65]], axis=1).mean())
+        * UNIT_MM
+    )
 
 
 def _lid_gaps_mm(model: FaceModel, head: np.ndarray) -> np.ndarray:
