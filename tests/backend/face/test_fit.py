@@ -155,10 +155,10 @@ def test_a_hole_is_filled_by_what_faces_have_there(bundled: FaceModel) -> None:
     assert distance.mean() * UNIT_MM < 0.45
 
 
-@pytest.mark.parametrize("seed", [5, 7])
+@pytest.mark.parametrize("seed", [5, 9])
 def test_shut_lips_stay_shut(bundled: FaceModel, seed: int) -> None:
     """Though the scan is noisy, and its lips thinner than the model's: closest points alone part
-    them by 3 mm."""
+    them by 2 to 3 mm."""
     head, template = propose(bundled, generate(bundled, seed, 0.7)), require_head(bundled).template
     skin = triangulate(template.part_polygons(PARTS))
     line = head[template.landmarks.cpu()][60:68]
