@@ -28,7 +28,7 @@ from .checkpoint import (
 from .codes import Codes, read_json
 from .errors import BackendError, NoFaceError
 from .face.blend import average
-from .face.correspondence import check_against_warp, neutral_skin
+from .face.correspondence import check_against_warp
 from .face.fit import fit_scan, refine_fit, report_fit, report_refined
 from .face.generate import express, generate
 from .face.regions import blend_regions
@@ -253,8 +253,7 @@ def _shape_keys(options: Options) -> Answer:
         bar.update(int(100 * fraction) - bar.n)
 
     codes = replace(_codes(model, options.codes), expression=None)
-    neutral = neutral_skin(model, codes)
-    keys = shape_keys(model, codes, names, options.topology, progress, neutral)
+    keys = shape_keys(model, codes, names, options.topology, progress)
     bar.close()
     with replacing(options.out) as partial, open(partial, "wb") as file:
         np.savez_compressed(
@@ -264,7 +263,7 @@ def _shape_keys(options: Options) -> Answer:
             vertices=keys.vertices_mm,
             polygons=keys.polygons,
         )
-    residual = check_against_warp(model, codes, neutral)
+    residual = check_against_warp(model, codes)
     return {"file": str(options.out), "names": names, "residual": residual}
 
 

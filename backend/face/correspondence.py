@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One topology for every face: the field leads where it can, the forward map where it cannot.
 
-The skin that the front sees is put where the forward map has it, and from there onto the zero level
-set; an expression's inverse warp carries it on. A backward warp cannot part lips that touch in
-template space nor close lids, and the field ends at the ball: there the forward map, which knows
-vertices and not places, gives the shape, moved smoothly so that it meets the skin. A scan's detail
-is part of the field: it moves the skin along, and fades out over lips and lids.
+The skin that the front sees is put where the forward map has it, and from there along its normals
+onto the zero level set. The field cannot tell lips that touch apart, nor lids from the eyeball that
+they shut over, and it ends at the ball: there the forward map, which knows vertices and not places,
+gives the shape, moved smoothly so that it meets the skin. A scan's detail is part of the field: it
+moves the skin along, and fades out over lips and lids.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -24,7 +24,7 @@ from ..codes import Codes
 from ..errors import BackendError
 from ..mesh import Mesh, triangulate, vertex_normals
 from ..model.forward_map import HeadTemplate
-from ..model.imface import UNIT_MM, Face, pieces, query_gradient, query_sdf
+from ..model.imface import UNIT_MM, Face, pieces, query_sdf
 from ..scan.watertight import depth_map, visible_from_front
 from .generate import code_tensors, face_of
 
@@ -41,9 +41,9 @@ _NARROW = (6706, 6560)
 _SURFACE_PARTS = ("face", "head_and_neck", "eyeball_left", "eyeball_right")
 #: Parts that share vertices with the face; the others are loose.
 JOINED_PARTS = ("face", "head_and_neck", "mouth_socket", "eye_socket_left", "eye_socket_right")
-#: An inverse warp is exact enough when it maps back this near [mm].
+#: So near [mm] is exact enough: a vertex to the level set, an inverse warp to where it maps back.
 RESOLVED_MM = 0.01
-#: The search for it ends here [mm].
+#: The search for an inverse warp ends here [mm].
 _REACHED_MM = 0.001
 #: Around lips and lids [model units] the forward map leads.
 _FREE_LIPS = 0.08
@@ -53,7 +53,10 @@ _RIM = 0.15
 #: A vertex that the field moves this far [model units] from where the forward map does is not
 #: trusted: where skin covers skin, the field knows the outer one alone.
 _MAX_APART = 0.06
-_SNAP_ROUNDS = 3
+#: Most steps of the search for the level set.
+_SNAP_ROUNDS = 5
+#: What the field may change by along a normal, per length: where skin is seen from the side, less.
+_SLOPES = 0.25, 2.0
 
 
 @dataclass(frozen=True)
@@ -123,71 +126,25 @@ def propose(model: FaceModel, codes: Codes) -> np.ndarray:
     return vertices.cpu().numpy().astype(np.float64)
 
 
-@dataclass(frozen=True)
-class NeutralSkin:
-    """A person's visible skin without expression, which all of the person's expressions share.
-
-    The field of an expressed face is the neutral one seen through the expression's warp. What lies
-    on the neutral zero level set is carried onto the expressed one: only that warp is left to
-    invert.
-
-    Attributes
-    ----------
-    points : ndarray (N, 3)
-        The vertices of ``skin`` in neutral space, on the zero level set.
-    offsets : ndarray (N, 3)
-        From the forward map's neutral places to there.
-    reached : ndarray (N,) bool
-        Whether the point is on the level set, and not far from where the forward map has it.
-    """
-
-    points: np.ndarray
-    offsets: np.ndarray
-    reached: np.ndarray
-
-
-def neutral_skin(model: FaceModel, codes: Codes) -> NeutralSkin:
-    """Return a person's skin; the codes' expression is left out.
-
-    Raises
-    ------
-    BackendError
-        If the model has no head, or the codes belong to other weights.
-    """
-    neutral = replace(codes, expression=None)
-    face, template = face_of(model, neutral), require_head(model).template
-    proposal = propose(model, neutral)[skin(template)]
-    points, off_mm = _project(face, proposal, model.device)
-    offsets = points - proposal
-    near = np.linalg.norm(offsets, axis=1) < _MAX_APART
-    return NeutralSkin(points, offsets, near & (off_mm <= RESOLVED_MM))
-
-
-def template_mesh(
-    model: FaceModel, codes: Codes, neutral: NeutralSkin | None = None
-) -> TemplateMesh:
+def template_mesh(model: FaceModel, codes: Codes) -> TemplateMesh:
     """Return the whole head on the fixed topology, its visible skin on the zero level set.
 
-    Parameters
-    ----------
-    neutral : NeutralSkin, optional
-        Of the same person, where several expressions are made.
+    The forward map tells where along the surface a vertex is, the field where the surface is: so
+    vertices go along their normals alone.
 
     Raises
     ------
     BackendError
         If the model has no head, or the codes belong to other weights.
     """
-    neutral = neutral or neutral_skin(model, codes)
     face, template = face_of(model, codes), require_head(model).template
-    rows, proposal = skin(template), propose(model, codes)
-    start = proposal[rows] + neutral.offsets
-    inverse = invert_warp(lambda p: face.to_neutral(p)[0], neutral.points, start, model.device)
-    offsets = inverse.points - proposal[rows]
-    trusted = neutral.reached & (inverse.residual_mm <= RESOLVED_MM)
-    trusted &= np.linalg.norm(offsets - neutral.offsets, axis=1) < _MAX_APART
-    trusted &= np.linalg.norm(proposal[rows], axis=1) < 1
-    rows, offsets = rows[trusted], offsets[trusted]
+    proposal = propose(model, codes)
+    rows = skin(template)
+    rows = rows[np.linalg.norm(proposal[rows], axis=1) < 1]
+    normals = vertex_normals(proposal, _face_triangles(template))[rows]
+    away, off_mm = _to_level_set(face, proposal[rows], normals, model.device)
+    trusted = (off_mm <= RESOLVED_MM) & (np.abs(away) < _MAX_APART)
+    rows, offsets = rows[trusted], (away[:, None] * normals)[trusted]
     fade = np.clip((1 - np.linalg.norm(proposal[rows], axis=1)) / _RIM, 0, 1)
     fade = fade * fade * (3 - 2 * fade)
     offset = _spread(template, rows, offsets * fade[:, None])
@@ -225,28 +182,36 @@ def skin(template: HeadTemplate) -> np.ndarray:
     return np.flatnonzero(seen)
 
 
-def _project(
-    face: Face, vertices: np.ndarray, device: torch.device
+@cache
+def _face_triangles(template: HeadTemplate) -> np.ndarray:
+    return triangulate(template.part_polygons(("face",)))
+
+
+def _to_level_set(
+    face: Face, vertices: np.ndarray, normals: np.ndarray, device: torch.device
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Move points (N, 3) along the field's gradient onto the zero level set.
+    """Find how far along their unit normals (N, 3) points (N, 3) are from the zero level set, by
+    the secant method: it asks for no gradients.
 
     Returns
     -------
-    points : ndarray (N, 3)
+    away : ndarray (N,)
     off_mm : ndarray (N,)
-        How far from there the field says that they still are.
+        How far from there the field says that the last point tried is.
     """
-    points = torch.from_numpy(vertices).float().to(device)
-    sdf = query_sdf(face, points)
+    start, along = (torch.from_numpy(x).float().to(device) for x in (vertices, normals))
+    sdf = query_sdf(face, start)
+    away, slope = torch.zeros_like(sdf), torch.ones_like(sdf)
     for _ in range(_SNAP_ROUNDS):
-        away = (sdf.abs() * UNIT_MM > _REACHED_MM).nonzero()[:, 0]
-        if len(away) == 0:
+        left = (sdf.abs() * UNIT_MM > RESOLVED_MM).nonzero()[:, 0]
+        if len(left) == 0:
             break
-        value, gradient = query_gradient(face, points[away])
-        squared = (gradient * gradient).sum(-1).clamp(min=0.25)
-        points[away] -= (value / squared)[:, None] * gradient
-        sdf[away] = query_sdf(face, points[away])
-    return points.cpu().numpy().astype(np.float64), sdf.abs().cpu().numpy() * UNIT_MM
+        step = -sdf[left] / slope[left]
+        away[left] += step
+        there = query_sdf(face, start[left] + away[left, None] * along[left])
+        slope[left] = ((there - sdf[left]) / step).clamp(*_SLOPES)
+        sdf[left] = there
+    return away.cpu().double().numpy(), sdf.abs().cpu().numpy() * UNIT_MM
 
 
 def _spread(template: HeadTemplate, rows: np.ndarray, offsets: np.ndarray) -> np.ndarray:
@@ -349,15 +314,8 @@ def _through(warp: Callable[[Tensor], Tensor], points: Tensor) -> Tensor:
     return torch.cat([warp(piece)[0] for piece in pieces(points)])
 
 
-def check_against_warp(
-    model: FaceModel, codes: Codes, neutral: NeutralSkin | None = None
-) -> dict[str, float]:
+def check_against_warp(model: FaceModel, codes: Codes) -> dict[str, float]:
     """Tell how well the inverse warps resolve the template's skin, and where the mesh ends up.
-
-    Parameters
-    ----------
-    neutral : NeutralSkin, optional
-        As in ``template_mesh``.
 
     Returns
     -------
@@ -366,7 +324,7 @@ def check_against_warp(
         ``unresolved``: number of the others; ``moved_median_mm``: from the inverse warp's
         point to the mesh's vertex; ``forward_median_mm``: from there to the forward map's.
     """
-    mesh, proposal = template_mesh(model, codes, neutral), propose(model, codes)
+    mesh, proposal = template_mesh(model, codes), propose(model, codes)
     template = require_head(model).template
     rows = skin(template)
     targets = template.vertices.cpu().numpy()[rows]

@@ -13,7 +13,6 @@ import numpy as np
 from ..checkpoint import FaceModel
 from ..codes import Codes
 from ..texts import Text
-from .correspondence import neutral_skin
 from .shapes import Report, expressed_mm, shape_keys
 
 Offsets = Callable[[int], np.ndarray]
@@ -72,10 +71,7 @@ def in_betweens(
     """
     used = np.flatnonzero(weights.any(axis=0))
     names, weights = [names[i] for i in used], np.minimum(weights[:, used], 1)
-    neutral = neutral_skin(model, codes)
-    keys = shape_keys(
-        model, codes, names, level, lambda at, text: report(_KEYS_SHARE * at, text), neutral
-    )
+    keys = shape_keys(model, codes, names, level, lambda at, text: report(_KEYS_SHARE * at, text))
     moves = keys.vertices_mm - keys.basis_mm
     known: dict[bytes, np.ndarray] = {}
 
@@ -84,7 +80,7 @@ def in_betweens(
         if row.tobytes() not in known:
             mixed = keys.basis_mm + np.tensordot(row.astype(np.float32), moves, 1)
             mix = dict(zip(names, row.tolist(), strict=True))
-            exact = expressed_mm(model, codes, mix, level, neutral)
+            exact = expressed_mm(model, codes, mix, level)
             known[row.tobytes()] = exact - mixed
         return known[row.tobytes()]
 

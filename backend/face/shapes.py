@@ -12,10 +12,8 @@ from ..mesh import Mesh
 from ..model.imface import UNIT_MM
 from ..texts import Text
 from .correspondence import (
-    NeutralSkin,
     level_mesh,
     level_vertices,
-    neutral_skin,
     require_head,
     template_mesh,
 )
@@ -102,11 +100,8 @@ def shape_keys(
     names: list[str],
     level: str,
     report: Report,
-    neutral: NeutralSkin | None = None,
 ) -> ShapeKeys:
     """Build a person's named expressions; the codes' own expression is left out.
-
-    ``neutral`` is as in ``template_mesh``.
 
     Raises
     ------
@@ -114,12 +109,11 @@ def shape_keys(
         If a name is unknown, or the model has no fixed topology.
     """
     check_names(model, names)
-    neutral = neutral or neutral_skin(model, codes)
-    basis = expressed_mm(model, codes, {}, level, neutral)
+    basis = expressed_mm(model, codes, {}, level)
     keys = np.empty((len(names), *basis.shape), np.float32)
     for i, name in enumerate(names):
         report(i / len(names), Text("Expression {name}", name=name))
-        keys[i] = expressed_mm(model, codes, {name: 1.0}, level, neutral)
+        keys[i] = expressed_mm(model, codes, {name: 1.0}, level)
     return ShapeKeys(basis, keys, level_mesh(model, basis, level).polygons)
 
 
@@ -128,14 +122,13 @@ def expressed_mm(
     codes: Codes,
     weights: Mapping[str, float],
     level: str,
-    neutral: NeutralSkin | None = None,
 ) -> np.ndarray:
     """Return a person's vertices (V, 3) [mm] in a mix of named expressions, eyes turned.
 
-    The codes' own expression is left out; ``neutral`` is as in ``template_mesh``.
+    The codes' own expression is left out.
     """
     expressed = replace(codes, expression=expression_code(model, weights))
     count = level_vertices(model, level)
-    vertices = template_mesh(model, expressed, neutral).vertices[:count]
+    vertices = template_mesh(model, expressed).vertices[:count]
     turned = turn_eyeballs(require_head(model).template, vertices, arkit_mix(weights))
     return (turned * UNIT_MM).astype(np.float32)

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from ..checkpoint import FaceModel
-from ..face.correspondence import JOINED_PARTS, neutral_skin, require_head
+from ..face.correspondence import JOINED_PARTS, require_head
 from ..face.expressions import ict_weights
 from ..face.gaze import sphere_centre, turn_eyeballs
 from ..face.generate import generate
@@ -188,9 +188,8 @@ def _ours(model: FaceModel, heads: int) -> Iterator[np.ndarray]:
     """Yield random people (V, 3) one after the other: neutral, then in every expression."""
     for seed in range(heads):
         codes = generate(model, seed)
-        neutral = neutral_skin(model, codes)
         for weights in ({}, *({name: 1.0} for name in model.expression_names)):
-            vertices = expressed_mm(model, codes, weights, "head", neutral)
+            vertices = expressed_mm(model, codes, weights, "head")
             yield vertices.astype(np.float64) / UNIT_MM
 
 
