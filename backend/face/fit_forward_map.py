@@ -125,14 +125,14 @@ class _Place:
         )
         return cls(cut, middle)
 
-    def near(self, points: np.ndarray) -> np.ndarray:
-        """Return those of points (N, 3) that are here."""
-        return points[np.linalg.norm(points - self.middle, axis=1) * UNIT_MM < _NEIGHBOURHOOD_MM]
-
     def misfit(self, codes: np.ndarray, points: np.ndarray) -> float:
-        """Return the mean distance [mm] of points (N, 3), each ``_FAR_MM`` at most."""
+        """Return the mean distance [mm] of those of points (N, 3) that are here, each ``_FAR_MM``
+        at most; 0 if none are."""
+        here = np.linalg.norm(points - self.middle, axis=1) * UNIT_MM < _NEIGHBOURHOOD_MM
+        if not here.any():
+            return 0.0
         nearest = NearestTriangle(self.basis.face(codes), cover=_COVER)
-        return float(np.minimum(nearest(points)[2] * UNIT_MM, _FAR_MM).mean())
+        return float(np.minimum(nearest(points[here])[2] * UNIT_MM, _FAR_MM).mean())
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ class _Search:
     def misfit(self, place: _Place, found: _Found) -> float:
         """Return the mean distance [mm] of the points at a place from what was found."""
         points, _ = self._placed(found)
-        return place.misfit(found.codes, place.near(points))
+        return place.misfit(found.codes, points)
 
     def _placed(self, found: _Found) -> tuple[np.ndarray, np.ndarray]:
         return found.pose.apply(self.points), self.normals @ found.pose.rotation.T
@@ -172,11 +172,8 @@ class _Search:
 
 def _lid_weight(eye: _Place, lid: int, codes: np.ndarray, points: np.ndarray) -> float:
     """Return the weight with which points (N, 3) fit best, the other codes (K,) as they are."""
-    near = eye.near(points)
-    if not len(near):
-        return 0.0
     unit = np.arange(len(codes)) == lid
-    misfits = np.array([eye.misfit(np.where(unit, w, codes), near) for w in _LID_WEIGHTS])
+    misfits = np.array([eye.misfit(np.where(unit, w, codes), points) for w in _LID_WEIGHTS])
     misfits *= 1 + _LID_GAIN * _LID_WEIGHTS
     best = int(misfits.argmin())
     if not 0 < best < len(misfits) - 1:

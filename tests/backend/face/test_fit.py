@@ -187,6 +187,17 @@ def test_lips_that_are_a_little_apart_stay_so(
     assert _lip_gap_mm(bundled, _fitted_head(bundled, found)) == pytest.approx(gap_mm, abs=1)
 
 
+@pytest.mark.parametrize("hidden", [slice(48, 68), slice(36, 42)], ids=["mouth", "eye"])
+def test_what_nothing_shows_is_as_faces_have_it(bundled: FaceModel, hidden: slice) -> None:
+    head, template = propose(bundled, generate(bundled, 12, 0.7)), require_head(bundled).template
+    points, normals = _noisy(Mesh(head, triangulate(template.part_polygons(PARTS))), 0.1)
+    seen = cKDTree(head[template.landmarks][hidden]).query(points)[0] * UNIT_MM > 30
+    found = fit_forward_map(bundled, points[seen], normals[seen])
+    fitted = _fitted_head(bundled, found)
+    assert _lip_gap_mm(bundled, fitted) < 2
+    np.testing.assert_allclose(_lid_gaps_mm(bundled, fitted), _lid_gaps_mm(bundled, head), atol=3)
+
+
 @pytest.mark.parametrize("weights", [{}, {"jawOpen": 0.6}], ids=["neutral", "jawOpen"])
 def test_vertices_find_their_places_along_the_surface(
     bundled: FaceModel, weights: dict[str, float]
