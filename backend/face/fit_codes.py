@@ -31,7 +31,9 @@ Show = Callable[[Codes, Similarity], None]
 _POSE = 7
 #: Differences that the curvature is measured by: of whitened codes and weights, of the pose.
 _CODE_STEP, _POSE_STEP = 0.1, 0.005
-_FIRST_DAMPING = 0.03
+_FIRST_DAMPING = 0.01
+#: Before this step the curvature is measured anew: at the start it was another.
+_RENEWED = 3
 #: By how much the prior is stronger where nothing of the face is seen: what there is would be
 #: fitted at the cost of the rest.
 _UNSEEN_PRIOR = 20.0
@@ -44,9 +46,9 @@ class FitConfig:
     """How codes and pose are searched."""
 
     start_points: int = 6000  #: points that the forward map is fitted to
-    rounds: int = 20  #: steps tried on the field
+    rounds: int = 12  #: steps tried on the field
     points: int = 5000  #: points they are judged by
-    curved_points: int = 800  #: of them that the curvature is measured at
+    curved_points: int = 1200  #: of them that the curvature is measured at
     prior: float = 6e-5  #: weight of the Gaussian about the start, for a face seen as a whole
     expression_prior: float = 0.006  #: weight of the expression weights' sum, without a forward map
     robust_mm: float = 1.5  #: residuals beyond this hardly count
@@ -118,6 +120,8 @@ def _search(
     damping = _FIRST_DAMPING
     hessian = objective.curvature(x)
     for done in range(config.rounds):
+        if done == _RENEWED:
+            hessian = objective.curvature(x)
         low, high = objective.room(x)
         damped = hessian + damping * np.diag(np.diag(hessian)) + 1e-9 * np.eye(len(slope))
         moved = bounded_minimum(damped, slope, low, high)

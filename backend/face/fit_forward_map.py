@@ -42,8 +42,6 @@ _LIP_LOSS = 0.05
 _NEIGHBOURHOOD_MM, _JUDGED_MM = 22.0, 30.0
 #: A point farther from the face than this counts as one this far.
 _FAR_MM = 1.5
-#: Samples of such a neighbourhood by which nearest triangles are found.
-_COVER = 6000
 #: A vertex is covered if a point is this near.
 _COVERED_MM = 5.0
 
@@ -77,7 +75,7 @@ def fit_forward_map(model: FaceModel, points: np.ndarray, normals: np.ndarray) -
         Drawn on the surface, model space but for a small motion.
     """
     basis, lids = forward_basis(model), _lid_weights(model)
-    prior, codes = np.ones(len(basis.modes)), np.zeros(len(basis.modes))
+    prior, codes = np.ones(basis.count), np.zeros(basis.count)
     cost = np.where(np.isfinite(basis.low), _WEIGHT_COST, 0)
     prior[lids], cost[lids], codes[lids] = _LID_PRIOR, 0, 1
     basis = replace(basis, prior=prior, cost=cost)
@@ -106,7 +104,7 @@ class _Place:
     @classmethod
     def of_motion(cls, basis: LinearBasis, mode: int) -> "_Place":
         """Cut out the surroundings of what a mode moves."""
-        moved = np.linalg.norm(basis.modes[mode], axis=1)
+        moved = np.linalg.norm(basis.modes[..., mode], axis=1)
         return cls.around(basis, np.average(basis.mean, axis=0, weights=moved))
 
     @classmethod
@@ -119,7 +117,7 @@ class _Place:
         cut = replace(
             basis,
             mean=basis.mean[rows],
-            modes=np.take(basis.modes, rows, axis=1),
+            modes=basis.modes[rows],
             triangles=triangles.reshape(-1, 3),
             rows=basis.rows[rows],
         )
@@ -131,7 +129,7 @@ class _Place:
         here = np.linalg.norm(points - self.middle, axis=1) * UNIT_MM < _NEIGHBOURHOOD_MM
         if not here.any():
             return 0.0
-        nearest = NearestTriangle(self.basis.face(codes), cover=_COVER)
+        nearest = NearestTriangle(self.basis.face(codes), cover=0)
         return float(np.minimum(nearest(points[here])[2] * UNIT_MM, _FAR_MM).mean())
 
 
@@ -193,9 +191,9 @@ def _with_lips(
     points of the lower one.
     """
     upper, lower = (np.searchsorted(basis.rows, landmarks[x]) for x in (_UPPER_LIP, _LOWER_LIP))
-    apart = (basis.modes[:, upper] - basis.modes[:, lower]).reshape(len(basis.modes), -1)
-    apart = np.where(np.isfinite(basis.low)[:, None], apart, 0)
-    shut = replace(basis, stiffness=_LIP_STIFFNESS * apart @ apart.T / len(upper))
+    apart = (basis.modes[upper] - basis.modes[lower]).reshape(-1, basis.count)
+    apart = np.where(np.isfinite(basis.low), apart, 0)
+    shut = replace(basis, stiffness=_LIP_STIFFNESS * apart.T @ apart / len(upper))
     mouth = _Place.around(basis, basis.mean[np.append(upper, lower)].mean(0))
     tried = [(model, search.refit(model, found, _AGAIN)) for model in (basis, shut)]
     as_it_comes, as_shut = (search.misfit(mouth, found) for _, found in tried)
@@ -211,17 +209,18 @@ def forward_basis(model: FaceModel) -> LinearBasis:
     by_identity = model.identity_prior.factor.T @ forward.identity_linear
     by_weight = model.expression_directions @ forward.expression_linear
     modes = [
-        torch.tensordot(linear, basis[:, rows].float(), 1)
+        torch.tensordot(basis[:, rows].float(), linear, dims=([0], [1]))
         for linear, basis in (
             (by_identity, forward.identity_basis),
             (by_weight, forward.expression_basis),
         )
     ]
-    low, high = np.full(sum(map(len, modes)), -np.inf), np.full(sum(map(len, modes)), np.inf)
-    low[len(by_identity) :], high[len(by_identity) :] = 0, 1
+    people, count = len(by_identity), len(by_identity) + len(by_weight)
+    low, high = np.full(count, -np.inf), np.full(count, np.inf)
+    low[people:], high[people:] = 0, 1
     return LinearBasis(
         mean=forward(model.identity_prior.mean, None)[rows].cpu().double().numpy(),
-        modes=torch.cat(modes).cpu().numpy(),
+        modes=torch.cat(modes, dim=-1).cpu().numpy(),
         triangles=compact.reshape(-1, 3),
         rows=rows,
         low=low,

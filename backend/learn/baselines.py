@@ -31,7 +31,7 @@ def ict_basis(ict: IctFaceKit) -> LinearBasis:
     tip = part.landmarks[NOSE_TIP]
     identity = part.identity_modes - part.identity_modes[:, tip, None]
     modes = np.concatenate([identity, _EXPRESSION_SIGMA * part.expression_modes])
-    return LinearBasis(part.mean, modes, part.polygons, rows)
+    return LinearBasis(part.mean, _side_by_side(modes), part.polygons, rows)
 
 
 def training_basis(ict: IctFaceKit, people: DatasetConfig, components: int) -> LinearBasis:
@@ -63,7 +63,13 @@ def training_basis(ict: IctFaceKit, people: DatasetConfig, components: int) -> L
     _, axes = np.linalg.eigh(np.float64(spread @ spread.T))
     modes = np.float32(axes[:, ::-1][:, :components].T) @ spread
     mean = part.mean + (np.float32(shares.mean(0)) @ span).reshape(-1, 3)
-    return LinearBasis(mean, modes.reshape(-1, *part.mean.shape), part.polygons, rows)
+    modes = _side_by_side(modes.reshape(-1, *part.mean.shape))
+    return LinearBasis(mean, modes, part.polygons, rows)
+
+
+def _side_by_side(modes: np.ndarray) -> np.ndarray:
+    """Return modes (K, V, 3) as a linear basis has them, (V, 3, K)."""
+    return np.ascontiguousarray(np.moveaxis(modes, 0, -1))
 
 
 def _shares(recipes: Recipes) -> np.ndarray:
@@ -107,9 +113,9 @@ def fit_known_correspondence(basis: LinearBasis, head: np.ndarray, ridge: float 
         Weight of the prior [mm^2] beside the mean squared distance.
     """
     offset = (head[basis.rows] - basis.mean).ravel() * UNIT_MM
-    modes = basis.modes.reshape(len(basis.modes), -1).astype(np.float64) * UNIT_MM
-    normal = modes @ modes.T / len(basis.rows) + ridge * np.eye(len(modes))
-    return basis.face(np.linalg.solve(normal, modes @ offset / len(basis.rows)))
+    modes = basis.flat.astype(np.float64) * UNIT_MM
+    normal = modes.T @ modes / len(basis.rows) + ridge * np.eye(basis.count)
+    return basis.face(np.linalg.solve(normal, modes.T @ offset / len(basis.rows)))
 
 
 def fit_scan_linearly(basis: LinearBasis, scan: Mesh, pose: Similarity) -> tuple[Mesh, Similarity]:

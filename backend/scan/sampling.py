@@ -42,7 +42,7 @@ class NearestTriangle:
     mesh : Mesh
         Triangles.
     cover : int
-        Number of samples.
+        Number of samples; none are needed where triangles are small and alike, as a model's are.
     """
 
     def __init__(self, mesh: Mesh, cover: int = 60_000, seed: int = 0) -> None:
@@ -52,7 +52,7 @@ class NearestTriangle:
             mesh.vertices, mesh.polygons, cover, np.random.default_rng(seed)
         )
         # Centres too: chance leaves many a small triangle without a sample.
-        self._tree = cKDTree(np.concatenate([self.cover, self._corners.mean(1)]))
+        self._tree = cKDTree(np.concatenate([self.cover, self._corners.sum(1) / 3]))
         self._face = np.concatenate([self._face, np.arange(len(self._corners))])
 
     def __call__(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
