@@ -41,7 +41,7 @@ def extract_mesh(sdf: SdfFunction, config: ExtractConfig = ExtractConfig()) -> M
     """Mesh the zero level set inside the unit ball.
 
     Blocks of cells whose centre is farther from the surface than a block's reach are never
-    looked at again, so about 2 % of the grid is evaluated.
+    looked at again, so about 3 % of the grid is evaluated.
 
     Returns
     -------
@@ -66,19 +66,19 @@ class GridValues:
     """The field at grid points, each evaluated once."""
 
     def __init__(self, sdf: SdfFunction, resolution: int) -> None:
-        self.sdf = sdf
-        self.spacing = 2 / (resolution - 1)
+        self._sdf = sdf
+        self._spacing = 2 / (resolution - 1)
         self._values = np.full((resolution,) * 3, np.nan, np.float32)
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
         """Return the values (N,) at grid points (N, 3) int."""
-        at = tuple(points.T)
-        wanted = np.zeros(self._values.shape, bool)
-        wanted[at] = np.isnan(self._values[at])
-        fresh = np.argwhere(wanted)
+        at = np.ravel_multi_index(tuple(points.T), self._values.shape)
+        values = self._values.reshape(-1)
+        fresh = np.unique(at[np.isnan(values[at])])
         if len(fresh):
-            self._values[tuple(fresh.T)] = self.sdf(fresh * self.spacing - 1)
-        return self._values[at]
+            wanted = np.stack(np.unravel_index(fresh, self._values.shape), axis=1)
+            values[fresh] = self._sdf(wanted * self._spacing - 1)
+        return values[at]
 
 
 def mesh_cells(known: GridValues, cells: np.ndarray, resolution: int) -> Mesh:
@@ -113,18 +113,20 @@ def _surface_cells(known: GridValues, config: ExtractConfig) -> np.ndarray:
     side = np.arange(0, config.resolution - 1, size)
     blocks = np.stack(np.meshgrid(side, side, side, indexing="ij"), axis=-1).reshape(-1, 3)
     while size > 1:
-        centers = (blocks + size / 2) * spacing - 1
+        centers = np.minimum(blocks + size // 2, config.resolution - 1)
         reach = spacing * size * np.sqrt(3) / 2
-        near = np.linalg.norm(centers, axis=1) <= 1 + reach
+        near = np.linalg.norm(centers * spacing - 1, axis=1) <= 1 + reach
         blocks, centers = blocks[near], centers[near]
-        blocks = blocks[np.abs(known.sdf(centers)) <= config.slope * reach]
+        blocks = blocks[np.abs(known(centers)) <= config.slope * reach]
         size //= 2
         blocks = _split(blocks, size)
         blocks = blocks[(blocks < config.resolution - 1).all(1)]
-    # Every cell has one corner on the grid of even points, a quarter of what is needed anyway:
-    # that corner tells which cells the surface cannot reach.
-    even = np.minimum((blocks + 1) // 2 * 2, config.resolution - 1)
-    return blocks[np.abs(known(even)) <= config.slope * spacing * np.sqrt(3)]
+    # Of each cell, the corner whose numbers are odd is known by now. Where the surface cuts the
+    # cell, it is no farther from this corner and the opposite one than the two steps along the
+    # cell's side and its faces' diagonal.
+    odd, even = blocks | 1, (blocks + 1) // 2 * 2
+    away = np.abs(known(odd)) + np.abs(known(even))
+    return blocks[away <= config.slope * spacing * (1 + np.sqrt(2))]
 
 
 def _split(blocks: np.ndarray, size: int) -> np.ndarray:
