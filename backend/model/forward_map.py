@@ -11,6 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+#: Vectors of a basis that are made single precision at a time.
+_PIECE = 8
+
 
 @dataclass(frozen=True, eq=False)  # hashed by identity: what follows from it can be cached
 class HeadTemplate:
@@ -65,11 +68,21 @@ class ForwardMap:
     def __call__(self, identity: Tensor, expression: Tensor | None) -> Tensor:
         """Return head vertices (V, 3) [model units] for codes (D,); None is neutral."""
         amounts = (identity - self.identity_mean) @ self.identity_linear
-        vertices = self.mean + torch.tensordot(amounts, self.identity_basis.float(), 1)
+        vertices = self.mean + _sum(amounts, self.identity_basis)
         if expression is None:
             return vertices
         amounts = (expression - self.neutral_expression) @ self.expression_linear
-        return vertices + torch.tensordot(amounts, self.expression_basis.float(), 1)
+        return vertices + _sum(amounts, self.expression_basis)
+
+
+def _sum(amounts: Tensor, basis: Tensor) -> Tensor:
+    """Return the sum (V, 3) of amounts (K,) of a basis (K, V, 3), made single precision in pieces
+    that stay in the processor's cache."""
+    pieces = zip(amounts.split(_PIECE), basis.split(_PIECE), strict=True)
+    total = basis.new_zeros(basis.shape[1:], dtype=amounts.dtype)
+    for some, part in pieces:
+        total += torch.tensordot(some, part.to(some), 1)
+    return total
 
 
 def ridge(inputs: Tensor, targets: Tensor, strength: float) -> Tensor:
