@@ -49,7 +49,7 @@ class FitConfig:
     rounds: int = 12  #: steps tried on the field
     points: int = 5000  #: points they are judged by
     curved_points: int = 1200  #: of them that the curvature is measured at
-    prior: float = 6e-5  #: weight of the Gaussian about the start, for a face seen as a whole
+    prior: float = 6e-6  #: weight of the Gaussian about the start, for a face seen as a whole
     expression_prior: float = 0.006  #: weight of the expression weights' sum, without a forward map
     robust_mm: float = 1.5  #: residuals beyond this hardly count
     offset_mm: float = 2.0  #: spread of the points off the surface
