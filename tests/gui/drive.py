@@ -65,6 +65,7 @@ class Session:
         self.hand = Hand()
         self.figures: dict[str, dict[str, float]] = {}
         self.draws: list[float] = []
+        self._started = 0.0  # the last job that was waited for
         bpy.types.SpaceView3D.draw_handler_add(
             lambda: self.draws.append(time.perf_counter()), (), "WINDOW", "POST_PIXEL"
         )
@@ -79,8 +80,13 @@ class Session:
         check(not self.status.error, f"The panel says: {self.status.error}")
 
     def start_job(self) -> Steps:
-        """Wait until a pressed button has started its job."""
-        yield from until(lambda: self.status.job or self.status.error, "The job's start", 10)
+        """Wait until a pressed button has started its job, which may be over by then."""
+        yield from until(
+            lambda: self.status.started != self._started or self.status.error,
+            "The job's start",
+            10,
+        )
+        self._started = self.status.started
         self.check_no_error()
 
     def finish_job(self) -> Steps:
@@ -94,6 +100,7 @@ class Session:
                 f"News of {self.status.label}, after '{job.message}'",
                 STANDSTILL_S,
             )
+        self._started = self.status.started
         self.check_no_error()
         yield SETTLE_S
 
@@ -422,8 +429,10 @@ def load(session: Session) -> Steps:
     """Load a file while a job runs, which is then given up, and do the next job."""
     path, before = str(Path(bpy.app.tempdir, "faces.blend")), shapes()
     bpy.ops.wm.save_as_mainfile(filepath=path)
-    yield from session.hand.press("imface.generate")
+    with session.hand.at():
+        bpy.ops.imface.fit_file("INVOKE_DEFAULT", filepath=str(session.scan))
     yield from session.start_job()
+    check(session.status.job, "The job is over before the file is loaded.")
     bpy.ops.wm.open_mainfile(filepath=path, load_ui=False)
     yield SETTLE_S
     check(session.status.job is None, "The job has outlived its file.")
