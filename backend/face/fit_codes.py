@@ -32,8 +32,8 @@ _POSE = 7
 #: Differences that the curvature is measured by: of whitened codes and weights, of the pose.
 _CODE_STEP, _POSE_STEP = 0.1, 0.005
 _FIRST_DAMPING = 0.01
-#: Before this step the curvature is measured anew: at the start it was another.
-_RENEWED = 3
+#: Before these steps the curvature is measured: the first ones lead to where it is another.
+_CURVED_STEPS = (0, 3)
 #: By how much the prior is stronger where nothing of the face is seen: what there is would be
 #: fitted at the cost of the rest.
 _UNSEEN_PRIOR = 20.0
@@ -118,9 +118,8 @@ def _search(
     """Minimise the objective from x by damped quasi-Newton steps."""
     value, slope = objective(x)
     damping = _FIRST_DAMPING
-    hessian = objective.curvature(x)
     for done in range(config.rounds):
-        if done == _RENEWED:
+        if done in _CURVED_STEPS:
             hessian = objective.curvature(x)
         low, high = objective.room(x)
         damped = hessian + damping * np.diag(np.diag(hessian)) + 1e-9 * np.eye(len(slope))

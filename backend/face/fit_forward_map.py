@@ -169,7 +169,8 @@ class _Search:
 
 
 def _lid_weight(eye: _Place, lid: int, codes: np.ndarray, points: np.ndarray) -> float:
-    """Return the weight with which points (N, 3) fit best, the other codes (K,) as they are."""
+    """Return the weight with which points (N, 3) fit best, the other codes (K,) as they are; 0,
+    the first, if none of them show the eye."""
     unit = np.arange(len(codes)) == lid
     misfits = np.array([eye.misfit(np.where(unit, w, codes), points) for w in _LID_WEIGHTS])
     misfits *= 1 + _LID_GAIN * _LID_WEIGHTS

@@ -28,6 +28,12 @@ class Missed(Exception):
     """Something did not come; the message is a sentence."""
 
 
+def check(condition: object, sentence: str) -> None:
+    """Raise Missed unless the condition holds."""
+    if not condition:
+        raise Missed(sentence)
+
+
 def until(
     condition: Callable[[], object], what: str, limit_s: float, every_s: float = TICK_S
 ) -> Steps:

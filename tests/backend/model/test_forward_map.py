@@ -49,3 +49,12 @@ def test_codes_move_vertices_along_the_bases() -> None:
     expressed = forward(torch.tensor([1.0, 9.0]), torch.tensor([1.25]))
     assert torch.equal(expressed, torch.tensor([[0.0, 1, 1], [1, 1, 0]]))
     assert torch.equal(forward(torch.tensor([1.0, 9.0]), torch.tensor([1.0])), raised)
+
+
+def test_many_directions_add_up() -> None:
+    torch.manual_seed(0)
+    basis, linear, code = torch.randn(21, 5, 3).half(), torch.randn(4, 21), torch.randn(4)
+    zero = torch.zeros(4)
+    forward = ForwardMap(zero, zero, linear, linear, basis, basis[:, :1], torch.zeros(5, 3))
+    wanted = torch.tensordot(code @ linear, basis.float(), 1)
+    torch.testing.assert_close(forward(code, None), wanted)
