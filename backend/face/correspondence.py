@@ -22,7 +22,7 @@ from torch import Tensor
 from ..checkpoint import FaceModel, Head
 from ..codes import Codes
 from ..errors import BackendError
-from ..mesh import Mesh, triangulate, vertex_normals
+from ..mesh import Mesh, triangle_normals, triangulate, vertex_normals
 from ..model.forward_map import HeadTemplate
 from ..model.imface import UNIT_MM, Face, pieces, query_sdf
 from ..scan.watertight import depth_map, visible_from_front
@@ -53,6 +53,8 @@ _RIM = 0.15
 #: A vertex that the field moves this far [model units] from where the forward map does is not
 #: trusted: where skin covers skin, the field knows the outer one alone.
 _MAX_APART = 0.06
+#: A triangle whose normal's cosine with what it was is less than this is folded.
+_FOLDED = 0.5
 #: Most steps of the search for the level set.
 _SNAP_ROUNDS = 5
 #: What the field may change by along a normal, per length: where skin is seen from the side, less.
@@ -144,13 +146,13 @@ def template_mesh(model: FaceModel, codes: Codes) -> TemplateMesh:
     normals = vertex_normals(proposal, _face_triangles(template))[rows]
     away, off_mm = _to_level_set(face, proposal[rows], normals, model.device)
     trusted = (off_mm <= RESOLVED_MM) & (np.abs(away) < _MAX_APART)
-    rows, offsets = rows[trusted], (away[:, None] * normals)[trusted]
-    fade = np.clip((1 - np.linalg.norm(proposal[rows], axis=1)) / _RIM, 0, 1)
+    fade = np.clip((1 - np.linalg.norm(proposal, axis=1)) / _RIM, 0, 1)
     fade = fade * fade * (3 - 2 * fade)
-    offset = _spread(template, rows, offsets * fade[:, None])
+    rows, offsets = rows[trusted], (away[:, None] * normals)[trusted]
+    rows, offset = _spread_unfolded(template, proposal, rows, offsets * fade[rows, None])
     _carry_loose_parts(template, offset)
     snapped = np.zeros(len(proposal), bool)
-    snapped[rows[fade == 1]] = True
+    snapped[rows] = fade[rows] == 1
     return TemplateMesh(proposal + offset, snapped)
 
 
@@ -212,6 +214,30 @@ def _to_level_set(
         slope[left] = ((there - sdf[left]) / step).clamp(*_SLOPES)
         sdf[left] = there
     return away.cpu().double().numpy(), sdf.abs().cpu().numpy() * UNIT_MM
+
+
+def _spread_unfolded(
+    template: HeadTemplate, proposal: np.ndarray, rows: np.ndarray, offsets: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Extend offsets (N, 3) from where a proposal (V, 3) has the given vertices to all; those that
+    would fold the skin there, where normals cross before they meet the level set, give way.
+
+    Returns
+    -------
+    rows : ndarray (M,)
+        The vertices that have kept their offsets.
+    offset : ndarray (V, 3)
+    """
+    triangles = _face_triangles(template)
+    before, _ = triangle_normals(proposal, triangles)
+    while True:
+        offset = _spread(template, rows, offsets)
+        after, _ = triangle_normals(proposal + offset, triangles)
+        folded = triangles[(before * after).sum(1) < _FOLDED]
+        kept = ~np.isin(rows, folded)
+        if kept.all():
+            return rows, offset
+        rows, offsets = rows[kept], offsets[kept]
 
 
 def _spread(template: HeadTemplate, rows: np.ndarray, offsets: np.ndarray) -> np.ndarray:

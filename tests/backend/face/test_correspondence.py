@@ -20,7 +20,7 @@ from backend.face.correspondence import (
     template_mesh,
 )
 from backend.face.generate import face_of, generate
-from backend.mesh import triangulate, vertex_normals
+from backend.mesh import triangle_normals, triangulate, vertex_normals
 from backend.model.imface import UNIT_MM, Face, query_sdf
 
 SEED = 1
@@ -152,6 +152,22 @@ def test_a_warp_that_folds_makes_no_spikes(bundled: FaceModel) -> None:
         template_mesh(bundled, codes).vertices - propose(bundled, codes), axis=1
     )
     assert off_mm.max() * UNIT_MM < 8
+
+
+def test_a_far_surface_does_not_fold_the_skin(bundled: FaceModel) -> None:
+    """As a scan's may be, with a beard: normals cross before they meet it."""
+    prior = bundled.identity_prior
+    code = 2 * torch.from_numpy(np.random.default_rng(0).normal(size=len(prior.mean))).float()
+    surface = (prior.code(code) - prior.mean).numpy()
+    codes = replace(generate(bundled, SEED), surface=surface)
+    skin = triangulate(require_head(bundled).template.part_polygons(("face",)))
+    mesh = template_mesh(bundled, codes)
+    before, after = (
+        triangle_normals(vertices, skin)[0] for vertices in (propose(bundled, codes), mesh.vertices)
+    )
+    assert (before * after).sum(1)[mesh.snapped[skin].any(1)].min() >= 0.5
+    assert mesh.snapped.sum() > 2500
+    assert np.abs(_sdf_mm(face_of(bundled, codes), mesh)).max() <= 0.05
 
 
 def test_a_shear_is_inverted() -> None:
