@@ -187,7 +187,9 @@ def _training_commands(
         help="begin with another run's checkpoint, or with a published .safetensors",
     )
     publish = command("publish", "turn a training checkpoint into a weights folder")
-    publish.add_argument("checkpoint", type=Path)
+    publish.add_argument(
+        "checkpoint", type=Path, help="or a published .safetensors, whose head is made anew"
+    )
     publish.add_argument(
         "--data", type=Path, help=f"{_ICT}, if it was trained on: gives the head and expressions"
     )

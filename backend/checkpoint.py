@@ -143,11 +143,12 @@ def save_face_model(
     )
     digest = file_sha256(path)
     if model.head is not None:
-        _save_head(model.head, path.with_name(HEAD_NAME), digest)
+        save_head(model.head, path.with_name(HEAD_NAME), digest)
     return digest
 
 
-def _save_head(head: Head, path: Path, model_sha256: str) -> None:
+def save_head(head: Head, path: Path, model_sha256: str) -> None:
+    """Write the head of the model with the given hash."""
     tensors: dict[str, Tensor] = {}
     for prefix, source in (("template", head.template), ("map", head.forward_map)):
         for f in fields(source):
@@ -215,6 +216,11 @@ def load_face_model(path: Path = BUNDLED, device: torch.device | None = None) ->
         raise WeightsError(
             "{file} does not hold a complete model. Install the weights again.", file=path.name
         ) from error
+
+
+def is_published(weights: Path) -> bool:
+    """Tell a published model from a training checkpoint, by its name."""
+    return weights.suffix == ".safetensors"
 
 
 def load_training_state(path: Path) -> dict[str, Tensor]:

@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
+from shutil import copyfile
 from typing import Any
 
 import numpy as np
@@ -19,11 +20,14 @@ from tqdm import tqdm
 from .checkpoint import (
     BUNDLED,
     CARD_NAME,
+    HEAD_NAME,
     FaceModel,
     file_sha256,
+    is_published,
     load_face_model,
     model_from_tables,
     save_face_model,
+    save_head,
 )
 from .codes import Codes, read_json
 from .errors import BackendError, NoFaceError
@@ -51,7 +55,12 @@ from .learn.evaluation_sets import damaged_ict, held_out_ict, makehuman, real_sc
 from .learn.folder_scans import FolderScans
 from .learn.ict import ict_folder, load_ict
 from .learn.ict_scans import IctScans
-from .learn.publish import publish, training_directions, training_summary
+from .learn.publish import (
+    head_of_published,
+    publish,
+    training_directions,
+    training_summary,
+)
 from .learn.train import Trainer, training_device
 from .learn.train_config import load_config
 from .mesh import FORMATS, Mesh, load_scan, save_mesh
@@ -388,11 +397,19 @@ def _train(options: Options) -> Answer:
 
 def _publish(options: Options) -> Answer:
     options.out.mkdir(parents=True, exist_ok=True)
-    model = publish(options.checkpoint, load_ict(options.data) if options.data else None)
-    path = options.out / BUNDLED.name
-    save_face_model(model, path, half=True, training=training_directions(options.checkpoint))
+    source, path = options.checkpoint, options.out / BUNDLED.name
+    ict = load_ict(options.data) if options.data else None
+    training = training_summary(source)
+    if not is_published(source):
+        model = publish(source, ict)
+        save_face_model(model, path, half=True, training=training_directions(source))
+    elif ict is None:
+        raise BackendError("A published model's head is made of its data. Give them by --data.")
+    else:
+        save_head(head_of_published(source, ict), path.with_name(HEAD_NAME), file_sha256(source))
+        if not (path.exists() and path.samefile(source)):
+            copyfile(source, path)
     files = {p.name: file_sha256(p) for p in sorted(options.out.glob("*.safetensors"))}
-    training = training_summary(options.checkpoint)
     _write_card(options.out / CARD_NAME, {"format": 1, "files": files, "training": training})
     return {"files": files}
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """From a training checkpoint to the bundled model: priors, named expressions, forward map."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,23 +9,28 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..checkpoint import FaceModel, Head, model_without_head
+from ..checkpoint import (
+    CARD_NAME,
+    FaceModel,
+    Head,
+    is_published,
+    load_training_state,
+    model_without_head,
+)
 from ..errors import DataError
 from ..face.expressions import ARKIT_NAMES, ict_names
-from ..model.forward_map import ForwardMap, HeadTemplate, principal_basis, ridge
+from ..model.forward_map import ForwardMap, HeadTemplate, factored, ridge
 from ..model.imface import ImFace, ModelConfig
 from ..model.prior import fit_prior
 from .cache import DatasetConfig
 from .ict import IctFaceKit
-from .ict_scans import Recipes, draw_recipes
+from .ict_scans import Recipes, draw_recipes, principal_coordinates
 from .train import read_checkpoint
 
-#: Principal directions of the neutral heads that the forward map keeps.
-IDENTITY_RANK = 192
 #: Heads that the forward map is fitted to, at most: more take memory and tell nothing new.
 _HEADS = 2000
 #: Ridge of the linear maps, relative to the codes' mean variance.
-_RIDGE = 1e-3
+_RIDGE = 1e-4
 
 
 def publish(checkpoint: Path, ict: IctFaceKit | None) -> FaceModel:
@@ -57,10 +63,7 @@ def publish(checkpoint: Path, ict: IctFaceKit | None) -> FaceModel:
     data = DatasetConfig(**state["config"]["data"])
     recipes = draw_recipes(data, ict.expression_names, len(ict.identity_modes))
     if not torch.equal(trained["expressions.coefficients"], _weights(recipes)):
-        raise DataError(
-            f"{checkpoint} was not trained on faces of this data. Give the ICT-FaceKit data that "
-            "'prepare' was given."
-        )
+        raise _other_faces(checkpoint)
     neutral = torch.zeros(expression.shape[1])  # the image of no expression weights at all
     return FaceModel(
         imface=imface,
@@ -74,20 +77,79 @@ def publish(checkpoint: Path, ict: IctFaceKit | None) -> FaceModel:
     )
 
 
+def head_of_published(weights: Path, ict: IctFaceKit) -> Head:
+    """Make the head of a published model anew, from the data that the model was trained on.
+
+    The training people's codes are not published, but what matters of them is: how the numbers
+    that made these people move them. What each has for itself varies a thousandth as much.
+
+    Parameters
+    ----------
+    weights : Path
+        A published ``.safetensors``, its card beside it.
+    ict : IctFaceKit
+
+    Raises
+    ------
+    WeightsError
+        If the weights cannot be read.
+    DataError
+        If there is no card that tells the training data, or the data are others.
+    """
+    state = load_training_state(weights)
+    landmarks = torch.from_numpy(ict.mean[ict.landmarks]).float()
+    if not torch.allclose(state["imface.template_landmarks"], landmarks, atol=1e-3):
+        raise _other_faces(weights)
+    data = DatasetConfig(**training_summary(weights)["config"]["data"])
+    recipes = draw_recipes(data, ict.expression_names, len(ict.identity_modes))
+    coordinates = principal_coordinates(ict, recipes, data.components)
+    identity = torch.from_numpy(coordinates).float() @ state["identities.directions"]
+    expression = _weights(recipes) @ state["expressions.directions"]
+    neutral = torch.zeros(expression.shape[1])
+    return Head(_template(ict), _forward_map(ict, recipes, identity, expression, neutral))
+
+
+def _other_faces(file: Path) -> DataError:
+    return DataError(
+        f"{file} was not trained on faces of this data. Give the ICT-FaceKit data that 'prepare' "
+        "was given."
+    )
+
+
 def training_directions(checkpoint: Path) -> dict[str, Tensor]:
     """Return what a published model carries for those who train on from it."""
     trained: dict[str, Tensor] = read_checkpoint(checkpoint)["model"]
     return {name: tensor for name, tensor in trained.items() if name.endswith(".directions")}
 
 
-def training_summary(checkpoint: Path) -> dict[str, Any]:
-    """Return how long a checkpoint was trained, and with what settings, for the model card."""
-    state = read_checkpoint(checkpoint)
+def training_summary(weights: Path) -> dict[str, Any]:
+    """Return how long a checkpoint, or a published model, was trained, and with what settings, for
+    the model card.
+
+    Raises
+    ------
+    DataError
+        If the checkpoint cannot be read, or the published model has no card that tells it.
+    """
+    if is_published(weights):
+        return _on_card(weights.with_name(CARD_NAME))
+    state = read_checkpoint(weights)
     return {
         "steps": state["step"],
         "minutes": round(state["elapsed"] / 60, 1),
         "config": state["config"],
     }
+
+
+def _on_card(card: Path) -> dict[str, Any]:
+    try:
+        training: dict[str, Any] = json.loads(card.read_text())["training"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{card} does not tell how the weights beside it were trained. Put the card there that "
+            "was published with them."
+        ) from error
+    return training
 
 
 def _weights(recipes: Recipes) -> Tensor:
@@ -133,20 +195,20 @@ def _forward_map(
     people = range(min(len(recipes.identity), _HEADS))
     heads = torch.stack([torch.from_numpy(recipes.neutral(ict, p)).float() for p in people])
     identity = identity[: len(people)]
-    mean = heads.mean(0)
+    mean, identity_mean = heads.mean(0), identity.mean(0)
     heads -= mean
-    identity_basis = principal_basis(heads, IDENTITY_RANK)
-    modes = torch.from_numpy(np.asarray(ict.expression_modes))
-    expression_basis = principal_basis(modes, len(modes))
-    to_basis = modes.flatten(1) @ expression_basis.flatten(1).T
-    identity_mean = identity.mean(0)
+    # Of the heads' own principal directions, most would be spent behind the face, where heads
+    # differ more.
+    by_identity = ridge(identity - identity_mean, heads.flatten(1), _RIDGE)
+    modes = torch.from_numpy(np.asarray(ict.expression_modes)).flatten(1)
+    by_expression = ridge(expression - neutral, _weights(recipes), _RIDGE) @ modes
+    identity_linear, identity_basis = factored(by_identity.unflatten(1, mean.shape))
+    expression_linear, expression_basis = factored(by_expression.unflatten(1, mean.shape))
     return ForwardMap(
         identity_mean=identity_mean,
         neutral_expression=neutral,
-        identity_linear=ridge(
-            identity - identity_mean, heads.flatten(1) @ identity_basis.flatten(1).T, _RIDGE
-        ),
-        expression_linear=ridge(expression - neutral, _weights(recipes) @ to_basis, _RIDGE),
+        identity_linear=identity_linear,
+        expression_linear=expression_linear,
         identity_basis=identity_basis,
         expression_basis=expression_basis,
         mean=mean,

@@ -18,7 +18,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from ..checkpoint import load_training_state
+from ..checkpoint import is_published, load_training_state
 from ..errors import BackendError, DataError
 from ..files import replacing
 from ..model.imface import ImFace
@@ -142,7 +142,7 @@ class Trainer:
         DataError
             If the checkpoint cannot be read, or its network has another shape.
         """
-        published = checkpoint.suffix == ".safetensors"
+        published = is_published(checkpoint)
         theirs = (
             load_training_state(checkpoint)
             if published

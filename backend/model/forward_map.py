@@ -94,12 +94,9 @@ def ridge(inputs: Tensor, targets: Tensor, strength: float) -> Tensor:
     return torch.linalg.solve(gram, inputs.T @ targets).float()
 
 
-def principal_basis(offsets: Tensor, rank: int) -> Tensor:
-    """Return the leading principal directions (K, V, 3), orthonormal, of offsets (N, V, 3)."""
-    flat = offsets.flatten(1).double()
-    values, axes = torch.linalg.eigh(flat @ flat.T)
-    keep = values.flip(0)[:rank] > values[-1] * 1e-10
-    axes = axes.flip(1)[:, :rank][:, keep]
-    basis = axes.T @ flat
-    basis /= basis.norm(dim=1, keepdim=True)
-    return basis.float().unflatten(1, offsets.shape[1:])
+def factored(by_code: Tensor) -> tuple[Tensor, Tensor]:
+    """Split what each number of a code adds to the vertices, (D, V, 3), into a linear map (D, K)
+    and an orthonormal basis (K, V, 3), the strongest direction first; K is the rank."""
+    turned, sizes, basis = torch.linalg.svd(by_code.flatten(1), full_matrices=False)
+    rank = int((sizes > sizes[0] * 1e-5).sum())
+    return (turned * sizes)[:, :rank], basis[:rank].unflatten(1, by_code.shape[1:])

@@ -415,6 +415,13 @@ def test_from_data_to_weights(
     card = json.loads((weights / "model_card.json").read_text())
     assert card["files"] == files
     assert card["training"]["steps"] == 2
+    anew = ("publish", weights / "imface.safetensors", "--out")
+    again = done(*anew, tmp_path / "again", *data)["files"]
+    assert again["imface.safetensors"] == files["imface.safetensors"]
+    again = done(*anew, weights, *data)["files"]
+    assert json.loads((weights / "model_card.json").read_text()) == card | {"files": again}
+    assert main([str(word) for word in (*anew, weights)]) == 2
+    assert "A published model's head is made of its data. Give them" in capsys.readouterr().err
     out = tmp_path / "head.glb"
     published = ["--weights", weights / "imface.safetensors", "--topology", "head"]
     assert main([str(w) for w in ("generate", *published, "--out", out)]) == 0

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """From a checkpoint to the files that ship."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,12 @@ from backend.learn.cache import ScanCache, ScanSource, prepare
 from backend.learn.code_table import CodeTable
 from backend.learn.ict import IctFaceKit
 from backend.learn.ict_scans import draw_recipes
-from backend.learn.publish import publish, training_summary
+from backend.learn.publish import (
+    head_of_published,
+    publish,
+    training_directions,
+    training_summary,
+)
 from backend.learn.train import Trainer
 from backend.learn.train_config import TrainConfig
 from backend.model.imface import query_sdf
@@ -64,16 +70,18 @@ def test_no_training_face_ships(published: FaceModel) -> None:
     assert published.imface.identity_codes.weight.shape == (0, 8)
 
 
-def _codes(checkpoint: Path, table: str) -> torch.Tensor:
-    """Return all codes of a table as the trainer gives them to the fields."""
+def _codes(checkpoint: Path, table: str, free: float = 1.0) -> torch.Tensor:
+    """Return all codes of a table as the trainer gives them to the fields, with a share of their
+    free parts."""
     trained = torch.load(checkpoint, weights_only=True)["model"]
-    coefficients, free = (trained[f"{table}.{name}"] for name in ("coefficients", "free"))
-    codes = CodeTable(coefficients, free.shape[1], 1.0)
+    trained[f"{table}.free"] *= free
+    coefficients, own = (trained[f"{table}.{name}"] for name in ("coefficients", "free"))
+    codes = CodeTable(coefficients, own.shape[1], 1.0)
     codes.load_state_dict(
         {k.removeprefix(f"{table}."): v for k, v in trained.items() if k.startswith(table)}
     )
     with torch.no_grad():
-        return codes(torch.arange(len(free)))[0]
+        return codes(torch.arange(len(own)))[0]
 
 
 def test_the_prior_is_that_of_the_trained_codes(published: FaceModel, checkpoint: Path) -> None:
@@ -148,10 +156,54 @@ def test_files_give_the_model_back_within_half_precision(
     assert generate(back, 1).weights == digest[:16]
 
 
-def test_a_summary_for_the_card(checkpoint: Path) -> None:
+@pytest.fixture
+def folder(published: FaceModel, checkpoint: Path, tmp_path: Path) -> Path:
+    """Return a folder with the model's files and a card that tells its training."""
+    directions = training_directions(checkpoint)
+    save_face_model(published, tmp_path / "imface.safetensors", half=False, training=directions)
+    card = {"training": training_summary(checkpoint)}
+    (tmp_path / "model_card.json").write_text(json.dumps(card))
+    return tmp_path
+
+
+def test_the_head_of_a_published_model_can_be_made_anew(
+    ict: IctFaceKit, checkpoint: Path, folder: Path, train_config: TrainConfig
+) -> None:
+    """It knows the training people by what is known of their codes."""
+    head = head_of_published(folder / "imface.safetensors", ict)
+    recipes = draw_recipes(train_config.data, ict.expression_names, 6)
+    people, states = (
+        _codes(checkpoint, table, free=0.0) for table in ("identities", "expressions")
+    )
+    for code, (person, state) in zip(states, recipes.scans, strict=True):
+        made = head.forward_map(people[person], code).numpy()
+        off = np.linalg.norm(made - recipes.head(ict, person, state), axis=1)
+        assert off.mean() < 1e-3  # a tenth of a millimetre
+    assert head.template.parts == ict.parts
+
+
+def test_other_data_make_no_head_for_a_published_model(ict: IctFaceKit, folder: Path) -> None:
+    other = replace(ict, mean=ict.mean * 1.01)
+    with pytest.raises(DataError, match=r"not trained on faces of this data\. Give the ICT"):
+        head_of_published(folder / "imface.safetensors", other)
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]", "{}"])
+def test_without_its_card_a_published_model_has_no_known_data(
+    ict: IctFaceKit, folder: Path, content: str | None
+) -> None:
+    card = folder / "model_card.json"
+    card.unlink() if content is None else card.write_text(content)
+    with pytest.raises(DataError, match="json does not tell how the weights beside it were tra"):
+        head_of_published(folder / "imface.safetensors", ict)
+
+
+def test_a_summary_for_the_card(checkpoint: Path, folder: Path) -> None:
     summary = training_summary(checkpoint)
     assert (summary["steps"], summary["minutes"]) == (2, 1.5)
     assert summary["config"]["data"]["identities"] == 3
+    published = training_summary(folder / "imface.safetensors")
+    assert published == json.loads(json.dumps(summary))
 
 
 @pytest.mark.parametrize("content", [b"hello\n", b"", b"PK\x03\x04 not a zip"])

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The forward map's parts: least squares, principal directions, and their sum."""
+"""The forward map's parts: least squares, a basis, and sums of it."""
 
 import torch
 
-from backend.model.forward_map import ForwardMap, principal_basis, ridge
+from backend.model.forward_map import ForwardMap, factored, ridge
 
 
 def test_ridge_without_strength_is_least_squares() -> None:
@@ -17,17 +17,16 @@ def test_ridge_shrinks_as_its_formula_says() -> None:
     torch.testing.assert_close(ridge(inputs, 3 * inputs, 0.5), torch.tensor([[3 / 1.5]]))
 
 
-def test_principal_directions_are_orthonormal_and_ordered() -> None:
+def test_a_factored_map_is_the_same_map_over_an_orthonormal_basis() -> None:
     torch.manual_seed(0)
     true = torch.linalg.qr(torch.randn(12, 3)).Q.T
-    offsets = ((torch.randn(30, 3) * torch.tensor([1.0, 9, 3])) @ true).unflatten(1, (4, 3))
-    basis = principal_basis(offsets, 5)
-    assert basis.shape == (3, 4, 3)  # no more than there are
+    by_code = ((torch.randn(30, 3) * torch.tensor([1.0, 9, 3])) @ true).unflatten(1, (4, 3))
+    linear, basis = factored(by_code)
+    assert (linear.shape, basis.shape) == ((30, 3), (3, 4, 3))  # no more than there are
     flat = basis.flatten(1)
     torch.testing.assert_close(flat @ flat.T, torch.eye(3), rtol=0, atol=1e-5)
-    rebuilt = offsets.flatten(1) @ flat.T @ flat
-    torch.testing.assert_close(rebuilt, offsets.flatten(1), rtol=0, atol=1e-4)
-    assert (flat @ true.T).abs().argmax(1).tolist() == [1, 2, 0]
+    torch.testing.assert_close(torch.tensordot(linear, basis, 1), by_code, rtol=0, atol=1e-4)
+    assert (flat @ true.T).abs().argmax(1).tolist() == [1, 2, 0]  # the strongest first
 
 
 def test_codes_move_vertices_along_the_bases() -> None:
