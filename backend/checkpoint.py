@@ -154,7 +154,8 @@ def save_head(head: Head, path: Path, model_sha256: str) -> None:
         for f in fields(source):
             value = getattr(source, f.name)
             if isinstance(value, Tensor):
-                tensors[f"{prefix}.{f.name}"] = value.half() if f.name.endswith("basis") else value
+                large = f.name in ("identity_basis", "expression_basis")
+                tensors[f"{prefix}.{f.name}"] = value.half() if large else value
     metadata = {
         "format": "imface-head",
         "model_sha256": model_sha256,

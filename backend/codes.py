@@ -19,6 +19,8 @@ FORMAT = 1
 DETAIL_STEPS = 32767
 #: Control heights along each axis: one every 1.25 mm.
 DETAIL_SIDE = 161
+#: Codes that only a scan's face has.
+_OF_SCAN = ("surface", "residual")
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class Codes:
     surface : ndarray (D_id,) float32 or None
         Added to the identity for the field alone, which then lies closer to the scan. The identity
         says where each vertex is along the surface, and would say it worse if it had to do both.
+    residual : ndarray (R,) float32 or None
+        For the vertices alone: what a scan tells of them beyond the identity.
     """
 
     identity: np.ndarray
@@ -44,12 +48,14 @@ class Codes:
     weights: str
     detail: np.ndarray | None = None
     surface: np.ndarray | None = None
+    residual: np.ndarray | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-ready object; ``from_json`` gives the codes back."""
         of_scan: dict[str, Any] = {} if self.detail is None else {"detail": _packed(self.detail)}
-        if self.surface is not None:
-            of_scan["surface"] = [float(x) for x in self.surface]
+        for name in _OF_SCAN:
+            if (code := getattr(self, name)) is not None:
+                of_scan[name] = [float(x) for x in code]
         return {
             "format": FORMAT,
             "weights": self.weights,
@@ -81,13 +87,13 @@ class Codes:
                 expression=None if expression is None else np.asarray(expression, np.float32),
                 weights=str(data["weights"]),
                 detail=_unpacked(data["detail"]) if "detail" in data else None,
-                surface=np.asarray(data["surface"], np.float32) if "surface" in data else None,
+                **{name: np.asarray(data[name], np.float32) for name in _OF_SCAN if name in data},
             )
         except (KeyError, TypeError, ValueError, zlib.error) as error:
             raise BackendError(
                 "This is not a set of ImFace codes. Choose a .codes.json file written by ImFace."
             ) from error
-        arrays = [codes.identity, codes.expression, codes.surface]
+        arrays = [codes.identity, codes.expression, codes.surface, codes.residual]
         if any(a is not None and not (a.ndim == 1 and np.isfinite(a).all()) for a in arrays):
             raise BackendError("The codes hold values that are not numbers. Make the codes again.")
         return codes

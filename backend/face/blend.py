@@ -18,8 +18,8 @@ What = Literal["identity", "expression", "both"]
 def blend(model: FaceModel, a: Codes, b: Codes, weight: float, what: What = "both") -> Codes:
     """Mix face ``a`` with face ``b``; what is not blended stays a's.
 
-    The surface and the detail of a scan belong to who it is: they are mixed with the identity, and
-    a face that has no detail is smooth.
+    The surface, the residual and the detail of a scan belong to who it is: they are mixed with the
+    identity, and a face that has no detail is smooth.
 
     Parameters
     ----------
@@ -41,6 +41,7 @@ def blend(model: FaceModel, a: Codes, b: Codes, weight: float, what: What = "bot
             identity=np.asarray((1 - weight) * a.identity + weight * b.identity, np.float32),
             detail=None if detail is None else np.round(detail).astype(np.int16),
             surface=_blend_of_scans(a.surface, b.surface, weight),
+            residual=_blend_of_scans(a.residual, b.residual, weight),
         )
     if what != "identity":
         mixed = replace(mixed, expression=_blend_expression(model, a, b, weight))

@@ -15,7 +15,7 @@ from functools import cache
 import numpy as np
 import torch
 from scipy.sparse import coo_matrix, csr_matrix, diags
-from scipy.sparse.linalg import cg
+from scipy.sparse.linalg import SuperLU, splu
 from scipy.spatial import cKDTree
 from torch import Tensor
 
@@ -26,7 +26,7 @@ from ..mesh import Mesh, triangle_normals, triangulate, vertex_normals
 from ..model.forward_map import HeadTemplate
 from ..model.imface import UNIT_MM, Face, pieces, query_sdf
 from ..scan.watertight import depth_map, visible_from_front
-from .generate import code_tensors, face_of
+from .generate import code_tensors, face_of, on_device
 
 #: The part that each level of detail ends with.
 LEVELS = {
@@ -55,6 +55,8 @@ _RIM = 0.15
 _MAX_APART = 0.06
 #: A triangle whose normal's cosine with what it was is less than this is folded.
 _FOLDED = 0.5
+#: How strongly an offset fades with distance, beside one edge's pull.
+_SCREENING = 0.02
 #: Most steps of the search for the level set.
 _SNAP_ROUNDS = 5
 #: What the field may change by along a normal, per length: where skin is seen from the side, less.
@@ -124,7 +126,8 @@ def _level_ends(model: FaceModel, level: str) -> tuple[int, int]:
 def propose(model: FaceModel, codes: Codes) -> np.ndarray:
     """Return the forward map's head (V, 3) in model space."""
     identity, expression = code_tensors(model, codes)
-    vertices = require_head(model).forward_map(identity, expression)
+    residual = on_device(model, codes.residual)
+    vertices = require_head(model).forward_map(identity, expression, residual)
     return vertices.cpu().numpy().astype(np.float64)
 
 
@@ -241,34 +244,74 @@ def _spread_unfolded(
 
 
 def _spread(template: HeadTemplate, rows: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """Extend offsets (N, 3) of the given vertices smoothly to all that are joined to them, fading
-    with distance; those (V, 3) of loose parts are zero."""
-    graph = _laplacian(template)
-    is_free = np.zeros(graph.shape[0], bool)
-    for name in JOINED_PARTS:
-        is_free[slice(*template.parts[name][:2])] = True
-    is_free[rows] = False
-    full = np.zeros((graph.shape[0], 3))
-    full[rows] = offsets
-    free = np.flatnonzero(is_free)
-    outward = graph[free]
-    matrix = outward[:, free] + diags(np.full(len(free), 0.02))
-    known = -outward[:, rows] @ offsets
-    for axis in range(3):
-        full[free, axis], _ = cg(matrix, known[:, axis], rtol=1e-4, maxiter=200)
+    """Extend offsets (N, 3) of some of the skin's vertices smoothly, first to the rest of the skin,
+    then to all that is joined to it, fading with distance; those (V, 3) of loose parts are zero."""
+    surroundings = _surroundings(template)
+    skin_rows = skin(template)
+    known = np.isin(skin_rows, rows, assume_unique=True)
+    on_skin = np.zeros((len(skin_rows), 3))
+    on_skin[known] = offsets
+    if not known.all():
+        gaps = surroundings.skin[~known]
+        on_skin[~known] = splu(gaps[:, ~known].tocsc()).solve(-gaps[:, known] @ offsets)
+    full = np.zeros((len(template.vertices), 3))
+    full[skin_rows] = on_skin
+    full[surroundings.rows] = surroundings.factored.solve(surroundings.pull @ on_skin)
     return full
 
 
+@dataclass(frozen=True)
+class _Surroundings:
+    """What is joined to the skin, and how it follows.
+
+    Attributes
+    ----------
+    skin : csr_matrix (S, S)
+        The skin's own graph Laplacian, screened.
+    rows : ndarray (N,)
+        The vertices around it.
+    pull : csr_matrix (N, S)
+        By how much each of the skin's vertices pulls at those.
+    factored : SuperLU (N, N)
+        Of their Laplacian, screened.
+    """
+
+    skin: csr_matrix
+    rows: np.ndarray
+    pull: csr_matrix
+    factored: SuperLU
+
+
 @cache
-def _laplacian(template: HeadTemplate) -> csr_matrix:
-    """Return the graph Laplacian (V, V) of a topology."""
+def _surroundings(template: HeadTemplate) -> _Surroundings:
+    adjacent, skin_rows = _adjacency(template), skin(template)
+    joined = [np.arange(*template.parts[name][:2]) for name in JOINED_PARTS]
+    rows = np.setdiff1d(np.concatenate(joined), skin_rows)
+    everything = _screened(adjacent[rows][:, rows], adjacent[rows].sum(1))
+    among_skin = adjacent[skin_rows][:, skin_rows]
+    return _Surroundings(
+        skin=_screened(among_skin, among_skin.sum(1)),
+        rows=rows,
+        pull=adjacent[rows][:, skin_rows],
+        factored=splu(everything.tocsc(), "MMD_AT_PLUS_A", options={"SymmetricMode": True}),
+    )
+
+
+def _screened(adjacent: csr_matrix, degrees: np.ndarray) -> csr_matrix:
+    """Return the matrix (N, N) that takes values at vertices to how far each is from its
+    neighbours' mean, and from zero."""
+    return (diags(np.asarray(degrees).ravel() + _SCREENING) - adjacent).tocsr()
+
+
+def _adjacency(template: HeadTemplate) -> csr_matrix:
+    """Return which vertices (V, V) edges of the triangulated topology join, as 1."""
     triangles = triangulate(template.polygons.cpu().numpy())
-    count = len(template.vertices)
     pairs = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
     a, b = np.concatenate([pairs, pairs[:, ::-1]]).T
+    count = len(template.vertices)
     adjacency = coo_matrix((np.ones(len(a)), (a, b)), shape=(count, count)).tocsr()
     adjacency.data[:] = 1.0
-    return (diags(np.asarray(adjacency.sum(1)).ravel()) - adjacency).tocsr()
+    return adjacency
 
 
 @dataclass(frozen=True)

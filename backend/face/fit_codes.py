@@ -89,9 +89,11 @@ def fit_points(
     """
     rng = np.random.default_rng(config.seed)
     codes, pose = np.zeros(len(model.identity_prior.mean) + len(model.expression_names)), IDENTITY
+    residual = None
     if model.head is not None:
         rows = rng.integers(0, len(points), config.start_points)
-        codes, pose, coverage = fit_forward_map(model, points[rows], normals[rows])
+        placed, pose, coverage = fit_forward_map(model, points[rows], normals[rows])
+        codes, residual = placed[: len(codes)], placed[len(codes) :].astype(np.float32)
         config = replace(config, prior=config.prior * (1 + _UNSEEN_PRIOR * (1 - coverage)))
         report(0.3, "Fitting: placed")
     start = torch.from_numpy(np.append(codes, np.zeros(_POSE))).float()
@@ -102,7 +104,7 @@ def fit_points(
         codes = Codes(person, expression, model.hash_prefix)
         if model.head is not None:
             identity = objective.codes(start.to(model.device))[0].cpu().numpy()
-            codes = replace(codes, identity=identity, surface=person - identity)
+            codes = replace(codes, identity=identity, surface=person - identity, residual=residual)
         return codes, objective.motion(x).after(pose)
 
     return found(_search(objective, start, config, report, lambda x: show(*found(x))))

@@ -52,7 +52,7 @@ class ForwardFit(NamedTuple):
     Attributes
     ----------
     codes : ndarray (K,)
-        Whitened identity, expression weights.
+        Whitened identity, expression weights, residual.
     pose : Similarity
         The points' space -> model space.
     coverage : float
@@ -202,7 +202,7 @@ def _with_lips(
 
 
 def forward_basis(model: FaceModel) -> LinearBasis:
-    """Return the forward map of the face over (whitened identity, expression weights)."""
+    """Return the forward map of the face over (whitened identity, expression weights, residual)."""
     head = require_head(model)
     forward = head.forward_map
     triangles = triangulate(head.template.part_polygons(PARTS))
@@ -214,11 +214,13 @@ def forward_basis(model: FaceModel) -> LinearBasis:
         for linear, basis in (
             (by_identity, forward.identity_basis),
             (by_weight, forward.expression_basis),
+            (forward.residual_scale.diag(), forward.residual_basis),
         )
     ]
-    people, count = len(by_identity), len(by_identity) + len(by_weight)
+    people, count = len(by_identity), sum(part.shape[-1] for part in modes)
     low, high = np.full(count, -np.inf), np.full(count, np.inf)
-    low[people:], high[people:] = 0, 1
+    weights = slice(people, people + len(by_weight))
+    low[weights], high[weights] = 0, 1
     return LinearBasis(
         mean=forward(model.identity_prior.mean, None)[rows].cpu().double().numpy(),
         modes=torch.cat(modes, dim=-1).cpu().numpy(),

@@ -47,8 +47,8 @@ def generate(
 def express(
     model: FaceModel, codes: Codes, expressions: Mapping[str, float] | None = None
 ) -> Codes:
-    """Return the same person with another expression, surface and detail included; a scan's own is
-    taken off.
+    """Return the same person with another expression, all else included; a scan's own is taken
+    off.
 
     Parameters
     ----------
@@ -69,8 +69,9 @@ def face_of(model: FaceModel, codes: Codes) -> Face:
     """
     check_codes(model, codes)
     identity, expression = code_tensors(model, codes)
-    if codes.surface is not None:
-        identity = identity + torch.from_numpy(codes.surface).to(model.device)
+    surface = on_device(model, codes.surface)
+    if surface is not None:
+        identity = identity + surface
     with torch.no_grad():
         face = model.imface.face(identity[None], None if expression is None else expression[None])
     return replace(face, detail=_detail(model, codes))
@@ -94,13 +95,17 @@ def check_codes(model: FaceModel, codes: Codes) -> None:
         (codes.surface, model.identity_prior.mean),
         (codes.expression, model.neutral_expression),
     ]
+    if model.head is not None:
+        lengths.append((codes.residual, model.head.forward_map.residual_scale))
     if any(code is not None and len(code) != len(known) for code, known in lengths):
         raise BackendError("The codes have the wrong length for this model. Make the face again.")
 
 
 def code_tensors(model: FaceModel, codes: Codes) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Return (identity (D,), expression (D,) or None) on the model's device."""
-    identity = torch.from_numpy(codes.identity).to(model.device)
-    if codes.expression is None:
-        return identity, None
-    return identity, torch.from_numpy(codes.expression).to(model.device)
+    return torch.from_numpy(codes.identity).to(model.device), on_device(model, codes.expression)
+
+
+def on_device(model: FaceModel, code: np.ndarray | None) -> torch.Tensor | None:
+    """Return a code, if there is one, on the model's device."""
+    return None if code is None else torch.from_numpy(code).to(model.device)

@@ -50,7 +50,7 @@ def blend_regions(
     regions: Collection[str] = (),
 ) -> Codes:
     """Mix face ``b`` into regions of face ``a``; elsewhere, and what is not blended, stays a's,
-    and so do a's surface and detail.
+    and so do a's surface, residual and detail.
 
     Parameters
     ----------

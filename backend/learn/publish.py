@@ -19,7 +19,7 @@ from ..checkpoint import (
 )
 from ..errors import DataError
 from ..face.expressions import ARKIT_NAMES, ict_names
-from ..model.forward_map import ForwardMap, HeadTemplate, factored, ridge
+from ..model.forward_map import ForwardMap, HeadTemplate, factored, in_steps, ridge
 from ..model.imface import ImFace, ModelConfig
 from ..model.prior import fit_prior
 from .cache import DatasetConfig
@@ -29,6 +29,8 @@ from .train import read_checkpoint
 
 #: Heads that the forward map is fitted to, at most: more take memory and tell nothing new.
 _HEADS = 2000
+#: Principal components of what the codes leave of the faces, at most: a scan tells no more.
+_RESIDUAL = 128
 #: Ridge of the linear maps, relative to the codes' mean variance.
 _RIDGE = 1e-4
 
@@ -204,6 +206,8 @@ def _forward_map(
     by_expression = ridge(expression - neutral, _weights(recipes), _RIDGE) @ modes
     identity_linear, identity_basis = factored(by_identity.unflatten(1, mean.shape))
     expression_linear, expression_basis = factored(by_expression.unflatten(1, mean.shape))
+    heads -= ((identity - identity_mean) @ by_identity).view_as(heads)
+    residual_basis, residual_scale = in_steps(_residual(heads, slice(*ict.parts["face"][:2])))
     return ForwardMap(
         identity_mean=identity_mean,
         neutral_expression=neutral,
@@ -211,5 +215,20 @@ def _forward_map(
         expression_linear=expression_linear,
         identity_basis=identity_basis,
         expression_basis=expression_basis,
+        residual_basis=residual_basis,
+        residual_scale=residual_scale,
         mean=mean,
     )
+
+
+def _residual(left: Tensor, face: slice) -> Tensor:
+    """Return the leading principal components (R, V, 3), of one standard deviation, of what is left
+    of heads (N, V, 3): those of the face, and how the rest moves with them."""
+    of_face = left[:, face].flatten(1)
+    values, axes = torch.linalg.eigh((of_face @ of_face.T).double())
+    kept = min(_RESIDUAL, int((values > values[-1] * 1e-9).sum()))
+    axes = axes.flip(1)[:, :kept].float() / len(left) ** 0.5
+    modes = axes.T @ left.flatten(1)
+    # An eigenvector's sign is the machine's choice; a residual has to mean the same on the next.
+    modes *= modes.gather(1, modes.abs().argmax(1, keepdim=True)).sign()
+    return modes.unflatten(1, left.shape[1:])

@@ -45,7 +45,10 @@ class HeadTemplate:
 
 @dataclass(frozen=True)
 class ForwardMap:
-    """vertices = mean + (z_id - id_mean) A_id B_id + (z_exp - z_neutral) A_exp B_exp.
+    """vertices = mean + (z_id - id_mean) A_id B_id + r s B_r + (z_exp - z_neutral) A_exp B_exp.
+
+    What the codes leave of the training people has principal components of its own: a scan tells
+    more of a person's vertices than the field's code has room for.
 
     Attributes
     ----------
@@ -53,6 +56,10 @@ class ForwardMap:
     identity_linear, expression_linear : Tensor (D, K)
     identity_basis, expression_basis : Tensor (K, V, 3)
         Orthonormal over the vertices.
+    residual_basis : Tensor (R, V, 3) int8
+        Of the residual r.
+    residual_scale : Tensor (R,)
+        What a step of its basis is [model units], for r of unit variance.
     mean : Tensor (V, 3)
         The mean person's neutral head.
     """
@@ -63,12 +70,19 @@ class ForwardMap:
     expression_linear: Tensor
     identity_basis: Tensor
     expression_basis: Tensor
+    residual_basis: Tensor
+    residual_scale: Tensor
     mean: Tensor
 
-    def __call__(self, identity: Tensor, expression: Tensor | None) -> Tensor:
-        """Return head vertices (V, 3) [model units] for codes (D,); None is neutral."""
+    def __call__(
+        self, identity: Tensor, expression: Tensor | None, residual: Tensor | None = None
+    ) -> Tensor:
+        """Return head vertices (V, 3) [model units] for codes (D,), no expression being neutral,
+        and for a residual (R,)."""
         amounts = (identity - self.identity_mean) @ self.identity_linear
         vertices = self.mean + _sum(amounts, self.identity_basis)
+        if residual is not None:
+            vertices += _sum(residual * self.residual_scale, self.residual_basis)
         if expression is None:
             return vertices
         amounts = (expression - self.neutral_expression) @ self.expression_linear
@@ -92,6 +106,12 @@ def ridge(inputs: Tensor, targets: Tensor, strength: float) -> Tensor:
     gram = inputs.T @ inputs
     gram += strength * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype)
     return torch.linalg.solve(gram, inputs.T @ targets).float()
+
+
+def in_steps(basis: Tensor) -> tuple[Tensor, Tensor]:
+    """Return a basis (R, V, 3) in steps, int8, and how large a step is in each direction (R,)."""
+    sizes = basis.flatten(1).abs().amax(1).clamp(min=1e-12) / 127
+    return (basis / sizes[:, None, None]).round().to(torch.int8), sizes
 
 
 def factored(by_code: Tensor) -> tuple[Tensor, Tensor]:

@@ -49,6 +49,8 @@ def head() -> Head:
             expression_linear=torch.rand(6, 1),
             identity_basis=torch.rand(2, 4, 3),
             expression_basis=torch.rand(1, 4, 3),
+            residual_basis=torch.randint(-127, 128, (2, 4, 3), dtype=torch.int8),
+            residual_scale=torch.rand(2),
             mean=torch.rand(4, 3),
         ),
     )
@@ -75,9 +77,10 @@ def test_a_model_comes_back_as_it_was_saved(tiny_model: FaceModel, head: Head, s
     assert back.head is not None
     assert back.head.template.parts == head.template.parts
     assert torch.equal(back.head.template.polygons, head.template.polygons)
-    code = torch.rand(8)
-    wanted = head.forward_map(code, None)
-    torch.testing.assert_close(back.head.forward_map(code, None), wanted, rtol=1e-2, atol=1e-2)
+    code, residual = torch.rand(8), torch.rand(2)
+    made, wanted = (h.forward_map(code, None, residual) for h in (back.head, head))
+    torch.testing.assert_close(made, wanted, rtol=1e-2, atol=1e-2)
+    assert torch.equal(back.head.forward_map.residual_basis, head.forward_map.residual_basis)
     assert not any(p.requires_grad for p in back.imface.parameters())
 
 

@@ -50,14 +50,14 @@ def test_detail_comes_back_to_the_bit(tmp_path: Path) -> None:
     assert (tmp_path / "a.codes.json").stat().st_size < 12_000  # 52 kB as they are
 
 
-def test_what_a_surface_asks_for_comes_back_to_the_bit() -> None:
-    surface = np.random.default_rng(1).normal(size=128).astype(np.float32)
-    data = json.dumps(replace(_codes(), surface=surface).to_json())
-    back = Codes.from_json(json.loads(data)).surface
-    assert back is not None
+@pytest.mark.parametrize("name", ["surface", "residual"])
+def test_what_a_scan_asks_for_comes_back_to_the_bit(name: str) -> None:
+    code = np.random.default_rng(1).normal(size=128).astype(np.float32)
+    scanned = replace(_codes(), **{name: code})
+    back = getattr(Codes.from_json(json.loads(json.dumps(scanned.to_json()))), name)
     assert back.dtype == np.float32
-    np.testing.assert_array_equal(back, surface)
-    assert Codes.from_json(_codes().to_json()).surface is None
+    np.testing.assert_array_equal(back, code)
+    assert getattr(Codes.from_json(_codes().to_json()), name) is None
 
 
 GOOD: dict[str, Any] = {"format": 1, "weights": "w", "identity": [0.5, 1], "expression": [2]}

@@ -108,14 +108,16 @@ def test_bad_settings_are_one_sentence(
         blend(tiny_model, *pair, weight, what)
 
 
-def test_the_surface_of_a_scan_goes_with_the_identity(tiny_model: FaceModel, pair: Pair) -> None:
+@pytest.mark.parametrize("name", ["surface", "residual"])
+def test_what_a_scan_asks_for_goes_with_the_identity(
+    tiny_model: FaceModel, pair: Pair, name: str
+) -> None:
     a, b = pair
-    scanned = replace(b, surface=np.ones_like(b.identity))
-    mixed = blend(tiny_model, a, scanned, 0.25)
-    assert mixed.surface is not None
-    np.testing.assert_allclose(mixed.surface, 0.25)
-    assert _same(blend(tiny_model, scanned, a, 1.0).surface, None)
-    assert _same(blend(tiny_model, scanned, a, 0.5, "expression").surface, scanned.surface)
+    scanned = replace(b, **{name: np.ones_like(b.identity)})
+    np.testing.assert_allclose(getattr(blend(tiny_model, a, scanned, 0.25), name), 0.25)
+    assert _same(getattr(blend(tiny_model, scanned, a, 1.0), name), None)
+    kept = blend(tiny_model, scanned, a, 0.5, "expression")
+    assert _same(getattr(kept, name), getattr(scanned, name))
 
 
 def test_the_average_of_faces_is_nobody_s_more_than_another_s(tiny_model: FaceModel) -> None:

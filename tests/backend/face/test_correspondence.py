@@ -94,6 +94,22 @@ def test_a_scans_surface_moves_vertices_off_their_places_only_as_far_as_it_must(
     assert np.linalg.norm(moved, axis=1).mean() * UNIT_MM < 1.25 * apart_mm.mean()
 
 
+def test_a_residual_moves_vertices_along_the_surface_alone(bundled: FaceModel) -> None:
+    person, forward = generate(bundled, SEED), require_head(bundled).forward_map
+    residual = np.random.default_rng(0).normal(size=len(forward.residual_scale)).astype(np.float32)
+    codes = replace(person, residual=residual)
+    added = torch.tensordot(
+        torch.from_numpy(residual) * forward.residual_scale, forward.residual_basis.float(), 1
+    ).numpy()
+    np.testing.assert_allclose(propose(bundled, codes) - propose(bundled, person), added, atol=1e-5)
+    mesh, plain = template_mesh(bundled, codes), template_mesh(bundled, person)
+    rows = np.flatnonzero(mesh.snapped & plain.snapped)
+    assert 0.1 < np.linalg.norm(mesh.vertices - plain.vertices, axis=1)[rows].mean() * UNIT_MM < 0.5
+    assert np.abs(_sdf_mm(face_of(bundled, person), mesh)).max() < 0.05
+    with pytest.raises(BackendError, match="wrong length for this model"):
+        template_mesh(bundled, replace(person, residual=residual[1:]))
+
+
 def test_lips_part_when_the_jaw_opens(
     bundled: FaceModel, neutral: FaceAndMesh, open_mouth: FaceAndMesh
 ) -> None:

@@ -3,7 +3,7 @@
 
 import torch
 
-from backend.model.forward_map import ForwardMap, factored, ridge
+from backend.model.forward_map import ForwardMap, factored, in_steps, ridge
 
 
 def test_ridge_without_strength_is_least_squares() -> None:
@@ -40,6 +40,8 @@ def test_codes_move_vertices_along_the_bases() -> None:
         expression_linear=torch.tensor([[4.0]]),
         identity_basis=up,
         expression_basis=out,
+        residual_basis=torch.tensor([[[127, 0, 0], [-127, 0, 0]]], dtype=torch.int8),
+        residual_scale=torch.tensor([0.5 / 127]),
         mean=mean,
     )
     assert torch.equal(forward(torch.tensor([0.5, 0.5]), None), mean)
@@ -48,12 +50,24 @@ def test_codes_move_vertices_along_the_bases() -> None:
     expressed = forward(torch.tensor([1.0, 9.0]), torch.tensor([1.25]))
     assert torch.equal(expressed, torch.tensor([[0.0, 1, 1], [1, 1, 0]]))
     assert torch.equal(forward(torch.tensor([1.0, 9.0]), torch.tensor([1.0])), raised)
+    apart = forward(torch.tensor([1.0, 9.0]), None, torch.tensor([2.0]))
+    torch.testing.assert_close(apart, raised + torch.tensor([[1.0, 0, 0], [-1, 0, 0]]))
+
+
+def test_steps_are_as_fine_as_a_direction_allows() -> None:
+    basis = torch.tensor([[[12.7, 0.0, -6.35]], [[0.0, 0.0254, 0.01]], [[0.0, 0.0, 0.0]]])
+    steps, sizes = in_steps(basis)
+    torch.testing.assert_close(sizes[:2], torch.tensor([0.1, 0.0002]))
+    assert steps[:2].tolist() == [[[127, 0, -64]], [[0, 127, 50]]]
+    assert torch.equal(steps[2], torch.zeros(1, 3, dtype=torch.int8))
 
 
 def test_many_directions_add_up() -> None:
     torch.manual_seed(0)
     basis, linear, code = torch.randn(21, 5, 3).half(), torch.randn(4, 21), torch.randn(4)
-    zero = torch.zeros(4)
-    forward = ForwardMap(zero, zero, linear, linear, basis, basis[:, :1], torch.zeros(5, 3))
+    zero, steps = torch.zeros(4), torch.zeros(1, 5, 3, dtype=torch.int8)
+    forward = ForwardMap(
+        zero, zero, linear, linear, basis, basis[:, :1], steps, zero[:1], torch.zeros(5, 3)
+    )
     wanted = torch.tensordot(code @ linear, basis.float(), 1)
     torch.testing.assert_close(forward(code, None), wanted)
