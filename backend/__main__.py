@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from .errors import BackendError
+from .importing import uncollected
 
 #: Of the fixed topology; ``face.correspondence`` has them, but loads PyTorch.
 LEVELS_OF_DETAIL = ("narrow", "face", "skin", "head")
@@ -30,7 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
         from .worker.server import serve
 
         return serve()
-    from . import commands
+    with uncollected():
+        from . import commands
 
     try:
         answer = commands.COMMANDS[options.command](options)

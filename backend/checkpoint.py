@@ -37,7 +37,7 @@ class Head:
     forward_map: ForwardMap
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # hashed by identity: what follows from it can be cached
 class FaceModel:
     """Everything a face is made with.
 

@@ -244,8 +244,9 @@ def _spread_unfolded(
 
 
 def _spread(template: HeadTemplate, rows: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """Extend offsets (N, 3) of some of the skin's vertices smoothly, first to the rest of the skin,
-    then to all that is joined to it, fading with distance; those (V, 3) of loose parts are zero."""
+    """Extend offsets (N, 3) of some of the skin's vertices, in its order, smoothly: first to the
+    rest of the skin, then to all that is joined to it, fading with distance. Those (V, 3) of loose
+    parts are zero."""
     surroundings = _surroundings(template)
     skin_rows = skin(template)
     known = np.isin(skin_rows, rows, assume_unique=True)

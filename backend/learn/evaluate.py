@@ -220,6 +220,8 @@ def linear_bases(ict: IctFaceKit, model: FaceModel) -> dict[str, LinearBasis]:
     """Return the linear models beside ours: ICT's own, and a PCA of the default training set with
     as many numbers as the model's codes."""
     numbers = len(model.identity_prior.mean) + len(model.neutral_expression)
+    if model.head is not None:
+        numbers += len(model.head.forward_map.residual_scale)
     return {"linear ICT": ict_basis(ict), "PCA": training_basis(ict, DatasetConfig(), numbers)}
 
 

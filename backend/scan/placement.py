@@ -76,7 +76,7 @@ class Poses:
 
     def apply_inverse(self, points: np.ndarray) -> np.ndarray:
         """Map points (N, 3) back to (K, N, 3)."""
-        return (points - self.shift[:, None]) @ np.linalg.inv(self.linear).transpose(0, 2, 1)
+        return (points - self.shift[:, None]) @ (self.linear / self.scale()[:, None, None] ** 2)
 
     def similarity(self, k: int) -> Similarity:
         """Return one of them."""
@@ -224,6 +224,15 @@ def _cells() -> tuple[np.ndarray, np.ndarray]:
     return basis, radius / radius.sum()
 
 
+def _inverses(matrices: np.ndarray) -> np.ndarray:
+    """Invert many small matrices (N, 3, 3) at once; LAPACK takes them one by one, which is slow
+    where it has several threads."""
+    a, b, c = np.moveaxis(matrices, 1, 0)
+    adjugates = np.stack([np.cross(b, c), np.cross(c, a), np.cross(a, b)], axis=-1)
+    inverses: np.ndarray = adjugates / (a * adjugates[..., 0]).sum(-1)[:, None, None]
+    return inverses
+
+
 def _mismatch(signatures: np.ndarray, turned: np.ndarray) -> np.ndarray:
     """Return the cost (V, S) of signatures (V, C) against each turn of the face's.
 
@@ -239,6 +248,6 @@ def _mismatch(signatures: np.ndarray, turned: np.ndarray) -> np.ndarray:
     slope = [((weight * depth) @ b)[:, None] - weight @ (turned * b).T for b in basis]
     projected = np.stack(slope, axis=-1)
     gram = np.einsum("vc,ac,bc->vab", weight, basis, basis, optimize=True) + 1e-3 * np.eye(3)
-    plane = np.einsum("vsa,vab,vsb->vs", projected, np.linalg.inv(gram), projected, optimize=True)
+    plane = ((projected @ _inverses(gram)) * projected).sum(-1)
     share = weight.sum(1)[:, None]
     return (squares * (1 + _TILT) - plane) / np.maximum(share, 1e-9) + _EMPTY * (1 - share)

@@ -223,7 +223,7 @@ def _refined(
     tree = cKDTree(cloud)
     spacing = np.median(tree.query(cloud[:: max(len(cloud) // 500, 1)], 2)[0][:, 1])
     for _ in range(rounds):
-        _, nearest = tree.query(poses.apply_inverse(points))
+        _, nearest = tree.query(poses.apply_inverse(points), workers=-1)
         at = poses.apply(cloud[nearest])
         off = points - at
         residual = (off * normals).sum(-1)

@@ -24,6 +24,7 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 
 import backend
 from backend.errors import BackendError, Cancelled
+from backend.importing import uncollected
 from backend.texts import Text
 from backend.worker.protocol import PROTOCOL, Arrays, ProtocolError, pack, read_message
 
@@ -66,11 +67,12 @@ def serve(jobs: Mapping[str, JobFunction] | None = None) -> int:
     server.listen()
     faulthandler.enable()
     try:
-        hello = _hello()
-        if jobs is None:
-            from backend.worker.jobs import JOBS
+        with uncollected():
+            hello = _hello()
+            if jobs is None:
+                from backend.worker.jobs import JOBS
 
-            jobs = JOBS
+                jobs = JOBS
     except ModuleNotFoundError as error:
         server.refuse(_missing_package(error))
         return 1
