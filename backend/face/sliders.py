@@ -21,6 +21,7 @@ from ..errors import BackendError
 from ..model.forward_map import HeadTemplate
 from ..model.imface import UNIT_MM
 from .correspondence import level_vertices, require_head, skin, template_mesh
+from .gaze import seated
 from .generate import check_codes
 
 #: Standard deviations: nobody is beyond, and the model has seen nothing there.
@@ -178,6 +179,7 @@ def sliders(model: FaceModel) -> Sliders:
     axes = _principal_axes(linear, gradients / deviations)
     whitened = np.concatenate([named, axes])
     offsets = np.tensordot((whitened @ linear).astype(np.float32), basis, 1) * np.float32(UNIT_MM)
+    offsets = seated(head.template, offsets)
     moved = offsets[len(named) :, : level_vertices(model, "face")]
     return Sliders(
         names=(*(m.name for m in MEASUREMENTS), *(f"axis{k:02}" for k in range(1, AXES + 1))),

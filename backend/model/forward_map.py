@@ -83,10 +83,12 @@ class ForwardMap:
         vertices = self.mean + _sum(amounts, self.identity_basis)
         if residual is not None:
             vertices += _sum(residual * self.residual_scale, self.residual_basis)
-        if expression is None:
-            return vertices
+        return vertices if expression is None else vertices + self.motion(expression)
+
+    def motion(self, expression: Tensor) -> Tensor:
+        """Return what an expression (D,) adds to anybody's vertices (V, 3)."""
         amounts = (expression - self.neutral_expression) @ self.expression_linear
-        return vertices + _sum(amounts, self.expression_basis)
+        return _sum(amounts, self.expression_basis)
 
 
 def _sum(amounts: Tensor, basis: Tensor) -> Tensor:
