@@ -51,6 +51,7 @@ class RefineConfig:
     smoothing: tuple[float, ...] = (1.0, 1.5, 2.2, 3.3)  #: tried against noise, times the finest
     margin: float = 1.02  #: a smoother one is taken if it predicts nearly as well
     left_out: float = 0.1  #: share of the scan's vertices that are predicted
+    turns: int = 2  #: of leaving some out: a single one leaves the choice to chance
     robust_mm: float = 1.2  #: points farther off the detail count nothing
     steepest: float = 0.5  #: slope from which the detail is stiffened: steep detail would fold
     rounds: int = 4  #: of least squares
@@ -152,22 +153,36 @@ def fit_detail(
 def _smoothing(look: _Look, visible: FrontSurface, config: RefineConfig, report: Report) -> float:
     """Return by how much more than its triangles ask for a scan is smoothed: as much as predicts
     vertices that were left out, with all their triangles, almost best."""
-    mesh, vertex = visible.mesh, welded(visible.mesh.vertices)
-    left_out = np.random.default_rng(config.seed).random(len(vertex)) < config.left_out
-    touched = left_out[vertex][mesh.polygons]
-    truth = _at_vertices(look, visible, np.unique(mesh.polygons[touched]))
-    rest = replace(visible, mesh=Mesh(mesh.vertices, mesh.polygons[~touched.any(1)]))
-    if truth.trust.sum() == 0 or len(rest.mesh.polygons) == 0:
+    tests = [_left_out(look, visible, config, turn) for turn in range(config.turns)]
+    if any(truth.trust.sum() == 0 or rest is None for truth, rest in tests):
         return config.smoothing[0]
-    drawn, errors = _draw(look, rest, config), []
+    drawn = [(truth, _draw(look, rest, config)) for truth, rest in tests if rest is not None]
+    errors: list[float] = []
+    roughly = replace(config, rounds=config.rounds // 2)  # tells as well what predicts best
+    part = 0.8 / len(config.smoothing) / len(drawn)
     for i, smoothing in enumerate(config.smoothing):
-        part = 0.8 / len(config.smoothing)
-        tell = partial(_tell, report, i * part, part)
-        off = np.abs(truth.pick @ _smoothest(drawn, smoothing, config, tell) - truth.wanted)
-        errors.append((truth.trust * np.minimum(off, config.robust_mm / UNIT_MM)).sum())
+        errors.append(0)
+        for turn, (truth, rest) in enumerate(drawn):
+            tell = partial(_tell, report, (i * len(drawn) + turn) * part, part)
+            heights = _smoothest(rest, smoothing, roughly, tell)
+            off = np.abs(truth.pick @ heights - truth.wanted)
+            errors[-1] += (truth.trust * np.minimum(off, config.robust_mm / UNIT_MM)).sum()
         if errors[-1] > config.margin * min(errors):
             return config.smoothing[i - 1]
     return config.smoothing[-1]
+
+
+def _left_out(
+    look: _Look, visible: FrontSurface, config: RefineConfig, turn: int
+) -> tuple[_Evidence, FrontSurface | None]:
+    """Return what some of a scan's vertices tell, others in every turn, and the scan without their
+    triangles; None if nothing is left of it."""
+    mesh, vertex = visible.mesh, welded(visible.mesh.vertices)
+    drawn = np.random.default_rng(config.seed).random(len(vertex)) / config.left_out
+    touched = (drawn.astype(int) == turn)[vertex][mesh.polygons]
+    truth = _at_vertices(look, visible, np.unique(mesh.polygons[touched]))
+    left = mesh.polygons[~touched.any(1)]
+    return truth, replace(visible, mesh=Mesh(mesh.vertices, left)) if len(left) else None
 
 
 def _draw(look: _Look, visible: FrontSurface, config: RefineConfig) -> _Drawn:
