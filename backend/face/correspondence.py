@@ -26,7 +26,6 @@ from ..mesh import Mesh, triangle_normals, triangulate, vertex_normals
 from ..model.forward_map import HeadTemplate
 from ..model.imface import UNIT_MM, Face, pieces, query_sdf
 from ..scan.watertight import depth_map, visible_from_front
-from .gaze import seated
 from .generate import code_tensors, face_of, on_device
 
 #: The part that each level of detail ends with.
@@ -125,15 +124,11 @@ def _level_ends(model: FaceModel, level: str) -> tuple[int, int]:
 
 
 def propose(model: FaceModel, codes: Codes) -> np.ndarray:
-    """Return the forward map's head (V, 3), its eyes seated, in model space."""
+    """Return the forward map's head (V, 3) in model space."""
     identity, expression = code_tensors(model, codes)
-    head, residual = require_head(model), on_device(model, codes.residual)
-    neutral = head.forward_map(identity, None, residual)
-    offsets = (neutral - head.template.vertices).cpu().numpy().astype(np.float64)
-    vertices = head.template.vertices.cpu().numpy() + seated(head.template, offsets)
-    if expression is not None:
-        vertices += head.forward_map.motion(expression).cpu().numpy()
-    return vertices
+    residual = on_device(model, codes.residual)
+    vertices = require_head(model).forward_map(identity, expression, residual)
+    return vertices.cpu().numpy().astype(np.float64)
 
 
 def template_mesh(model: FaceModel, codes: Codes) -> TemplateMesh:

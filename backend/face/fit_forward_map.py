@@ -80,8 +80,7 @@ def fit_forward_map(model: FaceModel, points: np.ndarray, normals: np.ndarray) -
     prior[lids], cost[lids], codes[lids] = _LID_PRIOR, 0, 1
     basis = replace(basis, prior=prior, cost=cost)
     search = _Search(points, normals, {lid: _Place.of_motion(basis, lid) for lid in lids})
-    some = replace(search, points=points[::2], normals=normals[::2])  # will do to begin with
-    found = search.with_lids(some.refit(basis, _Found(codes, IDENTITY), _FIRST))
+    found = search.with_lids(search.refit(basis, _Found(codes, IDENTITY), _FIRST))
     basis, found = _with_lips(search, basis, require_head(model).template.landmarks.numpy(), found)
     codes, pose = search.with_lids(search.refit(basis, found, _AGAIN))
     skin = basis.rows < require_head(model).template.parts["face"][1]

@@ -158,7 +158,7 @@ def _smoothing(look: _Look, visible: FrontSurface, config: RefineConfig, report:
         return config.smoothing[0]
     drawn = [(truth, _draw(look, rest, config)) for truth, rest in tests if rest is not None]
     errors: list[float] = []
-    roughly = replace(config, rounds=config.rounds // 2)  # tells as well what predicts best
+    roughly = replace(config, rounds=(config.rounds + 1) // 2)  # tells as well what predicts best
     part = 0.8 / len(config.smoothing) / len(drawn)
     for i, smoothing in enumerate(config.smoothing):
         errors.append(0)

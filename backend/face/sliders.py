@@ -21,7 +21,6 @@ from ..errors import BackendError
 from ..model.forward_map import HeadTemplate
 from ..model.imface import UNIT_MM
 from .correspondence import level_vertices, require_head, skin, template_mesh
-from .gaze import seated
 from .generate import check_codes
 
 #: Standard deviations: nobody is beyond, and the model has seen nothing there.
@@ -172,11 +171,11 @@ def sliders(model: FaceModel) -> Sliders:
     head = require_head(model)
     factor = model.identity_prior.factor.cpu().double().numpy()
     linear = factor.T @ head.forward_map.identity_linear.cpu().double().numpy()
-    basis = seated(head.template, head.forward_map.identity_basis.cpu().float().numpy())
+    basis = head.forward_map.identity_basis.cpu().float().numpy()
     gradients = linear @ measure(model, basis)  # (D, M) [mm] per unit of the whitened code
     deviations = np.linalg.norm(gradients, axis=0)
     named = independent_directions((gradients / deviations).T)
-    axes = _principal_axes(linear, basis.reshape(len(basis), -1), gradients / deviations)
+    axes = _principal_axes(linear, gradients / deviations)
     whitened = np.concatenate([named, axes])
     offsets = np.tensordot((whitened @ linear).astype(np.float32), basis, 1) * np.float32(UNIT_MM)
     moved = offsets[len(named) :, : level_vertices(model, "face")]
@@ -205,12 +204,10 @@ def independent_directions(gradients: np.ndarray) -> np.ndarray:
     return result
 
 
-def _principal_axes(linear: np.ndarray, basis: np.ndarray, gradients: np.ndarray) -> np.ndarray:
-    """Return the whitened directions (A, D), of length 1, that move the head's vertices most, by a
-    linear map (D, K) over a basis (K, 3 V); each one's sign is such that the measurement it changes
-    most, for its spread, grows."""
-    sizes = np.linalg.cholesky((basis @ basis.T).astype(np.float64))
-    axes = np.linalg.svd(linear @ sizes, full_matrices=False)[0].T[:AXES]
+def _principal_axes(linear: np.ndarray, gradients: np.ndarray) -> np.ndarray:
+    """Return the whitened directions (A, D), of length 1, that move the head's vertices most;
+    each one's sign is such that the measurement it changes most, for its spread, grows."""
+    axes = np.linalg.svd(linear, full_matrices=False)[0].T[:AXES]
     changes = axes @ gradients
     largest = np.take_along_axis(changes, np.abs(changes).argmax(1)[:, None], 1)
     result: np.ndarray = axes * np.sign(largest)

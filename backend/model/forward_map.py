@@ -83,12 +83,10 @@ class ForwardMap:
         vertices = self.mean + _sum(amounts, self.identity_basis)
         if residual is not None:
             vertices += _sum(residual * self.residual_scale, self.residual_basis)
-        return vertices if expression is None else vertices + self.motion(expression)
-
-    def motion(self, expression: Tensor) -> Tensor:
-        """Return what an expression (D,) adds to anybody's vertices (V, 3)."""
+        if expression is None:
+            return vertices
         amounts = (expression - self.neutral_expression) @ self.expression_linear
-        return _sum(amounts, self.expression_basis)
+        return vertices + _sum(amounts, self.expression_basis)
 
 
 def _sum(amounts: Tensor, basis: Tensor) -> Tensor:
