@@ -3,7 +3,8 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -31,10 +32,11 @@ _TRAINING = "training."
 
 @dataclass(frozen=True)
 class Head:
-    """The fixed topology and the forward map onto it."""
+    """The fixed topology, the forward map onto it, and the sha256 of their file."""
 
     template: HeadTemplate
     forward_map: ForwardMap
+    sha256: str = ""
 
 
 @dataclass(frozen=True, eq=False)  # hashed by identity: what follows from it can be cached
@@ -75,6 +77,13 @@ class FaceModel:
     def hash_prefix(self) -> str:
         """What codes carry so that they are only used with the weights they belong to."""
         return self.sha256[:16]
+
+    @property
+    def fitted_by(self) -> str:
+        """What a scan's fit is known by: with another head, the same weights find other codes."""
+        return (
+            self.hash_prefix if self.head is None else f"{self.hash_prefix}-{self.head.sha256[:8]}"
+        )
 
 
 def choose_device() -> torch.device:
@@ -154,7 +163,7 @@ def save_head(head: Head, path: Path, model_sha256: str) -> None:
         for f in fields(source):
             value = getattr(source, f.name)
             if isinstance(value, Tensor):
-                large = f.name in ("identity_basis", "expression_basis")
+                large = f.name.endswith("basis") and value.is_floating_point()
                 tensors[f"{prefix}.{f.name}"] = value.half() if large else value
     metadata = {
         "format": "imface-head",
@@ -192,7 +201,7 @@ def load_face_model(path: Path = BUNDLED, device: torch.device | None = None) ->
     tensors, metadata = _load(path, "imface")
     digest = file_sha256(path)
     _check_card(path, digest)
-    try:
+    with _complete(path):
         imface = ImFace(ModelConfig(**json.loads(metadata["config"])))
         prefix = "imface."
         state = {
@@ -213,6 +222,13 @@ def load_face_model(path: Path = BUNDLED, device: torch.device | None = None) ->
             head=_load_head(path.with_name(HEAD_NAME), digest, device),
             sha256=digest,
         )
+
+
+@contextmanager
+def _complete(path: Path) -> Iterator[None]:
+    """Say it in one sentence if a file lacks something."""
+    try:
+        yield
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise WeightsError(
             "{file} does not hold a complete model. Install the weights again.", file=path.name
@@ -243,13 +259,16 @@ def _load_head(path: Path, model_sha256: str, device: torch.device) -> Head | No
     tensors, metadata = _load(path, "imface-head")
     if metadata["model_sha256"] != model_sha256:
         return None  # another model's head lies in this folder: this model simply has none
-    _check_card(path, file_sha256(path))
-    parts = {name: tuple(row) for name, row in json.loads(metadata["parts"]).items()}
-    on_device = {name: t.to(device) for name, t in tensors.items()}
-    return Head(
-        HeadTemplate(parts=parts, **_with_prefix(on_device, "template.")),
-        ForwardMap(**_with_prefix(on_device, "map.")),
-    )
+    digest = file_sha256(path)
+    _check_card(path, digest)
+    with _complete(path):
+        parts = {name: tuple(row) for name, row in json.loads(metadata["parts"]).items()}
+        on_device = {name: t.to(device) for name, t in tensors.items()}
+        return Head(
+            HeadTemplate(parts=parts, **_with_prefix(on_device, "template.")),
+            ForwardMap(**_with_prefix(on_device, "map.")),
+            digest,
+        )
 
 
 def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Any]:

@@ -93,7 +93,7 @@ class Codes:
             raise BackendError(
                 "This is not a set of ImFace codes. Choose a .codes.json file written by ImFace."
             ) from error
-        arrays = [codes.identity, codes.expression, codes.surface, codes.residual]
+        arrays = [codes.identity, codes.expression, *(getattr(codes, name) for name in _OF_SCAN)]
         if any(a is not None and not (a.ndim == 1 and np.isfinite(a).all()) for a in arrays):
             raise BackendError("The codes hold values that are not numbers. Make the codes again.")
         return codes

@@ -55,12 +55,7 @@ from .learn.evaluation_sets import damaged_ict, held_out_ict, makehuman, real_sc
 from .learn.folder_scans import FolderScans
 from .learn.ict import ict_folder, load_ict
 from .learn.ict_scans import IctScans
-from .learn.publish import (
-    head_of_published,
-    publish,
-    training_directions,
-    training_summary,
-)
+from .learn.publish import head_of_published, publish, training_directions, training_summary
 from .learn.train import Trainer, training_device
 from .learn.train_config import load_config
 from .mesh import FORMATS, Mesh, load_scan, save_mesh
@@ -242,7 +237,7 @@ def _made_from(model: FaceModel, path: Path, options: Options) -> Answer:
         "scan": str(path),
         "landmarks": landmarks and str(landmarks),
         "sha256": [file_sha256(file) for file in (path, landmarks) if file],
-        "weights": model.hash_prefix,
+        "weights": model.fitted_by,
         "topology": options.topology,
         "resolution": options.resolution,
     }
@@ -398,20 +393,25 @@ def _train(options: Options) -> Answer:
 def _publish(options: Options) -> Answer:
     options.out.mkdir(parents=True, exist_ok=True)
     source, path = options.checkpoint, options.out / BUNDLED.name
-    ict = load_ict(options.data) if options.data else None
     training = training_summary(source)
-    if not is_published(source):
-        model = publish(source, ict)
-        save_face_model(model, path, half=True, training=training_directions(source))
-    elif ict is None:
-        raise BackendError("A published model's head is made of its data. Give them by --data.")
+    if is_published(source):
+        _publish_anew(source, path, options.data)
     else:
-        save_head(head_of_published(source, ict), path.with_name(HEAD_NAME), file_sha256(source))
-        if not (path.exists() and path.samefile(source)):
-            copyfile(source, path)
+        model = publish(source, load_ict(options.data) if options.data else None)
+        save_face_model(model, path, half=True, training=training_directions(source))
     files = {p.name: file_sha256(p) for p in sorted(options.out.glob("*.safetensors"))}
     _write_card(options.out / CARD_NAME, {"format": 1, "files": files, "training": training})
     return {"files": files}
+
+
+def _publish_anew(source: Path, path: Path, data: Path | None) -> None:
+    """Write a published model with its head made anew, in its own folder or another one."""
+    if data is None:
+        raise BackendError("A published model's head is made of its data. Give them by --data.")
+    head = head_of_published(source, load_ict(data))
+    if not (path.exists() and path.samefile(source)):
+        copyfile(source, path)
+    save_head(head, path.with_name(HEAD_NAME), file_sha256(source))
 
 
 def _write_card(path: Path, card: Answer) -> None:

@@ -3,7 +3,7 @@
 
 import time
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -132,7 +132,7 @@ def _place(
     return pose, used
 
 
-@lru_cache(maxsize=1)  # a worker, or a command with many scans, has one model
+@cache
 def mean_face(model: FaceModel) -> Mesh:
     """Return the model's mean face, coarsely, in model space."""
     mean = Codes(model.identity_prior.mean.cpu().numpy(), None, model.hash_prefix)

@@ -153,36 +153,33 @@ def fit_detail(
 def _smoothing(look: _Look, visible: FrontSurface, config: RefineConfig, report: Report) -> float:
     """Return by how much more than its triangles ask for a scan is smoothed: as much as predicts
     vertices that were left out, with all their triangles, almost best."""
-    tests = [_left_out(look, visible, config, turn) for turn in range(config.turns)]
-    if any(truth.trust.sum() == 0 or rest is None for truth, rest in tests):
+    turns = [_left_out(look, visible, config, turn) for turn in range(config.turns)]
+    if any(truth.trust.sum() == 0 or len(rest.mesh.polygons) == 0 for truth, rest in turns):
         return config.smoothing[0]
-    drawn = [(truth, _draw(look, rest, config)) for truth, rest in tests if rest is not None]
-    errors: list[float] = []
+    trials = [(truth, _draw(look, rest, config)) for truth, rest in turns]
     roughly = replace(config, rounds=(config.rounds + 1) // 2)  # tells as well what predicts best
-    part = 0.8 / len(config.smoothing) / len(drawn)
+    part = 0.8 / (len(config.smoothing) * config.turns)
+    errors = np.zeros(len(config.smoothing))
     for i, smoothing in enumerate(config.smoothing):
-        errors.append(0)
-        for turn, (truth, rest) in enumerate(drawn):
-            tell = partial(_tell, report, (i * len(drawn) + turn) * part, part)
-            heights = _smoothest(rest, smoothing, roughly, tell)
-            off = np.abs(truth.pick @ heights - truth.wanted)
-            errors[-1] += (truth.trust * np.minimum(off, config.robust_mm / UNIT_MM)).sum()
-        if errors[-1] > config.margin * min(errors):
+        for turn, (truth, drawn) in enumerate(trials):
+            tell = partial(_tell, report, (i * config.turns + turn) * part, part)
+            off = np.abs(truth.pick @ _smoothest(drawn, smoothing, roughly, tell) - truth.wanted)
+            errors[i] += (truth.trust * np.minimum(off, config.robust_mm / UNIT_MM)).sum()
+        if errors[i] > config.margin * errors[: i + 1].min():
             return config.smoothing[i - 1]
     return config.smoothing[-1]
 
 
 def _left_out(
     look: _Look, visible: FrontSurface, config: RefineConfig, turn: int
-) -> tuple[_Evidence, FrontSurface | None]:
+) -> tuple[_Evidence, FrontSurface]:
     """Return what some of a scan's vertices tell, others in every turn, and the scan without their
-    triangles; None if nothing is left of it."""
+    triangles."""
     mesh, vertex = visible.mesh, welded(visible.mesh.vertices)
     drawn = np.random.default_rng(config.seed).random(len(vertex)) / config.left_out
     touched = (drawn.astype(int) == turn)[vertex][mesh.polygons]
     truth = _at_vertices(look, visible, np.unique(mesh.polygons[touched]))
-    left = mesh.polygons[~touched.any(1)]
-    return truth, replace(visible, mesh=Mesh(mesh.vertices, left)) if len(left) else None
+    return truth, replace(visible, mesh=Mesh(mesh.vertices, mesh.polygons[~touched.any(1)]))
 
 
 def _draw(look: _Look, visible: FrontSurface, config: RefineConfig) -> _Drawn:

@@ -143,7 +143,7 @@ def evaluate_set(
     that this call fitted in ``folder/NAME.jpg``. A scan that cannot be fitted has a row with its
     error. Only rows of the given scans are returned, whatever else is stored.
     """
-    path = folder / f"{name}-{model.hash_prefix}.json"
+    path = folder / f"{name}-{model.fitted_by}.json"
     stored: dict[str, list[Row]] = json.loads(path.read_text()) if path.exists() else {}
     rows: list[Row] = []
     panels: list[HeatPanel] = []

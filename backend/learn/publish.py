@@ -66,15 +66,15 @@ def publish(checkpoint: Path, ict: IctFaceKit | None) -> FaceModel:
     recipes = draw_recipes(data, ict.expression_names, len(ict.identity_modes))
     if not torch.equal(trained["expressions.coefficients"], _weights(recipes)):
         raise _other_faces(checkpoint)
-    neutral = torch.zeros(expression.shape[1])  # the image of no expression weights at all
+    head = _head(ict, recipes, identity, expression)
     return FaceModel(
         imface=imface,
         identity_prior=fit_prior(identity),
         expression_prior=fit_prior(expression),
-        neutral_expression=neutral,
+        neutral_expression=head.forward_map.neutral_expression,
         expression_names=tuple(n for n in ARKIT_NAMES if ict_names(n, ict.expression_names)),
         expression_directions=_named(ict, trained["expressions.directions"]),
-        head=Head(_template(ict), _forward_map(ict, recipes, identity, expression, neutral)),
+        head=head,
         sha256="",
     )
 
@@ -106,8 +106,12 @@ def head_of_published(weights: Path, ict: IctFaceKit) -> Head:
     recipes = draw_recipes(data, ict.expression_names, len(ict.identity_modes))
     coordinates = principal_coordinates(ict, recipes, data.components)
     identity = torch.from_numpy(coordinates).float() @ state["identities.directions"]
-    expression = _weights(recipes) @ state["expressions.directions"]
-    neutral = torch.zeros(expression.shape[1])
+    return _head(ict, recipes, identity, _weights(recipes) @ state["expressions.directions"])
+
+
+def _head(ict: IctFaceKit, recipes: Recipes, identity: Tensor, expression: Tensor) -> Head:
+    """Make the head of a model from its people's codes (I, D) and its scans' (S, D)."""
+    neutral = torch.zeros(expression.shape[1])  # the image of no expression weights at all
     return Head(_template(ict), _forward_map(ict, recipes, identity, expression, neutral))
 
 
@@ -146,6 +150,7 @@ def training_summary(weights: Path) -> dict[str, Any]:
 def _on_card(card: Path) -> dict[str, Any]:
     try:
         training: dict[str, Any] = json.loads(card.read_text())["training"]
+        DatasetConfig(**training["config"]["data"])  # or it tells too little
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"{card} does not tell how the weights beside it were trained. Put the card there that "

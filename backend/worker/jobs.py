@@ -153,13 +153,14 @@ def fit_job(params: Params, arrays: Arrays, report: Report) -> Answer:
         show=show,
     )
     settled = report(most + 0.01, "Measuring the fit")
-    figures = report_fit(result, build_mesh(model, result.codes, "surface", 128))
+    resolution = 192 if params.get("refine") else 128  # detail is as fine as 1.25 mm
+    figures = report_fit(result, build_mesh(model, result.codes, "surface", resolution))
     if params.get("refine") and not settled:
         result = refine_fit(
             model, result, report=lambda share, text: report(0.55 + 0.3 * share, text)
         )
         report(0.86, "Measuring the detail")
-        figures |= report_refined(result, build_mesh(model, result.codes, "surface", 128))
+        figures |= report_refined(result, build_mesh(model, result.codes, "surface", resolution))
     values, out = _face_answer(result.codes, params, lambda _, text: report(0.95, text))
     values["pose"] = millimetres_to_scan(result.pose).tolist()
     values["report"] = figures

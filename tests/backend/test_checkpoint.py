@@ -81,6 +81,9 @@ def test_a_model_comes_back_as_it_was_saved(tiny_model: FaceModel, head: Head, s
     made, wanted = (h.forward_map(code, None, residual) for h in (back.head, head))
     torch.testing.assert_close(made, wanted, rtol=1e-2, atol=1e-2)
     assert torch.equal(back.head.forward_map.residual_basis, head.forward_map.residual_basis)
+    assert back.head.sha256 == file_sha256(saved.with_name(HEAD_NAME))
+    assert back.fitted_by == f"{back.hash_prefix}-{back.head.sha256[:8]}"
+    assert replace(back, head=None).fitted_by == back.hash_prefix
     assert not any(p.requires_grad for p in back.imface.parameters())
 
 
@@ -158,6 +161,12 @@ def test_another_content_is_one_sentence(
 ) -> None:
     _rewritten(saved, **change)
     with pytest.raises(WeightsError, match=sentence):
+        load_face_model(saved, CPU)
+
+
+def test_a_head_of_another_release_is_named(saved: Path) -> None:
+    _rewritten(saved.with_name(HEAD_NAME), drop="map.residual_basis")
+    with pytest.raises(WeightsError, match=r"head\.safetensors does not hold a complete model"):
         load_face_model(saved, CPU)
 
 

@@ -19,12 +19,7 @@ from backend.learn.cache import ScanCache, ScanSource, prepare
 from backend.learn.code_table import CodeTable
 from backend.learn.ict import IctFaceKit
 from backend.learn.ict_scans import draw_recipes
-from backend.learn.publish import (
-    head_of_published,
-    publish,
-    training_directions,
-    training_summary,
-)
+from backend.learn.publish import head_of_published, publish, training_directions, training_summary
 from backend.learn.train import Trainer
 from backend.learn.train_config import TrainConfig
 from backend.model.imface import query_sdf
@@ -188,7 +183,7 @@ def test_other_data_make_no_head_for_a_published_model(ict: IctFaceKit, folder: 
         head_of_published(folder / "imface.safetensors", other)
 
 
-@pytest.mark.parametrize("content", [None, "{", "[]", "{}"])
+@pytest.mark.parametrize("content", [None, "{", "[]", "{}", '{"training": {"config": {}}}'])
 def test_without_its_card_a_published_model_has_no_known_data(
     ict: IctFaceKit, folder: Path, content: str | None
 ) -> None:
