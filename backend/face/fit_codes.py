@@ -17,6 +17,7 @@ from ..codes import Codes
 from ..model.imface import CACHE_POINTS, UNIT_MM
 from ..model.sensitivity import sdf_changes
 from ..scan.align import IDENTITY, Similarity
+from ..scan.sampling import evenly_drawn
 from ..texts import Text
 from .fit_forward_map import fit_forward_map
 from .linear_fit import bounded_minimum
@@ -47,7 +48,7 @@ class FitConfig:
 
     start_points: int = 6000  #: points that the forward map is fitted to
     rounds: int = 12  #: steps tried on the field
-    points: int = 5000  #: points they are judged by
+    points: int = 7000  #: points they are judged by
     curved_points: int = 1200  #: of them that the curvature is measured at
     prior: float = 6e-6  #: weight of the Gaussian about the start, for a face seen as a whole
     expression_prior: float = 0.006  #: weight of the expression weights' sum, without a forward map
@@ -91,7 +92,7 @@ def fit_points(
     codes, pose = np.zeros(len(model.identity_prior.mean) + len(model.expression_names)), IDENTITY
     residual = None
     if model.head is not None:
-        rows = rng.integers(0, len(points), config.start_points)
+        rows = evenly_drawn(points, config.start_points, rng)
         placed, pose, coverage = fit_forward_map(model, points[rows], normals[rows])
         codes, residual = placed[: len(codes)], placed[len(codes) :].astype(np.float32)
         config = replace(config, prior=config.prior * (1 + _UNSEEN_PRIOR * (1 - coverage)))
@@ -169,7 +170,7 @@ class _Objective:
         pose: Similarity,
         start: Tensor,
     ) -> None:
-        rows = rng.integers(0, len(points), config.points)
+        rows = evenly_drawn(points, config.points, rng)
         distance = rng.normal(0, config.offset_mm / UNIT_MM, config.points)
         distance[::2] = 0
         points = points[rows] + distance[:, None] * normals[rows]
