@@ -13,6 +13,7 @@ from .importing import uncollected
 
 #: Of the fixed topology; ``face.correspondence`` has them, but loads PyTorch.
 LEVELS_OF_DETAIL = ("narrow", "face", "skin", "head")
+SURFACES = ("surface", "quads")
 
 EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
@@ -76,9 +77,10 @@ def _meshed_command(
     parser.add_argument("--resolution", type=int, default=256, help="of the surface's grid")
     parser.add_argument(
         "--topology",
-        choices=("surface", *LEVELS_OF_DETAIL),
+        choices=(*SURFACES, *LEVELS_OF_DETAIL),
         default="surface",
-        help="surface: marching cubes; narrow, face, skin, head: quads, of ever more of the head",
+        help="surface, quads: the field's own surface, as triangles or even quads; narrow, face, "
+        "skin, head: ever more of the head",
     )
     return parser
 

@@ -217,7 +217,7 @@ def _fit_one(model: FaceModel, path: Path, options: Options) -> Answer:
         report |= report_refined(result, surface)
     mesh = surface
     if options.topology != "surface":
-        mesh = build_mesh(model, result.codes, options.topology, 0)
+        mesh = build_mesh(model, result.codes, options.topology, options.resolution)
     save_mesh(
         replace(mesh, vertices=result.pose.inverse().apply(mesh.vertices)), folder / "fit.ply"
     )

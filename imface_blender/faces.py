@@ -13,7 +13,7 @@ from mathutils import Matrix
 
 from .errors import UserError
 from .mesh_io import FaceMesh, mesh_of
-from .properties import of_mesh, of_object
+from .properties import SURFACES, of_mesh, of_object
 from .translations import label, say
 from .wire import Arrays
 from .worker_client import Job
@@ -72,10 +72,10 @@ def others(context: bpy.types.Context) -> list[bpy.types.Object]:
     return [obj for obj in context.selected_objects if obj != context.object]
 
 
-def why_not_quads(obj: bpy.types.Object | None) -> str:
+def why_not_fixed(obj: bpy.types.Object | None) -> str:
     """Return why this object cannot serve as a face of the fixed topology, or an empty string."""
     reason = why_not_face(obj)
-    if not reason and of_object(obj).topology == "SURFACE":
+    if not reason and of_object(obj).topology in SURFACES:
         reason = say(
             "'{name}' is a raw surface. Make the face again with the mesh Head or Face",
             name=obj.name,

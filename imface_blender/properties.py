@@ -25,7 +25,14 @@ TOPOLOGIES = (
     ("FACE", "Face", "The face part: quads and UVs, ready for expressions"),
     ("NARROW", "Narrow Face", "The face without its outer rim: the fewest vertices"),
     ("SURFACE", "Surface", "The network's own surface, as triangles of the given resolution"),
+    (
+        "QUADS",
+        "Sculpt Surface",
+        "The network's own surface, as even quads of the given resolution, for sculpting",
+    ),
 )
+#: Those of them that share no vertices with another mesh.
+SURFACES = ("SURFACE", "QUADS")
 BLEND_PARTS = (
     ("IDENTITY", "Identity", "Mix who it is, keep the active face's expression"),
     ("EXPRESSION", "Expression", "Mix the expressions, keep who the active face is"),
@@ -63,7 +70,7 @@ class MeshChoice:
     )
     resolution: IntProperty(
         name="Resolution",
-        description="Grid cells along each side of the head; only for the mesh Surface",
+        description="Grid cells along each side of the head; only for the network's own surface",
         default=128,
         min=32,
         max=512,

@@ -14,10 +14,9 @@ import numpy as np
 
 from . import faces, mesh_io
 from .errors import UserError
-from .properties import of_key, of_mesh, of_object
+from .properties import SURFACES, of_key, of_mesh, of_object
 from .translations import say
 
-SURFACE = "SURFACE"  # the mesh that shares no vertices with another
 SMALLEST_APPLIED_CHANGE = 0.1  # of a matrix element: 10% of size, or 6 degrees
 
 
@@ -105,7 +104,8 @@ def add_morph(obj: bpy.types.Object, other: bpy.types.Object) -> bpy.types.Shape
     """
     target = _basis_points(other)
     count = len(mesh_io.mesh_of(obj).vertices)
-    if len(target) != count or SURFACE in (of_object(obj).topology, of_object(other).topology):
+    raw = any(of_object(face).topology in SURFACES for face in (obj, other))
+    if raw or len(target) != count:
         raise UserError(
             "'{name}' and '{other}' have different meshes. Make both with the mesh Head, or both "
             "with Face.",

@@ -35,6 +35,8 @@ LEVELS = {
     "skin": "head_and_neck",
     "head": "eyelashes_right",
 }
+#: Meshes of the field's own surface, which know no levels.
+SURFACES = ("surface", "quads")
 #: Vertices and polygons, the first ones, of ICT-FaceKit's narrow face.
 _NARROW = (6706, 6560)
 #: Parts that the field's surface shows.
@@ -117,7 +119,7 @@ def _level_ends(model: FaceModel, level: str) -> tuple[int, int]:
         raise BackendError(
             "There is no topology '{name}'. Choose one of {known}.",
             name=level,
-            known=", ".join((*LEVELS, "surface")),
+            known=", ".join((*LEVELS, *SURFACES)),
         )
     _, vertices, _, polygons = require_head(model).template.parts[LEVELS[level]]
     return _NARROW if level == "narrow" else (vertices, polygons)

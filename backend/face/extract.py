@@ -20,11 +20,18 @@ SdfFunction = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class ExtractConfig:
-    """How the surface is meshed."""
+    """How the surface is meshed; a resolution out of range raises BackendError."""
 
     resolution: int = 256  #: grid points per axis over [-1, 1]
     slope: float = 1.25  #: bound on the field's gradient norm; 1 for a true distance
     coarsest: int = 16  #: cells per side of the first blocks
+
+    def __post_init__(self) -> None:
+        if not 16 <= self.resolution <= 512:
+            raise BackendError(
+                "The resolution {resolution} is out of range. Choose 16 to 512, usually 256.",
+                resolution=self.resolution,
+            )
 
 
 def face_sdf(face: Face, device: torch.device) -> SdfFunction:
@@ -51,15 +58,10 @@ def extract_mesh(sdf: SdfFunction, config: ExtractConfig = ExtractConfig()) -> M
     Raises
     ------
     BackendError
-        If there is no surface in the ball, or the resolution is out of range.
+        If there is no surface in the ball.
     """
-    if not 16 <= config.resolution <= 512:
-        raise BackendError(
-            "The resolution {resolution} is out of range. Choose 16 to 512, usually 256.",
-            resolution=config.resolution,
-        )
     known = GridValues(sdf, config.resolution)
-    return mesh_cells(known, _surface_cells(known, config), config.resolution)
+    return mesh_cells(known, surface_cells(known, config), config.resolution)
 
 
 class GridValues:
@@ -84,7 +86,7 @@ class GridValues:
 def mesh_cells(known: GridValues, cells: np.ndarray, resolution: int) -> Mesh:
     """Run marching cubes over the given cells (N, 3) of the grid and clean up."""
     if len(cells) == 0:
-        raise BackendError("The field has no surface. Choose other codes or other weights.")
+        raise no_surface()
     low, high = cells.min(0), cells.max(0) + 2
     corner = np.zeros(high - low, bool)
     active = np.zeros(high - low, bool)
@@ -97,7 +99,7 @@ def mesh_cells(known: GridValues, cells: np.ndarray, resolution: int) -> Mesh:
     volume = np.ones(corner.shape, np.float32)
     volume[corner] = known(np.argwhere(corner) + low)
     if not (volume[corner].min() < 0 < volume[corner].max()):
-        raise BackendError("The field has no surface. Choose other codes or other weights.")
+        raise no_surface()
     vertices, triangles, _, _ = marching_cubes(
         volume, 0.0, mask=active, gradient_direction="descent"
     )
@@ -106,8 +108,13 @@ def mesh_cells(known: GridValues, cells: np.ndarray, resolution: int) -> Mesh:
     return largest_component(Mesh(vertices, triangles))
 
 
-def _surface_cells(known: GridValues, config: ExtractConfig) -> np.ndarray:
-    """Return every cell (N, 3) that may hold a piece of the surface."""
+def no_surface() -> BackendError:
+    """Return the error of a field that is zero nowhere in the ball."""
+    return BackendError("The field has no surface. Choose other codes or other weights.")
+
+
+def surface_cells(known: GridValues, config: ExtractConfig) -> np.ndarray:
+    """Return every cell (N, 3) of the grid that may hold a piece of the surface."""
     spacing = 2 / (config.resolution - 1)
     size = config.coarsest
     side = np.arange(0, config.resolution - 1, size)
@@ -168,14 +175,13 @@ def _rotated(triangles: np.ndarray, inside: np.ndarray, odd: bool) -> np.ndarray
 
 
 def largest_component(mesh: Mesh) -> Mesh:
-    """Keep the connected piece with the most triangles, and only the vertices it uses."""
-    triangles = mesh.polygons
-    edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]]])
-    graph = coo_matrix(
-        (np.ones(len(edges), bool), (edges[:, 0], edges[:, 1])), shape=(len(mesh.vertices),) * 2
-    )
+    """Keep the connected piece with the most polygons, all of as many corners, and only the
+    vertices it uses."""
+    polygons = mesh.polygons
+    before, after = polygons[:, :-1].ravel(), polygons[:, 1:].ravel()
+    graph = coo_matrix((np.ones(len(before), bool), (before, after)), (len(mesh.vertices),) * 2)
     _, label = connected_components(graph, directed=False)
-    of_triangle = label[triangles[:, 0]]
-    keep = of_triangle == np.bincount(of_triangle).argmax()
-    used, inverse = np.unique(triangles[keep], return_inverse=True)
-    return Mesh(mesh.vertices[used], inverse.reshape(-1, 3))
+    of_polygon = label[polygons[:, 0]]
+    keep = of_polygon == np.bincount(of_polygon).argmax()
+    used, inverse = np.unique(polygons[keep], return_inverse=True)
+    return Mesh(mesh.vertices[used], inverse.reshape(-1, polygons.shape[1]))

@@ -12,6 +12,7 @@ from ..mesh import Mesh
 from ..model.imface import UNIT_MM
 from ..texts import Text
 from .correspondence import (
+    SURFACES,
     level_mesh,
     level_vertices,
     require_head,
@@ -21,6 +22,7 @@ from .expressions import arkit_mix, check_names, expression_code
 from .extract import ExtractConfig, extract_mesh, face_sdf
 from .gaze import turn_eyeballs
 from .generate import face_of
+from .quads import extract_quads
 
 Report = Callable[[float, str], object]
 
@@ -48,9 +50,9 @@ def build_mesh(model: FaceModel, codes: Codes, topology: str, resolution: int) -
 
     Parameters
     ----------
-    topology : {"head", "face", "surface"}
-        The fixed topology (quads, UVs) as the whole head or the face part, or the field's own
-        zero level set.
+    topology : str
+        A level of detail of the fixed topology (quads, UVs), or the field's own zero level set:
+        "surface" for triangles, "quads" for even quads.
     resolution : int
         Grid points per axis of the surface.
 
@@ -59,9 +61,10 @@ def build_mesh(model: FaceModel, codes: Codes, topology: str, resolution: int) -
     BackendError
         If the topology is unknown, or the model has no fixed one.
     """
-    if topology == "surface":
+    if topology in SURFACES:
         sdf = face_sdf(face_of(model, codes), model.device)
-        return extract_mesh(sdf, ExtractConfig(resolution=resolution))
+        extract = extract_quads if topology == "quads" else extract_mesh
+        return extract(sdf, ExtractConfig(resolution=resolution))
     count = level_vertices(model, topology)
     return level_mesh(model, template_mesh(model, codes).vertices[:count], topology)
 

@@ -22,7 +22,7 @@ class _ShapeJob(JobOperator):
     @classmethod
     def why_not(cls, context: bpy.types.Context) -> str:
         """Return why the active object has no shape to edit."""
-        return super().why_not(context) or faces.why_not_quads(context.object)
+        return super().why_not(context) or faces.why_not_fixed(context.object)
 
     def _remember(self, face: bpy.types.Object) -> None:
         self._session_uid, self._codes = face.session_uid, of_object(face).codes

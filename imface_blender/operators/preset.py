@@ -30,7 +30,7 @@ class IMFACE_OT_save_preset(PresetName, QuickOperator):
     @classmethod
     def why_not(cls, context: bpy.types.Context) -> str:
         """Return why the active object has no shape to save."""
-        return super().why_not(context) or faces.why_not_quads(context.object)
+        return super().why_not(context) or faces.why_not_fixed(context.object)
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Outcome:
         """Ask for the name."""

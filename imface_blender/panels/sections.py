@@ -11,7 +11,7 @@ import bpy
 
 from .. import faces, fit_error, presets, sliders
 from ..mesh_io import mesh_of
-from ..properties import of_scene
+from ..properties import SURFACES, of_scene
 from ..slider_names import GROUPS, short_title
 from ..slider_properties import lock_name, sliders_of
 from ..translations import OWN_CONTEXT, label, word
@@ -107,7 +107,7 @@ class IMFACE_PT_shape(_Section):
         row = self.layout.row(align=True)
         row.menu("IMFACE_MT_presets")
         row.operator("imface.save_preset", text="", icon="ADD")
-        if not faces.why_not_quads(context.object):
+        if not faces.why_not_fixed(context.object):
             _draw_sliders(self.layout, context.object)
 
 
@@ -187,7 +187,7 @@ class IMFACE_PT_animate(_Section):
 
 def _draw_choices(layout: bpy.types.UILayout, context: bpy.types.Context, *names: str) -> None:
     for name in names:
-        if name != "resolution" or of_scene(context.scene).topology == "SURFACE":
+        if name != "resolution" or of_scene(context.scene).topology in SURFACES:
             layout.prop(of_scene(context.scene), name)
 
 

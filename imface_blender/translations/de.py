@@ -134,8 +134,8 @@ _INTERFACE = {
     "Whether it holds the faces of a Random Gallery together": (
         "Ob es die Gesichter einer Zufallsgalerie zusammenhält"
     ),
-    "Grid cells along each side of the head; only for the mesh Surface": (
-        "Gitterzellen entlang jeder Seite des Kopfs; nur für das Mesh „Oberfläche“"
+    "Grid cells along each side of the head; only for the network's own surface": (
+        "Gitterzellen entlang jeder Seite des Kopfs; nur für die eigene Oberfläche des Netzwerks"
     ),
     "Guess": "Schätzung",
     "Head": "Kopf",
@@ -193,6 +193,7 @@ _INTERFACE = {
     "Such as mouthSmileLeft=1, mouthSmileRight=1; all other expressions are 0": (
         "Etwa mouthSmileLeft=1, mouthSmileRight=1; alle anderen Ausdrücke sind 0"
     ),
+    "Sculpt Surface": "Skulptur-Oberfläche",
     "Surface": "Oberfläche",
     "The CSV file": "Die CSV-Datei",
     "The face without its outer rim: the fewest vertices": (
@@ -204,6 +205,10 @@ _INTERFACE = {
     "The face's codes, as JSON": "Die Codes des Gesichts, als JSON",
     "The lips and what surrounds them": "Die Lippen und ihre Umgebung",
     "The mesh's sliders, as JSON": "Die Regler des Meshs, als JSON",
+    "The network's own surface, as even quads of the given resolution, for sculpting": (
+        "Die eigene Oberfläche des Netzwerks, als gleichmäßige Vierecke der gegebenen Auflösung, "
+        "zum Modellieren"
+    ),
     "The network's own surface, as triangles of the given resolution": (
         "Die eigene Oberfläche des Netzwerks, als Dreiecke der gegebenen Auflösung"
     ),

@@ -16,11 +16,12 @@ import pytest
 import trimesh
 
 from backend import commands
-from backend.__main__ import LEVELS_OF_DETAIL, main
+from backend.__main__ import LEVELS_OF_DETAIL, SURFACES, main
 from backend.checkpoint import BUNDLED
 from backend.codes import Codes
 from backend.errors import BackendError, ScanError
 from backend.face.correspondence import LEVELS
+from backend.face.correspondence import SURFACES as MESHED_SURFACES
 from backend.face.fit import fit_scan
 from backend.face.fit_codes import FitConfig
 from backend.learn.cache import ScanSamples
@@ -98,6 +99,7 @@ def test_generate_writes_mesh_and_codes(tmp_path: Path, codes: list[Path]) -> No
 
 def test_the_topologies_are_the_model_s() -> None:
     assert tuple(LEVELS) == LEVELS_OF_DETAIL
+    assert MESHED_SURFACES == SURFACES
 
 
 def test_blend_on_the_face_topology_keeps_quads(tmp_path: Path, codes: list[Path]) -> None:

@@ -126,8 +126,9 @@ def test_an_unknown_expression_is_refused(face, assert_refused):
     )
 
 
-def test_a_surface_is_refused(make_face, assert_refused):
-    make_face(topology="SURFACE")
+@pytest.mark.parametrize("topology", ["SURFACE", "QUADS"])
+def test_a_surface_is_refused(topology, make_face, assert_refused):
+    make_face(topology=topology)
     assert_refused(bpy.ops.imface.add_expressions, "'Face' is a raw surface")
 
 

@@ -53,7 +53,7 @@ def test_one_undo_step(two_faces):
 
 
 def test_surfaces_share_no_vertices(make_face, select_only, assert_refused):
-    faces = make_face(topology="SURFACE"), make_face(topology="SURFACE")
+    faces = make_face(topology="SURFACE"), make_face(topology="QUADS")
     select_only(*faces)
     assert_refused(bpy.ops.imface.morph, "'Face.001' have different meshes. Make both with")
     select_only(faces[0])

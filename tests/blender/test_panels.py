@@ -113,9 +113,10 @@ def test_what_the_regions_are_stands_above_them():
     assert drawn[drawn.index("regions") - 1] == "Regions"
 
 
-def test_the_resolution_is_shown_where_it_matters():
+@pytest.mark.parametrize("topology", ["SURFACE", "QUADS"])
+def test_the_resolution_is_shown_where_it_matters(topology):
     assert "resolution" not in draw(sections.IMFACE_PT_generate).drawn
-    bpy.context.scene.imface.topology = "SURFACE"
+    bpy.context.scene.imface.topology = topology
     assert "resolution" in draw(sections.IMFACE_PT_generate).drawn
 
 

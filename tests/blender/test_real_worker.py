@@ -90,6 +90,17 @@ def test_the_same_seed_gives_the_same_face(points):
     assert (points(bpy.context.object.data.vertices) == first).all()
 
 
+def test_a_sculpt_surface_is_quads_that_can_be_subdivided():
+    bpy.ops.imface.generate(seed=3, topology="QUADS", resolution=64)
+    face = bpy.context.object
+    assert {len(polygon.vertices) for polygon in face.data.polygons} == {4}
+    assert 5_000 < len(face.data.polygons) < 10_000
+    multires = face.modifiers.new("Multires", "MULTIRES")
+    bpy.ops.object.multires_subdivide(modifier=multires.name)
+    finer = face.evaluated_get(bpy.context.evaluated_depsgraph_get()).data
+    assert len(finer.polygons) == 4 * len(face.data.polygons)
+
+
 class LongJob(Window):
     """A job that takes seconds."""
 

@@ -62,7 +62,7 @@ def codes(number, expression=None):
 def mesh(topology):
     values = {"topology": topology}
     arrays = {"vertices_mm": VERTICES_MM, "polygons": POLYGONS}
-    if topology != "surface":
+    if topology not in ("surface", "quads"):
         values["materials"] = ["Skin", "Eyes"]
         arrays |= {"uv": UV, "uv_polygons": POLYGONS, "material_index": np.array([0, 1], np.int32)}
         values["groups"] = ["Face", "Region Nose"]
