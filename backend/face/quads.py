@@ -37,6 +37,8 @@ def extract_quads(sdf: SdfFunction, config: ExtractConfig = ExtractConfig()) -> 
 
     Dual marching cubes (Nielson 2004): a vertex for each patch of the surface in a cell of the
     grid, a quad around each edge of the grid that it crosses. Then the vertices are spread evenly.
+    Where the surface nearly touches itself within a cell's face, an edge may belong to four quads:
+    one or two of a face's at resolution 64, none at 128.
 
     Returns
     -------
