@@ -24,7 +24,8 @@ from ..codes import Codes
 from ..errors import BackendError
 from ..mesh import Mesh, triangle_normals, triangulate, vertex_normals
 from ..model.forward_map import HeadTemplate
-from ..model.imface import UNIT_MM, Face, pieces, query_sdf
+from ..model.imface import UNIT_MM, Face, query_sdf
+from ..model.pieces import by_pieces
 from ..scan.watertight import depth_map, visible_from_front
 from .generate import code_tensors, face_of, on_device
 
@@ -383,7 +384,7 @@ def _broyden(slope: Tensor, step: Tensor, change: Tensor) -> Tensor:
 
 
 def _through(warp: Callable[[Tensor], Tensor], points: Tensor) -> Tensor:
-    return torch.cat([warp(piece)[0] for piece in pieces(points)])
+    return torch.cat(by_pieces(lambda piece: warp(piece[None])[0], points))
 
 
 def check_against_warp(model: FaceModel, codes: Codes) -> dict[str, float]:

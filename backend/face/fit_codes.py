@@ -14,7 +14,8 @@ from torch import Tensor
 
 from ..checkpoint import FaceModel
 from ..codes import Codes
-from ..model.imface import CACHE_POINTS, UNIT_MM
+from ..model.imface import UNIT_MM
+from ..model.pieces import by_pieces
 from ..model.sensitivity import sdf_changes
 from ..scan.align import IDENTITY, Similarity
 from ..scan.sampling import evenly_drawn
@@ -175,10 +176,8 @@ class _Objective:
         distance[::2] = 0
         points = points[rows] + distance[:, None] * normals[rows]
         self._model, self._config, self._scale = model, config, pose.scale
-        self._points, self._distance = (
-            torch.from_numpy(values).float().to(model.device)
-            for values in (pose.apply(points), pose.scale * distance)
-        )
+        samples = np.column_stack([pose.apply(points), pose.scale * distance])
+        self._samples = torch.from_numpy(samples).float().to(model.device)
         self._people = len(model.identity_prior.mean)
         self._start = start[: self._people].to(model.device)
         self._weights = slice(self._people, self._people + len(model.expression_names))
@@ -211,23 +210,25 @@ class _Objective:
         x = x.detach().to(self._model.device, copy=True).requires_grad_()
         matrix, shift = _motion(x)
         face = self._model.imface.face(*self.codes(x[None]))
-        pieces = (self._points @ matrix.T + shift).split(CACHE_POINTS)
-        sdf = torch.cat([face.query(piece[None]).sdf[0] for piece in pieces])
-        residual = self._residuals(x, sdf, self._distance)
-        loss = _robust(residual, self._config.robust_mm).mean()
-        loss = loss + self._config.prior * (x[: self._people] - self._start).square().sum()
-        loss = loss + self._config.expression_prior * x[self._weights].sum()
-        (slope,) = torch.autograd.grad(loss, x)
-        self.median_mm = float(residual.detach().abs().median())
-        return float(loss.detach()), slope.cpu().double().numpy()
+
+        def misfit(samples: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            sdf = face.query((samples[:, :3] @ matrix.T + shift)[None]).sdf[0]
+            residual = self._residuals(x, sdf, samples[:, 3])
+            loss = _robust(residual, self._config.robust_mm).sum() / len(self._samples)
+            return residual.detach(), *_with_slope(loss, x)
+
+        residuals, losses, slopes = zip(*by_pieces(misfit, self._samples), strict=True)
+        prior = self._config.prior * (x[: self._people] - self._start).square().sum()
+        prior = prior + self._config.expression_prior * x[self._weights].sum()
+        loss, slope = _with_slope(prior, x)
+        self.median_mm = float(torch.cat(residuals).abs().median())
+        return float(sum(losses, loss)), sum(slopes, slope).cpu().double().numpy()
 
     @torch.no_grad()
     def curvature(self, x: Tensor) -> np.ndarray:
         """Return Gauss-Newton's second derivatives (U, U) at x, as some of the points have them."""
         x = x.to(self._model.device)
-        points, distance = (
-            values[: self._config.curved_points] for values in (self._points, self._distance)
-        )
+        points, distance = self._samples[: self._config.curved_points].split([3, 1], dim=1)
         unit = torch.eye(len(x), device=x.device)
         codes, moved = x + _CODE_STEP * unit[:-_POSE], x + _POSE_STEP * unit[-_POSE:]
         matrix, shift = _motion(torch.cat([x[None], moved]))
@@ -240,7 +241,7 @@ class _Objective:
         by_pose = ((placed[1:] - placed[0]) * slopes).sum(-1) / _POSE_STEP
         by_pose[-1] -= sdf
         jacobian = self._residuals(x, torch.cat([changes / _CODE_STEP, by_pose]))
-        size, limit = _size(self._residuals(x, sdf, distance)), self._config.robust_mm
+        size, limit = _size(self._residuals(x, sdf, distance[:, 0])), self._config.robust_mm
         weights = (limit / size).clamp(max=1).square() / size / len(size)
         hessian: np.ndarray = ((jacobian * weights) @ jacobian.T).cpu().double().numpy()
         hessian[range(self._people), range(self._people)] += 2 * self._config.prior
@@ -258,6 +259,12 @@ def _motion(x: Tensor) -> tuple[Tensor, Tensor]:
     zero = torch.zeros_like(a)
     skew = torch.stack([zero, -c, b, c, zero, -a, -b, a, zero], dim=-1).unflatten(-1, (3, 3))
     return x[..., -1, None, None].exp() * torch.linalg.matrix_exp(skew), x[..., -4:-1]
+
+
+def _with_slope(loss: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return a loss and its gradient in x; what it was computed from stays for other losses."""
+    (slope,) = torch.autograd.grad(loss, x, retain_graph=True)
+    return loss.detach(), slope
 
 
 def _size(residual: Tensor) -> Tensor:

@@ -21,7 +21,8 @@ from torch import Tensor
 from ..checkpoint import FaceModel
 from ..codes import DETAIL_SIDE, DETAIL_STEPS, Codes
 from ..mesh import Mesh, triangle_normals, vertex_normals
-from ..model.imface import UNIT_MM, Face, pieces, query_gradient
+from ..model.imface import UNIT_MM, Face, query_gradient
+from ..model.pieces import by_pieces
 from ..model.refinement import MAX_HEIGHT, spline, wanted_height
 from ..scan.compare import FrontSurface, inside, welded
 from ..scan.watertight import visible_from_front
@@ -70,7 +71,7 @@ class _Look:
         """Return signed distances (N,), their gradients and template points (N, 3) at points."""
         on_device = torch.from_numpy(points).float().to(self.device)
         sdf, gradient = query_gradient(self.face, on_device)
-        where = [self.face.query(piece).template_points[0] for piece in pieces(on_device)]
+        where = by_pieces(lambda piece: self.face.query(piece[None]).template_points[0], on_device)
         return sdf.cpu().double(), gradient.cpu().double(), torch.cat(where).cpu().double()
 
     def farthest_corners(self, mesh: Mesh, triangle: np.ndarray) -> np.ndarray:

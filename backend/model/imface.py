@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """ImFace (arXiv 2203.14510): two deformation fields and a template field, one chain."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from .blend_field import BlendField, Field
+from .pieces import by_pieces
 from .refinement import Detail, refine
 from .sine import CONDITIONINGS
 from .warp import WARP_CHANNELS, warp
@@ -191,30 +191,21 @@ def _landmark_net(inputs: int, landmarks: int) -> nn.Sequential:
     )
 
 
-#: Points per piece: activations of one piece stay in the processor's cache.
-CACHE_POINTS = 2048
-
-
-def pieces(points: Tensor, size: int = CACHE_POINTS) -> Iterator[Tensor]:
-    """Split points (N, 3) into cache-sized pieces (1, n, 3)."""
-    for piece in points.split(size):
-        yield piece[None]
-
-
 @torch.no_grad()
 def query_sdf(face: Face, points: Tensor) -> Tensor:
-    """Signed distance [model units] at points (N, 3) of a single face, in cache-sized pieces."""
-    return torch.cat([face.query(piece).sdf[0] for piece in pieces(points)])
+    """Signed distance [model units] at points (N, 3) of a single face."""
+    return torch.cat(by_pieces(lambda piece: face.query(piece[None]).sdf[0], points))
 
 
 def query_gradient(face: Face, points: Tensor) -> tuple[Tensor, Tensor]:
     """Signed distance (N,) and its gradient (N, 3) at points (N, 3) of a single face."""
-    sdf, gradient = [], []
-    for piece in pieces(points.detach()):
+
+    def query(piece: Tensor) -> tuple[Tensor, Tensor]:
         piece = piece.requires_grad_()
         with torch.enable_grad():
-            value = face.query(piece).sdf
-            (slope,) = torch.autograd.grad(value.sum(), piece)
-        sdf.append(value[0].detach())
-        gradient.append(slope[0])
+            sdf = face.query(piece[None]).sdf[0]
+            (gradient,) = torch.autograd.grad(sdf.sum(), piece)
+        return sdf.detach(), gradient
+
+    sdf, gradient = zip(*by_pieces(query, points.detach()), strict=True)
     return torch.cat(sdf), torch.cat(gradient)

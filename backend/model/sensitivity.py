@@ -6,6 +6,7 @@ from torch import Tensor
 
 from .blend_field import Field
 from .imface import Face
+from .pieces import by_pieces
 
 #: Points differentiated together: each has a copy of what the codes write.
 _POINTS = 500
@@ -32,7 +33,7 @@ def sdf_changes(face: Face, others: Face, points: Tensor) -> tuple[Tensor, Tenso
     changes : Tensor (B, N)
         The other faces' distances less this one's.
     """
-    found = [_changes(face, others, piece) for piece in points.split(_POINTS)]
+    found = by_pieces(lambda piece: _changes(face, others, piece), points, _POINTS)
     sdf, gradients, changes = zip(*found, strict=True)
     return torch.cat(sdf), torch.cat(gradients), torch.cat(changes, dim=1)
 

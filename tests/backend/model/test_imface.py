@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from backend.model.imface import (
-    CACHE_POINTS,
     Face,
     FieldValues,
     ImFace,
@@ -16,6 +15,7 @@ from backend.model.imface import (
     query_gradient,
     query_sdf,
 )
+from backend.model.pieces import CACHE_POINTS
 from backend.model.sine import HyperNetwork
 
 
