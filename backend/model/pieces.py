@@ -16,6 +16,8 @@ T = TypeVar("T")
 CACHE_POINTS = 2048
 #: Cores that get fewer points than this are not worth it.
 _LEAST_POINTS = 200
+#: Threads that are not there by then could not be started: memory has run out.
+_SECONDS_TO_START = 10.0
 
 
 def by_pieces(work: Callable[[Tensor], T], points: Tensor, size: int = CACHE_POINTS) -> list[T]:
@@ -44,7 +46,7 @@ def by_pieces(work: Callable[[Tensor], T], points: Tensor, size: int = CACHE_POI
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
     """Return threads of which each has one core."""
-    pool, all_there = ThreadPoolExecutor(threads), Barrier(threads)
+    pool, all_there = ThreadPoolExecutor(threads), Barrier(threads, timeout=_SECONDS_TO_START)
 
     def keep_to_one_core(_: int) -> None:
         all_there.wait()
