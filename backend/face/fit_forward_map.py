@@ -120,7 +120,6 @@ class _Place:
             modes=basis.modes[rows],
             triangles=triangles.reshape(-1, 3),
             rows=basis.rows[rows],
-            telling=None,
         )
         return cls(cut, middle)
 
@@ -203,10 +202,7 @@ def _with_lips(
 
 
 def forward_basis(model: FaceModel) -> LinearBasis:
-    """Return the forward map of the face over (whitened identity, expression weights, residual).
-
-    Points of eyeballs tell nothing: the map's follow their lids, anybody's stand where they do.
-    """
+    """Return the forward map of the face over (whitened identity, expression weights, residual)."""
     head = require_head(model)
     forward = head.forward_map
     triangles = triangulate(head.template.part_polygons(PARTS))
@@ -232,7 +228,6 @@ def forward_basis(model: FaceModel) -> LinearBasis:
         rows=rows,
         low=low,
         high=high,
-        telling=len(triangulate(head.template.part_polygons(PARTS[:1]))),
     )
 
 

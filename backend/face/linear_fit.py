@@ -48,8 +48,6 @@ class LinearBasis:
         do. Only where ``low`` is 0.
     stiffness : float or ndarray (K, K)
         A quadratic form in them that counts beside the mean squared distance [model units^2].
-    telling : int or None
-        Only points that are nearest to one of the first so many triangles are fitted; None: all.
     """
 
     mean: np.ndarray
@@ -61,7 +59,6 @@ class LinearBasis:
     prior: float | np.ndarray = 1.0
     cost: float | np.ndarray = 0.0
     stiffness: float | np.ndarray = 0.0
-    telling: int | None = None
 
     @property
     def count(self) -> int:
@@ -124,8 +121,7 @@ def fit_closest_points(
     for share in np.linspace(0, 1, config.rounds):
         limit = config.first_mm ** (1 - share) * config.last_mm**share
         ridge = config.first_ridge ** (1 - share) * config.last_ridge**share
-        face = basis.face(coefficients)
-        paired, pick, weights = _pairs(face, points, normals, limit, basis.telling)
+        paired, pick, weights = _pairs(basis.face(coefficients), points, normals, limit)
         coefficients, motion = _solve(
             with_held if share < 0.5 else basis,
             pick @ basis.flat,
@@ -148,10 +144,10 @@ def _holding(basis: LinearBasis, held: Sequence[int], values: np.ndarray) -> Lin
 
 
 def _pairs(
-    face: Mesh, points: np.ndarray, normals: np.ndarray, limit_mm: float, telling: int | None
+    face: Mesh, points: np.ndarray, normals: np.ndarray, limit_mm: float
 ) -> tuple[np.ndarray, csr_matrix, np.ndarray]:
-    """Pair points (N, 3) with the nearest ones of a face, where those are within the limit, of a
-    triangle that tells, and the surfaces face the same way.
+    """Pair points (N, 3) with the nearest ones of a face, where those are within the limit and the
+    surfaces face the same way.
 
     Returns
     -------
@@ -165,7 +161,6 @@ def _pairs(
     nearest = NearestTriangle(face, cover=0)
     triangle, closest, distance = nearest(points)
     alike = np.abs((normals * nearest.normals[triangle]).sum(1)) > _ALIKE
-    alike &= triangle < (len(face.polygons) if telling is None else telling)
     weights = alike * np.maximum(1 - (distance * UNIT_MM / limit_mm) ** 2, 0) ** 2
     paired = np.flatnonzero(weights)
     corners = face.polygons[triangle[paired]]

@@ -25,7 +25,6 @@ from ..model.prior import fit_prior
 from .cache import DatasetConfig
 from .ict import IctFaceKit
 from .ict_scans import Recipes, draw_recipes, principal_coordinates
-from .seat_eyes import seat_eyes
 from .train import read_checkpoint
 
 #: Heads that the forward map is fitted to, at most: more take memory and tell nothing new.
@@ -113,8 +112,7 @@ def head_of_published(weights: Path, ict: IctFaceKit) -> Head:
 def _head(ict: IctFaceKit, recipes: Recipes, identity: Tensor, expression: Tensor) -> Head:
     """Make the head of a model from its people's codes (I, D) and its scans' (S, D)."""
     neutral = torch.zeros(expression.shape[1])  # the image of no expression weights at all
-    template = _template(ict)
-    return Head(template, _forward_map(ict, template, recipes, identity, expression, neutral))
+    return Head(_template(ict), _forward_map(ict, recipes, identity, expression, neutral))
 
 
 def _other_faces(file: Path) -> DataError:
@@ -199,19 +197,13 @@ def _template(ict: IctFaceKit) -> HeadTemplate:
 
 
 def _forward_map(
-    ict: IctFaceKit,
-    template: HeadTemplate,
-    recipes: Recipes,
-    identity: Tensor,
-    expression: Tensor,
-    neutral: Tensor,
+    ict: IctFaceKit, recipes: Recipes, identity: Tensor, expression: Tensor, neutral: Tensor
 ) -> ForwardMap:
     people = range(min(len(recipes.identity), _HEADS))
     heads = torch.stack([torch.from_numpy(recipes.neutral(ict, p)).float() for p in people])
     identity = identity[: len(people)]
     mean, identity_mean = heads.mean(0), identity.mean(0)
     heads -= mean
-    seat_eyes(template, heads)
     # Of the heads' own principal directions, most would be spent behind the face, where heads
     # differ more.
     by_identity = ridge(identity - identity_mean, heads.flatten(1), _RIDGE)

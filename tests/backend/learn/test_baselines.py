@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Linear models give back the faces they span, with and without known correspondence."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
 from backend.errors import ScanError
-from backend.face.linear_fit import LinearBasis, fit_closest_points
+from backend.face.linear_fit import LinearBasis
 from backend.learn.baselines import (
     fit_known_correspondence,
     fit_scan_linearly,
@@ -18,7 +16,7 @@ from backend.learn.baselines import (
 from backend.learn.cache import DatasetConfig
 from backend.learn.ict import SKIN_PARTS, IctFaceKit
 from backend.learn.ict_scans import draw_recipes
-from backend.mesh import Mesh, sample_surface, triangle_normals, triangulate
+from backend.mesh import Mesh, triangulate
 from backend.model.imface import UNIT_MM
 from backend.scan.align import Similarity
 from backend.scan.compare import compare_strict, front_surface
@@ -151,23 +149,3 @@ def test_a_scan_elsewhere_is_refused(ict: IctFaceKit, basis: LinearBasis) -> Non
     away = Similarity(1 / UNIT_MM, np.eye(3), np.array([5.0, 0, 0]))
     with pytest.raises(ScanError, match="No surface lies where the face should be"):
         fit_scan_linearly(basis, _scan(ict, ict.mean), away)
-
-
-def test_points_of_triangles_that_do_not_tell_count_nothing(
-    ict: IctFaceKit, basis: LinearBasis
-) -> None:
-    eyes = len(basis.triangles) - len(triangulate(ict.part_polygons(("face",))))
-    skin_only = replace(basis, telling=len(basis.triangles) - eyes)
-    face = basis.face(0.8 * np.ones(basis.count))
-    moved = face.vertices.copy()
-    moved[np.unique(basis.triangles[-eyes:])] += [0.0, 0.0, 0.02]  # 2 mm
-    rng = np.random.default_rng(0)
-    points, triangle, _ = sample_surface(moved, basis.triangles, 8000, rng)
-    normals = triangle_normals(moved, basis.triangles)[0][triangle]
-    off = {}
-    for name, model in (("all", basis), ("skin", skin_only)):
-        found, pose = fit_closest_points(model, points, normals)
-        there = pose.inverse().apply(model.face(found).vertices)
-        skin = np.unique(basis.triangles[:-eyes])
-        off[name] = np.linalg.norm(there - face.vertices, axis=1)[skin].mean()
-    assert off["skin"] < 0.7 * off["all"]
