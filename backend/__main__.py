@@ -3,13 +3,12 @@
 
 import argparse
 import json
-import os
 import sys
 from functools import partial
 from pathlib import Path
 
 from .errors import BackendError
-from .importing import uncollected
+from .importing import let_waiting_threads_sleep, uncollected
 
 #: Of the fixed topology; ``face.correspondence`` has them, but loads PyTorch.
 LEVELS_OF_DETAIL = ("narrow", "face", "skin", "head")
@@ -25,8 +24,7 @@ _ICT = "ICT-FaceKit: our .npz, or the repository"
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit status: 0, 1 (failed) or 2 (bad input)."""
-    # Threads that spin while they wait make a fit ten times slower beside any other busy program.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    let_waiting_threads_sleep()
     options = _parser().parse_args(arguments)
     if options.command == "serve":  # before anything imports NumPy or PyTorch
         from .worker.server import serve

@@ -27,9 +27,9 @@ _FACES = [
     for axis in _AXES
     for side in (0, axis)
 ]
-#: How often vertices are moved half of the way to the mean of their neighbours: the rim begins as
-#: stairs.
-_ROUNDS = 10
+#: How often vertices are moved half of the way to the mean of their neighbours. On the rim, which
+#: begins as stairs, twice half as far: quads fold whose corners come to lie on a straight line.
+_ROUNDS, _RIM_ROUNDS = 10, 2
 
 
 def extract_quads(sdf: SdfFunction, config: ExtractConfig = ExtractConfig()) -> Mesh:
@@ -43,7 +43,7 @@ def extract_quads(sdf: SdfFunction, config: ExtractConfig = ExtractConfig()) -> 
     Returns
     -------
     Mesh
-        Quads in model space, normals towards + (out of the face); their rim is a smooth line just
+        Quads in model space, normals towards + (out of the face); their rim is wavy, just
         inside the ball.
 
     Raises
@@ -121,19 +121,20 @@ def _middles(values: np.ndarray, crossed: np.ndarray, vertex: np.ndarray, count:
 
 def _even(sdf: SdfFunction, mesh: Mesh) -> Mesh:
     """Spread a quad mesh's vertices evenly over the surface."""
-    means, vertices = _neighbour_means(mesh), mesh.vertices
+    (means, on_rim), vertices = _neighbour_means(mesh), mesh.vertices
     triangles = triangulate(mesh.polygons)
-    for _ in range(_ROUNDS):
+    for done in range(_ROUNDS):
         normals = vertex_normals(vertices, triangles)
-        move = (means @ vertices - vertices) / 2
+        share = np.where(on_rim, 0.25 if done < _RIM_ROUNDS else 0, 0.5)[:, None]
+        move = share * (means @ vertices - vertices)
         vertices = vertices + move - (move * normals).sum(1, keepdims=True) * normals
     normals = vertex_normals(vertices, triangles)
     return Mesh(vertices - sdf(vertices)[:, None] * normals, mesh.polygons)
 
 
-def _neighbour_means(mesh: Mesh) -> csr_matrix:
-    """Return the matrix (V, V) that takes values at vertices to the means of their neighbours';
-    for vertices on the rim, of those on the rim."""
+def _neighbour_means(mesh: Mesh) -> tuple[csr_matrix, np.ndarray]:
+    """Return the matrix (V, V) that takes values at vertices to the means of their neighbours', and
+    which vertices (V,) are on the rim: of these, only neighbours on the rim count."""
     sides = np.stack([mesh.polygons, np.roll(mesh.polygons, -1, axis=1)], axis=-1).reshape(-1, 2)
     edges, uses = np.unique(np.sort(sides, axis=1), axis=0, return_counts=True)
     on_rim = np.zeros(len(mesh.vertices), bool)
@@ -142,4 +143,4 @@ def _neighbour_means(mesh: Mesh) -> csr_matrix:
     ends = ends[np.tile(uses == 1, 2) | ~on_rim[ends[:, 0]]]
     shape = (len(mesh.vertices),) * 2
     adjacent = coo_matrix((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape).tocsr()
-    return (diags(1 / np.asarray(adjacent.sum(1)).ravel()) @ adjacent).tocsr()
+    return (diags(1 / np.asarray(adjacent.sum(1)).ravel()) @ adjacent).tocsr(), on_rim

@@ -18,6 +18,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from backend.importing import let_waiting_threads_sleep
+
+let_waiting_threads_sleep()  # as those of the command line and of the worker do
+
+# ruff: noqa: E402
 import numpy as np
 import torch
 from torch import Tensor
@@ -30,9 +35,11 @@ from backend.face.extract import ExtractConfig, extract_mesh, face_sdf
 from backend.face.fit import fit_scan, mean_face
 from backend.face.fit_codes import FitConfig
 from backend.face.generate import code_tensors, face_of, generate
+from backend.face.quads import extract_quads
 from backend.face.shapes import build_mesh, shape_keys
 from backend.mesh import load_scan
-from backend.model.imface import query_sdf
+from backend.model.imface import Face, query_sdf
+from backend.model.pieces import CACHE_POINTS
 from backend.model.sensitivity import sdf_changes
 from backend.scan.pose import find_pose
 from backend.scan.sampling import sample_sdf
@@ -73,6 +80,21 @@ def field(model: FaceModel, codes: Codes) -> Row:
     return "field, 163,840 points", ours, seconds(released, 2), f"{rate:.0f} k points/s"
 
 
+def side_by_side(model: FaceModel, codes: Codes) -> Row:
+    """The same pieces, each on a core of its own, beside one after another with PyTorch's own
+    threads."""
+    points = torch.rand(50_000, 3) * 1.2 - 0.6
+    face = face_of(model, codes)
+    ours = seconds(lambda: query_sdf(face, points))
+
+    @torch.no_grad()
+    def in_turn() -> None:
+        for piece in points.split(CACHE_POINTS):
+            face.query(piece[None])
+
+    return "50,000 points", ours, seconds(in_turn), "beside PyTorch's own threads"
+
+
 def extraction(model: FaceModel, codes: Codes) -> Row:
     """The mesh at resolution 256, beside evaluating every grid point (timed over 1/64)."""
     face = face_of(model, codes)
@@ -85,10 +107,22 @@ def extraction(model: FaceModel, codes: Codes) -> Row:
         return sdf(points)
 
     ours = seconds(lambda: extract_mesh(counting, ExtractConfig(256)), 1)
-    part = torch.rand(256**3 // 64, 3) * 2 - 1
-    dense = 64 * seconds(lambda: [face.query(p[None]) for p in part.split(RELEASED_CHUNK)], 1)
     share = f"{100 * counted / 256**3:.2f} % of the grid; dense scaled up from 1/64"
-    return "mesh at 256", ours, dense, share
+    return "mesh at 256", ours, _dense_seconds(face, 256), share
+
+
+def quads(model: FaceModel, codes: Codes) -> Row:
+    """The even quads at resolution 128, beside evaluating every grid point (timed over 1/64)."""
+    face = face_of(model, codes)
+    sdf = face_sdf(face, model.device)
+    ours = seconds(lambda: extract_quads(sdf, ExtractConfig(128)), 1)
+    return "quads at 128", ours, _dense_seconds(face, 128), "dense scaled up from 1/64"
+
+
+def _dense_seconds(face: Face, resolution: int) -> float:
+    """Return how long the released procedure takes for all of a grid's points."""
+    part = torch.rand(resolution**3 // 64, 3) * 2 - 1
+    return 64 * seconds(lambda: [face.query(p[None]) for p in part.split(RELEASED_CHUNK)], 1)
 
 
 def fitting(model: FaceModel, codes: Codes) -> Row:
@@ -261,7 +295,9 @@ BENCHMARKS = {
     f.__name__: f
     for f in (
         field,
+        side_by_side,
         extraction,
+        quads,
         samples,
         fitting,
         code_slopes,
