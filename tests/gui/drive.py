@@ -196,8 +196,9 @@ def paste(session: Session) -> Steps:
         for _ in range(2):
             bpy.ops.imface.paste_codes("INVOKE_DEFAULT")
     check(len(session.status.line) == 1, f"{len(session.status.line)} jobs wait in line.")
-    yield SETTLE_S
-    yield from until(lambda: objects() - before and session.status.job, "The second", STANDSTILL_S)
+    yield from until(
+        lambda: len(objects() - before) > 1 or session.status.error, "The second", STANDSTILL_S
+    )
     yield from session.finish_job()
     pasted = objects() - before
     check(len(pasted) == 2, f"Pasted twice, there are {pasted}.")
