@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The forward map fitted to a surface: where the search on the field starts from."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -18,7 +19,8 @@ from ..scan.watertight import depth_map, visible_from_front
 from .correspondence import require_head
 from .linear_fit import PARTS, ClosestPointsConfig, LinearBasis, fit_closest_points
 
-_FIRST = ClosestPointsConfig(rounds=15, last_mm=3, last_ridge=3e-4)
+#: Closest points slide along a surface slowly: vertices come nearer for as long as it goes on.
+_FIRST = ClosestPointsConfig(rounds=35, last_mm=4)
 #: From a face that is nearly right. A vertex's place along the surface follows from small misfits
 #: all around it: pairs that are no true ones, and a prior as strong as they are, would tell more.
 _AGAIN = ClosestPointsConfig(rounds=5, first_mm=1, last_mm=0.5, first_ridge=1e-4, last_ridge=1e-5)
@@ -80,9 +82,11 @@ def fit_forward_map(model: FaceModel, points: np.ndarray, normals: np.ndarray) -
     prior[lids], cost[lids], codes[lids] = _LID_PRIOR, 0, 1
     basis = replace(basis, prior=prior, cost=cost)
     search = _Search(points, normals, {lid: _Place.of_motion(basis, lid) for lid in lids})
-    found = search.with_lids(search.refit(basis, _Found(codes, IDENTITY), _FIRST))
+    # Of thick lips, expressions would tell sooner than the person does, and keep them.
+    weights = np.flatnonzero(np.isfinite(basis.low)).tolist()
+    found = search.with_lids(search.refit(basis, _Found(codes, IDENTITY), _FIRST, weights))
     basis, found = _with_lips(search, basis, require_head(model).template.landmarks.numpy(), found)
-    codes, pose = search.with_lids(search.refit(basis, found, _AGAIN))
+    codes, pose = search.with_lids(search.refit(basis, found, _AGAIN, lids))
     skin = basis.rows < require_head(model).template.parts["face"][1]
     return ForwardFit(codes, pose, _coverage(basis.face(codes), skin, pose.apply(points)))
 
@@ -141,10 +145,16 @@ class _Search:
     normals: np.ndarray
     lids: dict[int, _Place]
 
-    def refit(self, basis: LinearBasis, found: _Found, config: ClosestPointsConfig) -> _Found:
-        """Return the codes and the pose of closest points, lids held as they are at first."""
+    def refit(
+        self,
+        basis: LinearBasis,
+        found: _Found,
+        config: ClosestPointsConfig,
+        held: Sequence[int],
+    ) -> _Found:
+        """Return the codes and the pose of closest points, some held as they are at first."""
         placed = self._placed(found)
-        codes, motion = fit_closest_points(basis, *placed, config, found.codes, list(self.lids))
+        codes, motion = fit_closest_points(basis, *placed, config, found.codes, held)
         return _Found(codes, motion.after(found.pose))
 
     def with_lids(self, found: _Found) -> _Found:
@@ -196,7 +206,8 @@ def _with_lips(
     apart = np.where(np.isfinite(basis.low), apart, 0)
     shut = replace(basis, stiffness=_LIP_STIFFNESS * apart.T @ apart / len(upper))
     mouth = _Place.around(basis, basis.mean[np.append(upper, lower)].mean(0))
-    tried = [(model, search.refit(model, found, _AGAIN)) for model in (basis, shut)]
+    lids = list(search.lids)
+    tried = [(model, search.refit(model, found, _AGAIN, lids)) for model in (basis, shut)]
     as_it_comes, as_shut = (search.misfit(mouth, found) for _, found in tried)
     return tried[as_shut < (1 + _LIP_LOSS) * as_it_comes]
 
