@@ -28,6 +28,7 @@ from ..model.imface import UNIT_MM, Face, query_sdf
 from ..model.pieces import by_pieces
 from ..scan.watertight import depth_map, visible_from_front
 from .generate import code_tensors, face_of, on_device
+from .seat_eyes import seat_eyes
 
 #: The part that each level of detail ends with.
 LEVELS = {
@@ -127,11 +128,14 @@ def _level_ends(model: FaceModel, level: str) -> tuple[int, int]:
 
 
 def propose(model: FaceModel, codes: Codes) -> np.ndarray:
-    """Return the forward map's head (V, 3) in model space."""
+    """Return the forward map's head (V, 3), eyes in their lids, in model space."""
     identity, expression = code_tensors(model, codes)
-    residual = on_device(model, codes.residual)
-    vertices = require_head(model).forward_map(identity, expression, residual)
-    return vertices.cpu().numpy().astype(np.float64)
+    head = require_head(model)
+    neutral = head.forward_map.neutral(identity, on_device(model, codes.residual))
+    vertices = seat_eyes(head.template, neutral.cpu().double().numpy())
+    if expression is not None:
+        vertices += head.forward_map.expressed(expression).cpu().numpy()
+    return vertices
 
 
 def template_mesh(model: FaceModel, codes: Codes) -> TemplateMesh:

@@ -40,8 +40,10 @@ _UPPER_LIP, _LOWER_LIP = [61, 62, 63], [67, 66, 65]
 _LIP_STIFFNESS = 0.1
 #: A shut mouth may fit worse than an open one by such a share: the points that tell are few.
 _LIP_LOSS = 0.05
-#: Points so near to the middle of lids or lips judge them, and triangles so near are judged.
+#: Points so near to the middle of lids judge them, and triangles so near are judged.
 _NEIGHBOURHOOD_MM, _JUDGED_MM = 22.0, 30.0
+#: Points so near to where lips meet judge them: the others would drown what these tell in noise.
+_LINE_MM = 6.0
 #: A point farther from the face than this counts as one this far.
 _FAR_MM = 1.5
 #: A vertex is covered if a point is this near.
@@ -109,11 +111,7 @@ class _Place:
     def of_motion(cls, basis: LinearBasis, mode: int) -> "_Place":
         """Cut out the surroundings of what a mode moves."""
         moved = np.linalg.norm(basis.modes[..., mode], axis=1)
-        return cls.around(basis, np.average(basis.mean, axis=0, weights=moved))
-
-    @classmethod
-    def around(cls, basis: LinearBasis, middle: np.ndarray) -> "_Place":
-        """Cut out the surroundings of a point (3,)."""
+        middle = np.average(basis.mean, axis=0, weights=moved)
         away = np.linalg.norm(basis.mean[basis.triangles].mean(1) - middle, axis=1)
         rows, triangles = np.unique(
             basis.triangles[away * UNIT_MM < _JUDGED_MM], return_inverse=True
@@ -131,10 +129,7 @@ class _Place:
         """Return the mean distance [mm] of those of points (N, 3) that are here, each ``_FAR_MM``
         at most; 0 if none are."""
         here = np.linalg.norm(points - self.middle, axis=1) * UNIT_MM < _NEIGHBOURHOOD_MM
-        if not here.any():
-            return 0.0
-        nearest = NearestTriangle(self.basis.face(codes), cover=0)
-        return float(np.minimum(nearest(points[here])[2] * UNIT_MM, _FAR_MM).mean())
+        return _mean_distance_mm(self.basis.face(codes), points[here])
 
 
 @dataclass(frozen=True)
@@ -169,13 +164,25 @@ class _Search:
         ]
         return found._replace(codes=codes)
 
-    def misfit(self, place: _Place, found: _Found) -> float:
-        """Return the mean distance [mm] of the points at a place from what was found."""
-        points, _ = self._placed(found)
-        return place.misfit(found.codes, points)
+    def misfits(self, basis: LinearBasis, line: np.ndarray, tried: list[_Found]) -> list[float]:
+        """Return the mean distance [mm] from each of what was tried, of the points that are near
+        a line of vertices (L,) by any of it; 0 if none are."""
+        shown = [(basis.face(found.codes), self._placed(found)[0]) for found in tried]
+        away = [cKDTree(face.vertices[line]).query(points)[0] for face, points in shown]
+        near = np.min(away, axis=0) * UNIT_MM < _LINE_MM
+        return [_mean_distance_mm(face, points[near]) for face, points in shown]
 
     def _placed(self, found: _Found) -> tuple[np.ndarray, np.ndarray]:
         return found.pose.apply(self.points), self.normals @ found.pose.rotation.T
+
+
+def _mean_distance_mm(face: Mesh, points: np.ndarray) -> float:
+    """Return the mean distance [mm] of points (N, 3) from a face, each ``_FAR_MM`` at most; 0 if
+    there are none."""
+    if len(points) == 0:
+        return 0.0
+    nearest = NearestTriangle(face, cover=0)
+    return float(np.minimum(nearest(points)[2] * UNIT_MM, _FAR_MM).mean())
 
 
 def _lid_weight(eye: _Place, lid: int, codes: np.ndarray, points: np.ndarray) -> float:
@@ -205,10 +212,9 @@ def _with_lips(
     apart = (basis.modes[upper] - basis.modes[lower]).reshape(-1, basis.count)
     apart = np.where(np.isfinite(basis.low), apart, 0)
     shut = replace(basis, stiffness=_LIP_STIFFNESS * apart.T @ apart / len(upper))
-    mouth = _Place.around(basis, basis.mean[np.append(upper, lower)].mean(0))
-    lids = list(search.lids)
+    lids, line = list(search.lids), np.append(upper, lower)
     tried = [(model, search.refit(model, found, _AGAIN, lids)) for model in (basis, shut)]
-    as_it_comes, as_shut = (search.misfit(mouth, found) for _, found in tried)
+    as_it_comes, as_shut = search.misfits(basis, line, [found for _, found in tried])
     return tried[as_shut < (1 + _LIP_LOSS) * as_it_comes]
 
 
@@ -233,7 +239,7 @@ def forward_basis(model: FaceModel) -> LinearBasis:
     weights = slice(people, people + len(by_weight))
     low[weights], high[weights] = 0, 1
     return LinearBasis(
-        mean=forward(model.identity_prior.mean, None)[rows].cpu().double().numpy(),
+        mean=forward.neutral(model.identity_prior.mean)[rows].cpu().double().numpy(),
         modes=torch.cat(modes, dim=-1).cpu().numpy(),
         triangles=compact.reshape(-1, 3),
         rows=rows,

@@ -10,8 +10,9 @@ from scipy.spatial import cKDTree
 from ..checkpoint import FaceModel
 from ..face.correspondence import JOINED_PARTS, require_head
 from ..face.expressions import ict_weights
-from ..face.gaze import sphere_centre, turn_eyeballs
+from ..face.gaze import turn_eyeballs
 from ..face.generate import generate
+from ..face.seat_eyes import depths_in_ball
 from ..face.shapes import expressed_mm
 from ..mesh import triangle_normals, triangulate, vertex_normals
 from ..model.forward_map import HeadTemplate
@@ -25,8 +26,6 @@ _NEAR_LIPS = 0.10
 _NEAR_LIDS = 0.06
 #: A vertex of the lids this deep [mm] in an eyeball counts.
 _SUNK_MM = 0.1
-#: Vertices of an eyeball that tell its surface in a direction.
-_AROUND = 8
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ def regions(template: HeadTemplate) -> Regions:
         ball = slice(*template.parts[f"eyeball_{side}"][:2])
         rows = np.unique(lids)
         rows = rows[vertices[rows, 0] * outward > 0]
-        eyes.append((ball, rows[_depths(vertices[ball], vertices[rows]) < 0]))
+        eyes.append((ball, rows[depths_in_ball(vertices[ball], vertices[rows]) < 0]))
     return Regions(skin, lips, lids, _turned(vertices, skin), tuple(eyes))
 
 
@@ -78,7 +77,7 @@ def head_faults(vertices: np.ndarray, looked_at: Regions) -> Figures:
         ``sunk_mm`` how deep the deepest is; ``flipped``: triangles of the skin whose normal is more
         than 90 degrees off the mean normal at their corners, and is not on the mean head.
     """
-    depths = [_depths(vertices[ball], vertices[rows]) for ball, rows in looked_at.eyes]
+    depths = [depths_in_ball(vertices[ball], vertices[rows]) for ball, rows in looked_at.eyes]
     depth = np.concatenate(depths) * UNIT_MM
     return {
         "lips": len(crossings(vertices, looked_at.lips)),
@@ -94,17 +93,6 @@ def _turned(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     around = vertex_normals(vertices, triangles)[triangles].sum(1)
     turned: np.ndarray = (triangle_normals(vertices, triangles)[0] * around).sum(1) < 0
     return turned
-
-
-def _depths(ball: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Return how deep points (N, 3) are inside an eyeball (V, 3), negative outside: along the line
-    from its centre, below the outermost of the vertices in that direction."""
-    centre = sphere_centre(ball)
-    radius, distance = (np.linalg.norm(p - centre, axis=1) for p in (ball, points))
-    directions = cKDTree((ball - centre) / radius[:, None])
-    _, near = directions.query((points - centre) / distance[:, None], _AROUND)
-    depths: np.ndarray = radius[near].max(1) - distance
-    return depths
 
 
 def crossings(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:

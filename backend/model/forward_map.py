@@ -74,19 +74,19 @@ class ForwardMap:
     residual_scale: Tensor
     mean: Tensor
 
-    def __call__(
-        self, identity: Tensor, expression: Tensor | None, residual: Tensor | None = None
-    ) -> Tensor:
-        """Return head vertices (V, 3) [model units] for codes (D,), no expression being neutral,
-        and for a residual (R,)."""
+    def neutral(self, identity: Tensor, residual: Tensor | None = None) -> Tensor:
+        """Return a neutral head's vertices (V, 3) [model units] for a code (D,) and a residual
+        (R,)."""
         amounts = (identity - self.identity_mean) @ self.identity_linear
         vertices = self.mean + _sum(amounts, self.identity_basis)
         if residual is not None:
             vertices += _sum(residual * self.residual_scale, self.residual_basis)
-        if expression is None:
-            return vertices
+        return vertices
+
+    def expressed(self, expression: Tensor) -> Tensor:
+        """Return what an expression's code (D,) adds to a neutral head's vertices (V, 3)."""
         amounts = (expression - self.neutral_expression) @ self.expression_linear
-        return vertices + _sum(amounts, self.expression_basis)
+        return _sum(amounts, self.expression_basis)
 
 
 def _sum(amounts: Tensor, basis: Tensor) -> Tensor:

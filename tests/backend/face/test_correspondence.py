@@ -101,7 +101,9 @@ def test_a_residual_moves_vertices_along_the_surface_alone(bundled: FaceModel) -
     added = torch.tensordot(
         torch.from_numpy(residual) * forward.residual_scale, forward.residual_basis.float(), 1
     ).numpy()
-    np.testing.assert_allclose(propose(bundled, codes) - propose(bundled, person), added, atol=1e-5)
+    face_rows = slice(*require_head(bundled).template.parts["face"][:2])  # eyes give way to lids
+    moved = propose(bundled, codes) - propose(bundled, person)
+    np.testing.assert_allclose(moved[face_rows], added[face_rows], atol=1e-5)
     mesh, plain = template_mesh(bundled, codes), template_mesh(bundled, person)
     rows = np.flatnonzero(mesh.snapped & plain.snapped)
     assert 0.1 < np.linalg.norm(mesh.vertices - plain.vertices, axis=1)[rows].mean() * UNIT_MM < 0.5

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from backend.checkpoint import FaceModel
 from backend.codes import Codes
 from backend.errors import BackendError
-from backend.face.correspondence import propose, require_head
+from backend.face.correspondence import JOINED_PARTS, propose, require_head
 from backend.face.generate import generate
 from backend.face.sliders import (
     AXES,
@@ -93,9 +94,17 @@ def test_the_exact_head_follows(bundled: FaceModel) -> None:
 def test_offsets_are_the_forward_map_s_way(bundled: FaceModel, codes: Codes) -> None:
     known = sliders(bundled)
     values = {"noseLength": 1.5, "axis02": -2.0}
-    moved = propose(bundled, apply_sliders(bundled, codes, values)) - propose(bundled, codes)
+    there, head = apply_sliders(bundled, codes, values), require_head(bundled)
+    here_and_there = (torch.from_numpy(c.identity) for c in (codes, there))
+    before, after = (head.forward_map.neutral(code).numpy() for code in here_and_there)
     expected = sum(v * known.offsets_mm[known.names.index(n)] for n, v in values.items())
-    np.testing.assert_allclose(moved * UNIT_MM, expected, atol=0.01)
+    np.testing.assert_allclose((after - before) * UNIT_MM, expected, atol=0.01)
+    moved, eyes_mm = propose(bundled, there) - propose(bundled, codes), 1  # they give way to lids
+    joined = np.zeros(len(moved), bool)
+    for name in JOINED_PARTS:
+        joined[slice(*head.template.parts[name][:2])] = True
+    np.testing.assert_allclose(moved[joined] * UNIT_MM, expected[joined], atol=0.01)
+    np.testing.assert_allclose(moved * UNIT_MM, expected, atol=eyes_mm)
 
 
 def test_zero_changes_nothing(bundled: FaceModel, codes: Codes) -> None:

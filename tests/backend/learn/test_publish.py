@@ -110,7 +110,7 @@ def test_the_forward_map_knows_the_training_people(
     codes, forward = _codes(checkpoint, "identities"), require_head(published).forward_map
     recipes = draw_recipes(train_config.data, ict.expression_names, 6)
     for person in range(3):
-        head = forward(codes[person], None).numpy()
+        head = forward.neutral(codes[person]).numpy()
         off = np.linalg.norm(head - recipes.neutral(ict, person), axis=1)
         assert off.mean() < 1e-3  # a tenth of a millimetre
 
@@ -171,8 +171,8 @@ def test_the_head_of_a_published_model_can_be_made_anew(
         _codes(checkpoint, table, free=0.0) for table in ("identities", "expressions")
     )
     for code, (person, state) in zip(states, recipes.scans, strict=True):
-        made = head.forward_map(people[person], code).numpy()
-        off = np.linalg.norm(made - recipes.head(ict, person, state), axis=1)
+        made = head.forward_map.neutral(people[person]) + head.forward_map.expressed(code)
+        off = np.linalg.norm(made.numpy() - recipes.head(ict, person, state), axis=1)
         assert off.mean() < 1e-3  # a tenth of a millimetre
     assert head.template.parts == ict.parts
 
