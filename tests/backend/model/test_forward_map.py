@@ -44,13 +44,13 @@ def test_codes_move_vertices_along_the_bases() -> None:
         residual_scale=torch.tensor([0.5 / 127]),
         mean=mean,
     )
-    assert torch.equal(forward(torch.tensor([0.5, 0.5]), None), mean)
-    raised = forward(torch.tensor([1.0, 9.0]), None)
+    assert torch.equal(forward.neutral(torch.tensor([0.5, 0.5])), mean)
+    raised = forward.neutral(torch.tensor([1.0, 9.0]))
     assert torch.equal(raised, torch.tensor([[0.0, 1, 0], [1, 1, 0]]))
-    expressed = forward(torch.tensor([1.0, 9.0]), torch.tensor([1.25]))
-    assert torch.equal(expressed, torch.tensor([[0.0, 1, 1], [1, 1, 0]]))
-    assert torch.equal(forward(torch.tensor([1.0, 9.0]), torch.tensor([1.0])), raised)
-    apart = forward(torch.tensor([1.0, 9.0]), None, torch.tensor([2.0]))
+    added = forward.expressed(torch.tensor([1.25]))
+    assert torch.equal(added, torch.tensor([[0.0, 0, 1], [0, 0, 0]]))
+    assert torch.equal(forward.expressed(torch.tensor([1.0])), torch.zeros(2, 3))
+    apart = forward.neutral(torch.tensor([1.0, 9.0]), torch.tensor([2.0]))
     torch.testing.assert_close(apart, raised + torch.tensor([[1.0, 0, 0], [-1, 0, 0]]))
 
 
@@ -70,4 +70,4 @@ def test_many_directions_add_up() -> None:
         zero, zero, linear, linear, basis, basis[:, :1], steps, zero[:1], torch.zeros(5, 3)
     )
     wanted = torch.tensordot(code @ linear, basis.float(), 1)
-    torch.testing.assert_close(forward(code, None), wanted)
+    torch.testing.assert_close(forward.neutral(code), wanted)
