@@ -84,12 +84,13 @@ def fit_forward_map(model: FaceModel, points: np.ndarray, normals: np.ndarray) -
     prior[lids], cost[lids], codes[lids] = _LID_PRIOR, 0, 1
     basis = replace(basis, prior=prior, cost=cost)
     search = _Search(points, normals, {lid: _Place.of_motion(basis, lid) for lid in lids})
-    # Of thick lips, expressions would tell sooner than the person does, and keep them.
+    # Else expressions stand for a person's thick lips, and the person never takes their place.
     weights = np.flatnonzero(np.isfinite(basis.low)).tolist()
     found = search.with_lids(search.refit(basis, _Found(codes, IDENTITY), _FIRST, weights))
-    basis, found = _with_lips(search, basis, require_head(model).template.landmarks.numpy(), found)
+    template = require_head(model).template
+    basis, found = _with_lips(search, basis, template.landmarks.cpu().numpy(), found)
     codes, pose = search.with_lids(search.refit(basis, found, _AGAIN, lids))
-    skin = basis.rows < require_head(model).template.parts["face"][1]
+    skin = basis.rows < template.parts["face"][1]
     return ForwardFit(codes, pose, _coverage(basis.face(codes), skin, pose.apply(points)))
 
 
