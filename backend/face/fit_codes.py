@@ -49,7 +49,7 @@ class FitConfig:
 
     start_points: int = 6000  #: points that the forward map is fitted to
     rounds: int = 12  #: steps tried on the field
-    points: int = 7000  #: points they are judged by
+    points: int = 5000  #: points they are judged by
     curved_points: int = 1200  #: of them that the curvature is measured at
     prior: float = 6e-6  #: weight of the Gaussian about the start, for a face seen as a whole
     expression_prior: float = 0.006  #: weight of the expression weights' sum, without a forward map

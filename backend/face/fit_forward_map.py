@@ -19,8 +19,9 @@ from ..scan.watertight import depth_map, visible_from_front
 from .correspondence import require_head
 from .linear_fit import PARTS, ClosestPointsConfig, LinearBasis, fit_closest_points
 
-#: Closest points slide along a surface slowly: vertices come nearer for as long as it goes on.
-_FIRST = ClosestPointsConfig(rounds=35, last_mm=4)
+#: Closest points slide along a surface slowly: vertices come nearer for as long as it goes on. Where
+#: they begin to, a third of the points tells as much.
+_FIRST = ClosestPointsConfig(rounds=35, coarse_points=2000, last_mm=4)
 #: From a face that is nearly right. A vertex's place along the surface follows from small misfits
 #: all around it: pairs that are no true ones, and a prior as strong as they are, would tell more.
 _AGAIN = ClosestPointsConfig(rounds=5, first_mm=1, last_mm=0.5, first_ridge=1e-4, last_ridge=1e-5)
@@ -76,17 +77,19 @@ def fit_forward_map(model: FaceModel, points: np.ndarray, normals: np.ndarray) -
     model : FaceModel
         With a head.
     points, normals : ndarray (N, 3)
-        Drawn on the surface, model space but for a small motion.
+        Drawn on the surface, in random order, model space but for a small motion.
     """
-    basis, lids = forward_basis(model), _lid_weights(model)
+    basis, lids = forward_basis(model), _weights_called(model, "eyeBlink")
     prior, codes = np.ones(basis.count), np.zeros(basis.count)
     cost = np.where(np.isfinite(basis.low), _WEIGHT_COST, 0)
     prior[lids], cost[lids], codes[lids] = _LID_PRIOR, 0, 1
     basis = replace(basis, prior=prior, cost=cost)
     search = _Search(points, normals, {lid: _Place.of_motion(basis, lid) for lid in lids})
-    # Else expressions stand for a person's thick lips, and the person never takes their place.
-    weights = np.flatnonzero(np.isfinite(basis.low)).tolist()
-    found = search.with_lids(search.refit(basis, _Found(codes, IDENTITY), _FIRST, weights))
+    # Else expressions stand for a person's thick lips, and the person never takes their place. But
+    # no person is like a wide open mouth, nor is the way there short.
+    weights = np.flatnonzero(np.isfinite(basis.low))
+    held = np.setdiff1d(weights, _weights_called(model, "jawOpen")).tolist()
+    found = search.with_lids(search.refit(basis, _Found(codes, IDENTITY), _FIRST, held))
     template = require_head(model).template
     basis, found = _with_lips(search, basis, template.landmarks.cpu().numpy(), found)
     codes, pose = search.with_lids(search.refit(basis, found, _AGAIN, lids))
@@ -249,10 +252,10 @@ def forward_basis(model: FaceModel) -> LinearBasis:
     )
 
 
-def _lid_weights(model: FaceModel) -> list[int]:
-    """Return which of the codes are the weights that shut the lids."""
+def _weights_called(model: FaceModel, start: str) -> list[int]:
+    """Return which of the codes are the weights of expressions whose names start so."""
     names = enumerate(model.expression_names, len(model.identity_prior.mean))
-    return [row for row, name in names if name.startswith("eyeBlink")]
+    return [row for row, name in names if name.startswith(start)]
 
 
 def _coverage(face: Mesh, skin: np.ndarray, points: np.ndarray) -> float:

@@ -81,6 +81,7 @@ class ClosestPointsConfig:
     """How a linear model is fitted to a surface without correspondence."""
 
     rounds: int = 15  #: of closest points and least squares
+    coarse_points: int | None = None  #: that count in the first half of the rounds; None: all
     first_mm: float = 10.0  #: pairs farther apart do not count, in the first round
     last_mm: float = 5.0  #: and in the last
     first_ridge: float = 1.0  #: weight of the prior [mm^2], in the first round
@@ -104,7 +105,7 @@ def fit_closest_points(
     Parameters
     ----------
     points, normals : ndarray (N, 3)
-        Drawn on the surface, model space but for a small motion.
+        Drawn on the surface, in random order, model space but for a small motion.
     start : ndarray (K,), optional
         Coefficients that it begins with; default 0.
     held : sequence of int
@@ -121,12 +122,16 @@ def fit_closest_points(
     for share in np.linspace(0, 1, config.rounds):
         limit = config.first_mm ** (1 - share) * config.last_mm**share
         ridge = config.first_ridge ** (1 - share) * config.last_ridge**share
-        paired, pick, weights = _pairs(basis.face(coefficients), points, normals, limit)
+        is_early = share < 0.5
+        used = slice(config.coarse_points if is_early else None)
+        face, at, along = basis.face(coefficients), points[used], normals[used]
+        paired, pick, weights = _pairs(face, at, along, limit)
+        at, along = at[paired], along[paired]
         coefficients, motion = _solve(
-            with_held if share < 0.5 else basis,
+            with_held if is_early else basis,
             pick @ basis.flat,
-            _motions(points[paired], normals[paired]),
-            (points * normals).sum(1)[paired] - pick @ basis.mean.ravel(),
+            _motions(at, along),
+            (at * along).sum(1) - pick @ basis.mean.ravel(),
             weights,
             ridge / UNIT_MM**2,
         )
