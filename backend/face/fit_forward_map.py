@@ -19,8 +19,8 @@ from ..scan.watertight import depth_map, visible_from_front
 from .correspondence import require_head
 from .linear_fit import PARTS, ClosestPointsConfig, LinearBasis, fit_closest_points
 
-#: Closest points slide along a surface slowly: vertices come nearer for as long as it goes on. Where
-#: they begin to, a third of the points tells as much.
+#: Closest points slide along a surface slowly: vertices come nearer for as long as it goes on. A
+#: third of the points tells as much in the first half of it.
 _FIRST = ClosestPointsConfig(rounds=35, coarse_points=2000, last_mm=4)
 #: From a face that is nearly right. A vertex's place along the surface follows from small misfits
 #: all around it: pairs that are no true ones, and a prior as strong as they are, would tell more.
