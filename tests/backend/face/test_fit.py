@@ -203,7 +203,11 @@ def test_what_nothing_shows_is_as_faces_have_it(bundled: FaceModel, hidden: slic
     np.testing.assert_allclose(_lid_gaps_mm(bundled, fitted), _lid_gaps_mm(bundled, head), atol=3)
 
 
-@pytest.mark.parametrize("weights", [{}, {"jawOpen": 0.6}], ids=["neutral", "jawOpen"])
+@pytest.mark.parametrize(
+    "weights",
+    [{}, {"jawOpen": 0.6}, {"jawOpen": 1.0, "mouthFunnel": 0.4}],
+    ids=["neutral", "jawOpen", "wide open"],
+)
 def test_vertices_find_their_places_along_the_surface(
     bundled: FaceModel, weights: dict[str, float]
 ) -> None:
