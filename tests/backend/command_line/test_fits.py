@@ -21,16 +21,16 @@ from tests.backend.command_line.ask import answer_of, partly, strip_of_triangles
 
 
 def test_fit_puts_the_face_where_the_scan_is(tmp_path: Path, lee_perry_smith: Path) -> None:
-    # At 96 the mesh itself is off: 0.096 mm are left with detail, at 160 0.082, of 0.136.
-    answer = answer_of("fit", lee_perry_smith, "--refine", "--resolution", 160, "--out", tmp_path)
+    # At coarser ones the mesh itself is off: with detail 0.082 mm are left at 160, 0.075 at 256.
+    answer = answer_of("fit", lee_perry_smith, "--refine", "--resolution", 256, "--out", tmp_path)
     report = json.loads((tmp_path / "lee_perry_smith" / "report.json").read_text())
     assert answer == {"reports": {str(lee_perry_smith): report}, "failed": {}}
-    assert report["chamfer_mm"] < 1.5
-    assert report["scan_to_fit_mean_mm"] < 1.5
+    assert report["chamfer_mm"] < 0.2
+    assert report["scan_to_fit_mean_mm"] < 0.2
     assert report["coverage"] > 0.9
     assert set(report["seconds"]) >= {"pose", "visible", "codes", "refinement", "total"}
     refined = report["refined"]
-    assert refined["scan_to_fit_mean_mm"] < 0.084 < report["scan_to_fit_mean_mm"]
+    assert refined["scan_to_fit_mean_mm"] < min(0.6 * report["scan_to_fit_mean_mm"], 0.084)
     assert refined["scan_to_fit_p95_mm"] < 0.7 * report["scan_to_fit_p95_mm"]
     assert refined["normal_consistency"] > report["normal_consistency"]
     scan = load_scan(lee_perry_smith)
