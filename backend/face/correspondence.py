@@ -45,7 +45,7 @@ _NARROW = (6706, 6560)
 _SURFACE_PARTS = ("face", "head_and_neck", "eyeball_left", "eyeball_right")
 #: Parts that share vertices with the face; the others are loose.
 JOINED_PARTS = ("face", "head_and_neck", "mouth_socket", "eye_socket_left", "eye_socket_right")
-#: So near [mm] is exact enough: a vertex to the level set, an inverse warp to where it maps back.
+#: So near [mm] to where it maps back, an inverse warp is exact enough.
 RESOLVED_MM = 0.01
 #: The search for an inverse warp ends here [mm].
 _REACHED_MM = 0.001
@@ -63,6 +63,9 @@ _FOLDED = 0.5
 _SCREENING = 0.02
 #: Most steps of the search for the level set.
 _SNAP_ROUNDS = 5
+#: A step that is shorter [mm] is the last, and where it ends is not asked: at most a quarter of it
+#: is left, mostly a hundredth.
+_SHORT_STEP_MM = 0.1
 #: What the field may change by along a normal, per length: where skin is seen from the side, less.
 _SLOPES = 0.25, 2.0
 
@@ -154,8 +157,8 @@ def template_mesh(model: FaceModel, codes: Codes) -> TemplateMesh:
     rows = skin(template)
     rows = rows[np.linalg.norm(proposal[rows], axis=1) < 1]
     normals = vertex_normals(proposal, _face_triangles(template))[rows]
-    away, off_mm = _to_level_set(face, proposal[rows], normals, model.device)
-    trusted = (off_mm <= RESOLVED_MM) & (np.abs(away) < _MAX_APART)
+    away, reached = _to_level_set(face, proposal[rows], normals, model.device)
+    trusted = reached & (np.abs(away) < _MAX_APART)
     fade = np.clip((1 - np.linalg.norm(proposal, axis=1)) / _RIM, 0, 1)
     fade = fade * fade * (3 - 2 * fade)
     rows, offsets = rows[trusted], (away[:, None] * normals)[trusted]
@@ -208,22 +211,26 @@ def _to_level_set(
     Returns
     -------
     away : ndarray (N,)
-    off_mm : ndarray (N,)
-        How far from there the field says that the last point tried is.
+    reached : ndarray (N,) bool
+        Whether the search has ended there.
     """
     start, along = (torch.from_numpy(x).float().to(device) for x in (vertices, normals))
     sdf = query_sdf(face, start)
-    away, slope = torch.zeros_like(sdf), torch.ones_like(sdf)
+    step = -sdf
+    away = step.clone()
     for _ in range(_SNAP_ROUNDS):
-        left = (sdf.abs() * UNIT_MM > RESOLVED_MM).nonzero()[:, 0]
+        left = _long(step).nonzero()[:, 0]
         if len(left) == 0:
             break
-        step = -sdf[left] / slope[left]
-        away[left] += step
         there = query_sdf(face, start[left] + away[left, None] * along[left])
-        slope[left] = ((there - sdf[left]) / step).clamp(*_SLOPES)
-        sdf[left] = there
-    return away.cpu().double().numpy(), sdf.abs().cpu().numpy() * UNIT_MM
+        slope = ((there - sdf[left]) / step[left]).clamp(*_SLOPES)
+        sdf[left], step[left] = there, -there / slope
+        away[left] += step[left]
+    return away.cpu().double().numpy(), ~_long(step).cpu().numpy()
+
+
+def _long(steps: Tensor) -> Tensor:
+    return steps.abs() * UNIT_MM > _SHORT_STEP_MM
 
 
 def _spread_unfolded(
