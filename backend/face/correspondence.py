@@ -10,7 +10,7 @@ moves the skin along, and fades out over lips and lids.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from ..model.forward_map import HeadTemplate
 from ..model.imface import UNIT_MM, Face, query_sdf
 from ..model.pieces import by_pieces
 from ..scan.watertight import depth_map, visible_from_front
-from .generate import code_tensors, face_of, on_device
+from .generate import code_tensors, face_of, packed, unpacked
 from .seat_eyes import seat_eyes
 
 #: The part that each level of detail ends with.
@@ -132,13 +132,21 @@ def _level_ends(model: FaceModel, level: str) -> tuple[int, int]:
 
 def propose(model: FaceModel, codes: Codes) -> np.ndarray:
     """Return the forward map's head (V, 3), eyes in their lids, in model space."""
-    identity, expression = code_tensors(model, codes)
+    residual = None if codes.residual is None else packed(codes.residual)
+    neutral = _neutral_head(model, packed(codes.identity), residual)
+    _, expression = code_tensors(model, codes)
+    if expression is None:
+        return neutral.copy()
+    moved: np.ndarray = require_head(model).forward_map.expressed(expression).cpu().numpy()
+    return neutral + moved
+
+
+@lru_cache(maxsize=1)  # all expressions of a person share it
+def _neutral_head(model: FaceModel, identity: bytes, residual: bytes | None) -> np.ndarray:
     head = require_head(model)
-    neutral = head.forward_map.neutral(identity, on_device(model, codes.residual))
-    vertices = seat_eyes(head.template, neutral.cpu().double().numpy())
-    if expression is not None:
-        vertices += head.forward_map.expressed(expression).cpu().numpy()
-    return vertices
+    beyond = None if residual is None else unpacked(model, residual)
+    neutral = head.forward_map.neutral(unpacked(model, identity), beyond)
+    return seat_eyes(head.template, neutral.cpu().double().numpy())
 
 
 def template_mesh(model: FaceModel, codes: Codes) -> TemplateMesh:

@@ -3,6 +3,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -68,13 +69,29 @@ def face_of(model: FaceModel, codes: Codes) -> Face:
         If the codes belong to other weights.
     """
     check_codes(model, codes)
-    identity, expression = code_tensors(model, codes)
-    surface = on_device(model, codes.surface)
-    if surface is not None:
-        identity = identity + surface
-    with torch.no_grad():
-        face = model.imface.face(identity[None], None if expression is None else expression[None])
+    identity = codes.identity if codes.surface is None else codes.identity + codes.surface
+    face = _neutral_face(model, packed(identity))
+    of_field, expression = code_tensors(model, replace(codes, identity=identity))
+    if expression is not None:
+        with torch.no_grad():
+            face = model.imface.express(face, of_field[None], expression[None])
     return replace(face, detail=_detail(model, codes))
+
+
+@lru_cache(maxsize=1)  # all expressions of a person share it
+def _neutral_face(model: FaceModel, identity: bytes) -> Face:
+    with torch.no_grad():
+        return model.imface.face(unpacked(model, identity)[None], None)
+
+
+def packed(code: np.ndarray) -> bytes:
+    """Return a code as what a cache can know it by; see ``unpacked``."""
+    return code.astype(np.float32).tobytes()
+
+
+def unpacked(model: FaceModel, code: bytes) -> torch.Tensor:
+    """Return a packed code (D,) on the model's device."""
+    return torch.frombuffer(bytearray(code), dtype=torch.float32).to(model.device)
 
 
 def _detail(model: FaceModel, codes: Codes) -> Detail | None:
@@ -103,9 +120,7 @@ def check_codes(model: FaceModel, codes: Codes) -> None:
 
 def code_tensors(model: FaceModel, codes: Codes) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Return (identity (D,), expression (D,) or None) on the model's device."""
-    return torch.from_numpy(codes.identity).to(model.device), on_device(model, codes.expression)
-
-
-def on_device(model: FaceModel, code: np.ndarray | None) -> torch.Tensor | None:
-    """Return a code, if there is one, on the model's device."""
-    return None if code is None else torch.from_numpy(code).to(model.device)
+    identity = torch.from_numpy(codes.identity).to(model.device)
+    if codes.expression is None:
+        return identity, None
+    return identity, torch.from_numpy(codes.expression).to(model.device)

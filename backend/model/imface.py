@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """ImFace (arXiv 2203.14510): two deformation fields and a template field, one chain."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -164,14 +164,18 @@ class ImFace(nn.Module):
         """
         template_anchors = self.template_landmarks[self.anchor_rows][None]
         neutral_anchors = self.identity_landmarks(identity).unflatten(-1, (-1, 3))
-        expression_field = None
-        if expression is not None:
-            observed_anchors, _ = self.anchors(identity, expression)
-            expression_field = self.expression_field.write(observed_anchors, expression)
-        return Face(
-            expression=expression_field,
+        neutral = Face(
+            expression=None,
             identity=self.identity_field.write(neutral_anchors, identity),
             template=self.template_field.write(template_anchors),
+        )
+        return neutral if expression is None else self.express(neutral, identity, expression)
+
+    def express(self, neutral: Face, identity: Tensor, expression: Tensor) -> Face:
+        """Return a person's neutral face with an expression, codes (B, D)."""
+        observed_anchors, _ = self.anchors(identity, expression)
+        return replace(
+            neutral, expression=self.expression_field.write(observed_anchors, expression)
         )
 
     def indexed_face(self, identity: int, expression: int) -> Face:
