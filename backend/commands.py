@@ -9,6 +9,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import fields, replace
+from importlib.util import find_spec
 from pathlib import Path
 from shutil import copyfile
 from typing import Any
@@ -370,7 +371,17 @@ def _scan_source(data: Path, config: DatasetConfig) -> ScanSource:
     return FolderScans(data, config) if of_scans else IctScans(data, config)
 
 
+def _require_matplotlib() -> None:
+    """Raise BackendError, before hours of work, where that is missing which draws them."""
+    if find_spec("matplotlib") is None:
+        raise BackendError(
+            "Pictures are drawn with matplotlib, which this Python does not have. Install it, or "
+            "use the environment that build.py makes."
+        )
+
+
 def _train(options: Options) -> Answer:
+    _require_matplotlib()
     config = load_config(options.config)
     if options.minutes:
         config = replace(config, minutes=options.minutes)
@@ -419,6 +430,7 @@ def _write_card(path: Path, card: Answer) -> None:
 
 
 def _evaluate(options: Options) -> Answer:
+    _require_matplotlib()
     model, ict = _model(options), load_ict(options.data)
     options.out.mkdir(parents=True, exist_ok=True)
     sets = {
@@ -453,6 +465,7 @@ def _evaluate(options: Options) -> Answer:
 
 
 def _ablate(options: Options) -> Answer:
+    _require_matplotlib()
     config = replace(load_config(options.config), minutes=options.minutes)
     ablation = Ablation(
         ScanCache(options.cache, training_device()), options.data, config, options.out

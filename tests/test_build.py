@@ -128,6 +128,28 @@ def test_environment_is_used_again_until_its_requirements_change(
     assert len(made) == 4 * commands_to_make_one
 
 
+@pytest.mark.parametrize("driver", [None, "/usr/bin/nvidia-smi"])
+def test_pytorch_comes_without_cuda_where_there_is_no_driver(
+    driver: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[object]] = []
+
+    def run(command: list[object], **_: object) -> subprocess.CompletedProcess[str]:
+        asked.append(command)
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(build.sys, "platform", "linux")
+    monkeypatch.setattr(build.shutil, "which", lambda name: driver)
+    (tmp_path / ".venv").mkdir()
+    main = build.Environment(tmp_path / ".venv", build.MAIN.requirements)
+    monkeypatch.setattr(build, "MAIN", main)
+    build.prepare(main)
+    torch = next(i for i, words in enumerate(asked) if "install" in words)
+    assert str(asked[torch][-1]).endswith("+cpu") == (driver is None)
+    assert [words[-1] for words in asked if "-r" in words] == [main.requirements]
+
+
 def test_an_environment_that_failed_half_way_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 """From data to weights, and other people's weights, on the command line."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -135,3 +136,18 @@ def test_prepare_names_the_scans_it_leaves_out(
     answer = json.loads(captured.out)
     assert answer["broken"] == {"person 0, state 1": "The scan has a hole. Mend it."}
     assert captured.err == "Left out: person 0, state 1: The scan has a hole. Mend it.\n"
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "ablate"])
+def test_without_matplotlib_nothing_begins(
+    command: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    data = [] if command == "train" else ["--data", str(tmp_path)]
+    cache = [] if command == "evaluate" else ["--cache", str(tmp_path)]
+    assert main([command, *data, *cache, "--out", str(tmp_path / "out")]) == 2
+    assert "matplotlib, which this Python does not have" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
