@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from shutil import copyfile
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -335,9 +336,10 @@ def _query(options: Options) -> Answer:
 def _load_points(path: Path) -> torch.Tensor:
     try:
         points = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
         raise BackendError(f"{path} is no .npy array of points. Write one with np.save.") from error
-    if not isinstance(points, np.ndarray) or points.ndim != 2 or points.shape[1] != 3:
+    is_array = isinstance(points, np.ndarray) and points.dtype.kind in "fiu"
+    if not is_array or points.ndim != 2 or points.shape[1] != 3:
         raise BackendError(f"{path.name} does not hold points (N, 3). Write one with np.save.")
     return torch.from_numpy(points.astype(np.float32))
 

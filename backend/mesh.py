@@ -74,9 +74,18 @@ def vertex_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
 
 
 def sample_surface(
-    vertices: np.ndarray, triangles: np.ndarray, count: int, rng: np.random.Generator
+    vertices: np.ndarray,
+    triangles: np.ndarray,
+    count: int,
+    rng: np.random.Generator,
+    largest: float = np.inf,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Draw points uniformly by area.
+
+    Parameters
+    ----------
+    largest : float
+        A triangle with a larger area gets no more points than one with this area.
 
     Returns
     -------
@@ -86,7 +95,7 @@ def sample_surface(
     barycentric : ndarray (count, 3)
     """
     _, areas = triangle_normals(vertices, triangles)
-    cumulative = np.cumsum(areas)
+    cumulative = np.cumsum(np.minimum(areas, largest))
     # Stratified, so that even a small sample covers the surface evenly.
     positions = (np.arange(count) + rng.random(count)) / count * cumulative[-1]
     face = np.minimum(np.searchsorted(cumulative, positions), len(triangles) - 1)
@@ -105,6 +114,8 @@ def check_scan(vertices: np.ndarray, triangles: np.ndarray) -> None:
             triangles=MIN_TRIANGLES,
             points=MIN_POINTS,
         )
+    if len(triangles) and not 0 <= triangles.min() <= triangles.max() < len(vertices):
+        raise ScanError("Faces of the scan name vertices that it does not have. Export it again.")
     if not np.isfinite(vertices).all():
         count = int((~np.isfinite(vertices).all(axis=1)).sum())
         raise ScanError(

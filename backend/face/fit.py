@@ -13,6 +13,7 @@ from ..codes import Codes
 from ..errors import NoFaceError
 from ..mesh import Mesh, check_scan
 from ..scan.align import Similarity
+from ..scan.clean import wound_alike
 from ..scan.cloud import squares_of_points, visible_surface
 from ..scan.compare import FrontSurface, compare_strict, front_surface
 from ..scan.pose import NO_FACE, find_pose, find_pose_by_landmarks
@@ -82,12 +83,14 @@ def fit_scan(
     NoFaceError
         If no face is found in it.
     """
-    check_scan(scan.vertices, scan.polygons)
+    check_scan(scan.vertices, scan.triangles)
     clock = _Clock()
     report(0.02, "Looking for the face")
     is_cloud = len(scan.polygons) == 0
     if is_cloud:
         scan = squares_of_points(scan.vertices)
+    else:
+        scan = replace(scan, polygons=wound_alike(scan.vertices, scan.triangles))
     pose, landmarks_used = _place(model, scan, landmarks)
     clock.lap("pose")
     report(0.1, "Looking at what is visible")

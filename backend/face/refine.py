@@ -24,7 +24,8 @@ from ..mesh import Mesh, triangle_normals, vertex_normals
 from ..model.imface import UNIT_MM, Face, query_gradient
 from ..model.pieces import by_pieces
 from ..model.refinement import MAX_HEIGHT, spline, wanted_height
-from ..scan.compare import FrontSurface, inside, welded
+from ..scan.clean import welded
+from ..scan.compare import FrontSurface, inside
 from ..scan.watertight import visible_from_front
 from .extract import face_sdf
 from .fit_codes import Report

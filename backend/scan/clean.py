@@ -1,7 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a scan holds that was never on the surface."""
+"""What is wrong with a scan: spikes that were never on the surface, triangles that are turned
+over."""
 
 import numpy as np
+import trimesh
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+from ..mesh import triangle_normals
 
 #: A stray vertex's smallest triangle is this many times as large as those of its neighbours,
 #: geometric mean, and as those of all vertices, median.
@@ -57,3 +63,52 @@ def _stray(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
         count += np.bincount(triangles[:, i], minlength=len(vertices))
     far = log > np.log(_NEIGHBORS) + total / np.maximum(count, 1)
     return used & far & (smallest > _ALL * np.median(smallest[used]))
+
+
+def welded(vertices: np.ndarray) -> np.ndarray:
+    """Return a number (V,) for each vertex (V, 3) that all vertices in its place share: files
+    repeat a vertex at every seam of their UV map."""
+    numbers: np.ndarray = trimesh.grouping.unique_rows(vertices, digits=6)[1]
+    return numbers
+
+
+def wound_alike(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """Turn over triangles (T, 3) so that neighbours agree on which side is out: in each piece, what
+    most of its area says."""
+    extent = np.ptp(vertices, axis=0).max()
+    places = welded((vertices - vertices[0]) / extent)
+    start, end = places[triangles[:, _EDGES]].reshape(-1, 2).T
+    if (np.diff(np.sort(start * len(vertices) + end)) > 0).all():  # no edge is run along twice
+        return triangles
+    first, second, turned = _neighbors(start, end)
+    # Each triangle is two nodes, as it is and turned over; what goes with what is one piece.
+    count = len(triangles)
+    there = second + count * turned
+    mirrored = (first + count, (there + count) % (2 * count))
+    pairs = np.concatenate([first, mirrored[0]]), np.concatenate([there, mirrored[1]])
+    graph = coo_matrix((np.ones(len(pairs[0]), bool), pairs), (2 * count, 2 * count))
+    pieces, piece = connected_components(graph, directed=False)
+    as_it_is, over = piece[:count], piece[count:]
+    area = np.bincount(as_it_is, triangle_normals(vertices, triangles)[1], pieces)
+    wrong = area[as_it_is] < area[over]
+    return np.where(wrong[:, None], triangles[:, ::-1], triangles)
+
+
+def _neighbors(start: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return which triangles share an edge, (N,) and (N,), and whether both run along it in the
+    same direction, (N,): of two that are wound alike, each runs against the other. An edge of three
+    triangles and more joins none.
+
+    Parameters
+    ----------
+    start, end : ndarray (3 T,)
+        Of each triangle's edges.
+    """
+    low, high = np.minimum(start, end), np.maximum(start, end)
+    edge = low * (high.max() + 1) + high
+    order = np.argsort(edge, kind="stable")
+    starts = np.flatnonzero(np.diff(edge[order], prepend=-1))
+    twice = starts[np.diff(starts, append=len(edge)) == 2]
+    a, b = order[twice], order[twice + 1]
+    forward = start == low
+    return a // 3, b // 3, forward[a] == forward[b]

@@ -12,6 +12,7 @@ from ..errors import ScanError
 from ..mesh import Mesh, sample_surface, triangle_normals
 from ..model.imface import UNIT_MM
 from .align import IDENTITY, Similarity
+from .clean import welded
 from .sampling import NearestTriangle
 from .watertight import depth_map, visible_from_front
 
@@ -199,13 +200,6 @@ def compare_strict(
         raise ScanError(NO_SURFACE)
     cosines_back = cosines(normals, scan_triangles.normals[face])
     return surface_figures(there, back, cosines_there, cosines_back, known)
-
-
-def welded(vertices: np.ndarray) -> np.ndarray:
-    """Return a number (V,) for each vertex (V, 3) that all vertices in its place share: files
-    repeat a vertex at every seam of their UV map."""
-    numbers: np.ndarray = trimesh.grouping.unique_rows(vertices, digits=6)[1]
-    return numbers
 
 
 def vertex_errors(truth: FrontSurface, vertices: np.ndarray) -> np.ndarray:

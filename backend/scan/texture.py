@@ -8,7 +8,7 @@ import numpy as np
 import trimesh
 from scipy.ndimage import distance_transform_edt, map_coordinates
 
-from ..mesh import Mesh, triangulate
+from ..mesh import Mesh, triangle_normals, triangulate
 from .sampling import NearestTriangle
 from .watertight import covered_pixels
 
@@ -16,6 +16,8 @@ from .watertight import covered_pixels
 Colors = Callable[[np.ndarray, np.ndarray], np.ndarray]
 #: Beyond what the scan shows, its colours fade into their median over this share of the picture.
 _FADE = 0.06
+#: A triangle with less than this share of the mean area has none.
+_NO_AREA = 1e-9
 
 
 @dataclass(frozen=True)
@@ -78,8 +80,10 @@ def bake_colors(
     assert fitted.uv is not None
     assert fitted.uv_polygons is not None
     triangles, uv_triangles = fitted.triangles, triangulate(fitted.uv_polygons)
-    nearest = NearestTriangle(scan)
-    corners_of_scan = scan.vertices[scan.triangles]
+    _, areas = triangle_normals(scan.vertices, scan.triangles)
+    solid = np.flatnonzero(areas > _NO_AREA * areas.mean())  # on others a point has no coordinates
+    nearest = NearestTriangle(Mesh(scan.vertices, scan.triangles[solid]))
+    corners_of_scan = scan.vertices[scan.triangles[solid]]
     image = np.zeros((size, tiles * size, 3))
     painted = np.zeros(image.shape[:2], bool)
     corners = fitted.uv[uv_triangles] * size - 0.5
@@ -89,7 +93,7 @@ def bake_colors(
         near = distance < reach
         x, y, triangle = x[near], y[near], triangle[near]
         at = trimesh.triangles.points_to_barycentric(corners_of_scan[triangle], closest[near])
-        image[size - 1 - y, x] = colors(triangle, at)
+        image[size - 1 - y, x] = colors(solid[triangle], at)
         painted[size - 1 - y, x] = True
     if not painted.any():
         return image.astype(np.uint8)

@@ -1121,6 +1121,9 @@ _BACKEND = {
     "This model has no expression '{name}'. Leave it out.": (
         "Dieses Modell hat keinen Ausdruck „{name}“. Ihn weglassen."
     ),
+    "Faces of the scan name vertices that it does not have. Export it again.": (
+        "Flächen des Scans nennen Punkte, die er nicht hat. Ihn neu exportieren."
+    ),
     "{count} vertices of the scan have no valid position (NaN or infinite). Delete them and try "
     "again.": (
         "{count} Punkte des Scans haben keine gültige Position (NaN oder unendlich). Sie löschen "

@@ -159,6 +159,15 @@ def test_a_cloud_of_points_is_a_scan(tmp_path: Path) -> None:
         load_scan(tmp_path / "few.ply")
 
 
+@pytest.mark.parametrize("index", [600, -1])
+def test_faces_of_vertices_that_are_not_there_are_refused(index: int) -> None:
+    vertices, triangles = np.random.default_rng(0).random((600, 3)), np.tile([0, 1, 2], (500, 1))
+    check_scan(vertices, triangles)
+    triangles[7, 2] = index
+    with pytest.raises(ScanError, match="name vertices that it does not have"):
+        check_scan(vertices, triangles)
+
+
 def test_a_scan_without_extent_is_refused() -> None:
     with pytest.raises(ScanError, match="All vertices of the scan lie in one point"):
         check_scan(np.ones((3, 3)), np.tile([0, 1, 2], (500, 1)))

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from backend.__main__ import main
@@ -112,6 +113,18 @@ BAD: dict[str, tuple[Words, str]] = {
         lambda d: _query(d, text_file(d / "p.npy")),
         "is no .npy array of points.",
     ),
+    "empty points": (
+        lambda d: _query(d, _written(d / "p.npy", b"")),
+        "is no .npy array of points.",
+    ),
+    "zipped points": (
+        lambda d: _query(d, _written(d / "p.npy", b"PK and no more")),
+        "is no .npy array of points.",
+    ),
+    "points of words": (
+        lambda d: _query(d, _saved(d / "p.npy", np.full((4, 3), "x"))),
+        "p.npy does not hold points (N, 3).",
+    ),
     "tables": (
         lambda d: _query(d, d / "p.npy"),
         "The tables hold 0 identities",
@@ -133,6 +146,16 @@ BAD: dict[str, tuple[Words, str]] = {
         "is not a prepared cache. Run 'prepare' first.",
     ),
 }
+
+
+def _written(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+def _saved(path: Path, array: np.ndarray) -> Path:
+    np.save(path, array)
+    return path
 
 
 def _query(folder: Path, points: Path) -> list[object]:

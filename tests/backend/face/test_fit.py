@@ -32,6 +32,7 @@ from backend.mesh import (
 )
 from backend.model.imface import UNIT_MM
 from backend.scan.align import IDENTITY, Similarity
+from backend.scan.compare import front_surface
 from backend.scan.landmark_files import read_scan_landmarks
 from backend.scan.sampling import NearestTriangle
 from backend.scan.watertight import visible_points
@@ -288,6 +289,17 @@ def test_points_without_faces_are_fitted(bundled: FaceModel, lee_perry_smith: Pa
     true = report_fit(replace(result, surface=scan), fitted)
     # Measured from the surface that joins the points, the fit is as good as from their scan.
     assert report["scan_to_fit_mean_mm"] == pytest.approx(true["scan_to_fit_mean_mm"], abs=0.03)
+
+
+def test_triangles_that_are_turned_over_hide_nothing(
+    bundled: FaceModel, lee_perry_smith: Path
+) -> None:
+    scan = load_scan(lee_perry_smith)
+    right = scan.vertices[scan.polygons].mean(1)[:, 0] < scan.vertices[:, 0].mean()
+    turned = np.where(right[:, None], scan.polygons[:, ::-1], scan.polygons)
+    result = fit_scan(bundled, Mesh(scan.vertices, turned), FitConfig(rounds=1, points=500))
+    seen = front_surface(scan, result.pose)
+    assert len(result.visible.mesh.polygons) == len(seen.mesh.polygons)
 
 
 def test_a_part_of_a_face_is_fitted_where_landmarks_show_it(

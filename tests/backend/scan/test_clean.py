@@ -6,7 +6,7 @@ import pytest
 from skimage.measure import marching_cubes
 
 from backend.mesh import Mesh
-from backend.scan.clean import without_spikes
+from backend.scan.clean import without_spikes, wound_alike
 
 
 def _moved(mesh: Mesh, share: float, far: float) -> tuple[np.ndarray, np.ndarray]:
@@ -61,3 +61,36 @@ def test_nothing_is_no_error() -> None:
     nothing = np.zeros((0, 3), int)
     assert without_spikes(np.zeros((3, 3)), nothing).shape == (0, 3)
     assert len(without_spikes(np.zeros((3, 3)), np.array([[0, 1, 2]]))) == 1
+
+
+def _turned(triangles: np.ndarray, over: np.ndarray) -> np.ndarray:
+    return np.where(over[:, None], triangles[:, ::-1], triangles)
+
+
+@pytest.mark.parametrize("unit", [0.001, 1000.0])
+@pytest.mark.parametrize("seams", [False, True])
+def test_triangles_that_are_turned_over_are_turned_back(
+    sphere: Mesh, unit: float, seams: bool
+) -> None:
+    """Two spheres, one of them inside out: each stays as most of it is."""
+    vertices = unit * np.concatenate([sphere.vertices, sphere.vertices + np.array([2, 0, 0])])
+    wanted = np.concatenate([sphere.polygons, sphere.polygons[:, ::-1] + len(sphere.vertices)])
+    left = sphere.vertices[sphere.polygons].mean(1)[:, 0] < -0.2  # as a whole, and some more
+    over = np.tile(left | (np.random.default_rng(0).random(len(left)) < 0.1), 2)
+    if seams:  # no vertex is shared
+        vertices, wanted = vertices[wanted].reshape(-1, 3), np.arange(wanted.size).reshape(-1, 3)
+    assert 0.2 < over.mean() < 0.5
+    np.testing.assert_array_equal(wound_alike(vertices, _turned(wanted, over)), wanted)
+    assert wound_alike(vertices, wanted) is wanted
+
+
+def test_what_has_one_side_only_stays_as_it_is() -> None:
+    """A Moebius strip of 20 quads."""
+    angle = np.linspace(0, 2 * np.pi, 20, endpoint=False)
+    out = np.stack([np.cos(angle), np.sin(angle), 0 * angle], axis=1)
+    across = np.cos(angle / 2)[:, None] * out + np.sin(angle / 2)[:, None] * [0, 0, 1]
+    vertices = np.concatenate([out - 0.2 * across, out + 0.2 * across])
+    low, high = np.arange(20), np.arange(20) + 20
+    after_low, after_high = np.append(low[1:], 20), np.append(high[1:], 0)
+    triangles = np.stack([low, after_low, high, high, after_low, after_high], 1).reshape(-1, 3)
+    np.testing.assert_array_equal(wound_alike(vertices, triangles), triangles)

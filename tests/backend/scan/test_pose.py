@@ -13,9 +13,11 @@ from backend.checkpoint import FaceModel
 from backend.face.fit import mean_face
 from backend.learn.ict import SKIN_PARTS, IctFaceKit
 from backend.mesh import Mesh, load_scan, triangulate
+from backend.model.imface import UNIT_MM
 from backend.scan.align import Similarity
 from backend.scan.landmark_files import read_scan_landmarks
 from backend.scan.pose import NO_FACE, find_pose, find_pose_by_landmarks
+from backend.scan.watertight import visible_points
 
 #: Where a scan may lie: unit, axes turned or any rotation, shift.
 PLACES = [
@@ -242,3 +244,30 @@ def test_landmarks_on_a_mesh_without_area_show_nothing(
     _, error, used = find_pose_by_landmarks(_line(), reference, wrong, mean_landmarks)
     assert error > NO_FACE
     assert not used
+
+
+@pytest.mark.parametrize("side_mm", [1000, 3000, 10_000])
+@pytest.mark.parametrize("below", [True, False], ids=["floor", "wall"])
+def test_a_floor_or_a_wall_of_two_triangles_takes_no_points_from_the_head(
+    scan: Mesh, reference: Mesh, found: Similarity, side_mm: float, below: bool
+) -> None:
+    """200 mm below the shoulders, or behind the head and tilted."""
+    mm = found.inverse().scale / UNIT_MM
+    low, high = scan.vertices.min(0), scan.vertices.max(0)
+    corners = side_mm / 2 * mm * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
+    x, y = corners.T
+    if below:
+        plane = np.stack([x, 0 * x, -y], axis=1) + np.array([0, low[1] - 200 * mm, 0])
+    else:
+        plane = np.stack([x, 0.98 * y, 0.17 * y], axis=1) + np.array([0, 0, high[2] - 350 * mm])
+    first = len(scan.vertices)
+    with_plane = Mesh(
+        np.concatenate([scan.vertices, plane]),
+        np.concatenate([scan.polygons, first + np.array([[0, 1, 2], [0, 2, 3]])]),
+    )
+    pose, error = find_pose(with_plane, reference)
+    assert error < 0.6 * NO_FACE
+    assert _off(pose, found, reference.vertices[::50]) < 0.02
+    alone, _ = visible_points(scan, found)
+    points, _ = visible_points(with_plane, found)
+    assert len(points) > 0.9 * len(alone)

@@ -87,3 +87,15 @@ def test_a_scan_out_of_reach_gives_black() -> None:
     scan = _grid(1.0, 5.0)
     colors = CornerColors(_gradient(scan))
     assert not bake_colors(_grid(1.0, 0.0), _as_triangles(scan), colors, reach=0.1, size=8).any()
+
+
+def test_triangles_without_area_spoil_no_pixel() -> None:
+    scan = _as_triangles(_grid(1.0, 0.02))
+    inner = scan.polygons[np.abs(scan.vertices[scan.polygons].mean(1)).max(1) < 0.5]
+    fillers = np.concatenate([inner[:, [0, 1, 1]], inner[:, [2, 2, 2]]])
+    with_fillers = Mesh(scan.vertices, np.concatenate([fillers, scan.polygons]))
+    baked = [
+        bake_colors(_grid(0.5, 0.0), mesh, CornerColors(_gradient(mesh)), reach=0.1, size=SIZE)
+        for mesh in (scan, with_fillers)
+    ]
+    np.testing.assert_allclose(baked[1].astype(int), baked[0], atol=1)
