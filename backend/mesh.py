@@ -2,6 +2,7 @@
 """Meshes as arrays, read from and written to files."""
 
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,14 @@ import trimesh
 
 from .errors import BackendError, ScanError
 from .files import replacing, write_text
+from .scan_files import readable
 
 #: Extensions that can be read and written.
 FORMATS = (".obj", ".ply", ".stl", ".glb")
 MIN_TRIANGLES = 500
 MIN_POINTS = 2000
+#: A vertex may be off by this share of a mesh's size in a file.
+_PRECISE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -146,17 +150,27 @@ def load_scan(path: Path) -> Mesh:
     if path.suffix.lower() not in FORMATS:
         raise ScanError(f"{path.name} is not a mesh file. Use OBJ, PLY, STL or GLB.")
     try:
-        loaded: Any = trimesh.load(path, force="mesh", process=False)
-        if len(loaded.vertices) == 0:
-            loaded = trimesh.load(path, process=False)  # a cloud of points
+        vertices, triangles = _read(path)
+    except ScanError:
+        raise
     except Exception as error:  # trimesh's readers raise whatever their parser met
         raise ScanError(
             f"{path.name} is damaged or is not the kind of file its name says. Export it again."
         ) from error
-    vertices = np.asarray(getattr(loaded, "vertices", np.zeros((0, 3))), np.float64)
-    triangles = np.asarray(getattr(loaded, "faces", np.zeros((0, 3))), np.int64).reshape(-1, 3)
     check_scan(vertices, triangles)
     return Mesh(vertices, triangles)
+
+
+def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Return a file's vertices (V, 3) and triangles (T, 3), or its points and none."""
+    kind = path.suffix[1:].lower()
+    content = readable(path.read_bytes(), kind)
+    mesh: Any = trimesh.load(BytesIO(content), kind, force="mesh", process=False)
+    if len(mesh.vertices):
+        return np.asarray(mesh.vertices, np.float64), np.asarray(mesh.faces, np.int64)
+    scene: Any = trimesh.load_scene(BytesIO(content), kind, process=False)
+    clouds = [np.asarray(cloud.vertices, np.float64) for cloud in scene.dump()]
+    return np.concatenate([np.zeros((0, 3)), *clouds]), np.zeros((0, 3), np.int64)
 
 
 def save_mesh(mesh: Mesh, path: Path) -> None:
@@ -173,8 +187,28 @@ def save_mesh(mesh: Mesh, path: Path) -> None:
         write_text(path, _obj_text(mesh))
         return
     with replacing(path) as partial:
-        whole = trimesh.Trimesh(mesh.vertices, mesh.triangles, process=False)
-        whole.export(partial, file_type=path.suffix[1:].lower())
+        if path.suffix.lower() == ".ply":
+            partial.write_bytes(_ply_bytes(mesh))
+        else:
+            whole = trimesh.Trimesh(mesh.vertices, mesh.triangles, process=False)
+            whole.export(partial, file_type=path.suffix[1:].lower())
+
+
+def _ply_bytes(mesh: Mesh) -> bytes:
+    """Return a binary PLY of a mesh's triangles: in double precision far from the origin, where
+    single precision would move vertices."""
+    vertices, triangles = mesh.vertices, mesh.triangles
+    size = np.ptp(vertices, axis=0).max()
+    is_far = np.spacing(np.float32(np.abs(vertices).max())) > _PRECISE * size
+    kind, name = ("<f8", "double") if is_far else ("<f4", "float")
+    rows = np.zeros(len(triangles), [("corners", "u1"), ("triangle", "<i4", 3)])
+    rows["corners"], rows["triangle"] = 3, triangles
+    axes = "".join(f"property {name} {axis}\n" for axis in "xyz")
+    header = (
+        f"ply\nformat binary_little_endian 1.0\nelement vertex {len(vertices)}\n{axes}"
+        f"element face {len(triangles)}\nproperty list uchar int vertex_indices\nend_header\n"
+    )
+    return header.encode() + vertices.astype(kind).tobytes() + rows.tobytes()
 
 
 def _obj_text(mesh: Mesh) -> str:

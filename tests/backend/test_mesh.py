@@ -90,6 +90,15 @@ def test_a_quad_is_saved_as_triangles_elsewhere(tmp_path: Path) -> None:
     np.testing.assert_array_equal(load_scan(tmp_path / "quads.ply").polygons, triangulate(polygons))
 
 
+@pytest.mark.parametrize("away", [0.0, 4e5, 5.5e6])
+def test_a_mesh_far_from_the_origin_keeps_its_shape(
+    tmp_path: Path, sphere: Mesh, away: float
+) -> None:
+    far = sphere.vertices + np.array([away, -away, 30.0])
+    save_mesh(Mesh(far, sphere.polygons), tmp_path / "far.ply")
+    np.testing.assert_allclose(load_scan(tmp_path / "far.ply").vertices, far, rtol=0, atol=3e-6)
+
+
 def test_an_unknown_extension_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BackendError, match=r"face\.txt has no known extension. Use .obj"):
         save_mesh(Mesh(VERTICES, POLYGONS), tmp_path / "face.txt")
