@@ -1121,6 +1121,9 @@ _BACKEND = {
     "This model has no expression '{name}'. Leave it out.": (
         "Dieses Modell hat keinen Ausdruck „{name}“. Ihn weglassen."
     ),
+    "The meshes in this file are compressed. Export it without compression.": (
+        "Die Netze in dieser Datei sind komprimiert. Sie ohne Kompression exportieren."
+    ),
     "Faces of the scan name vertices that it does not have. Export it again.": (
         "Flächen des Scans nennen Punkte, die er nicht hat. Ihn neu exportieren."
     ),
