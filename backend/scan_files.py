@@ -22,6 +22,7 @@ _SCALARS = {
     **dict.fromkeys(("double", "float64"), "d"),
 }
 _ORDERS = {"binary_little_endian": "<", "binary_big_endian": ">"}
+_MATERIAL = re.compile(rb"^\s*usemtl[^\n]*", re.MULTILINE)
 _RELATIVE = re.compile(rb"^\s*f\s[^\n]*-\d", re.MULTILINE)
 _COMPRESSIONS = {"KHR_draco_mesh_compression", "EXT_meshopt_compression"}
 
@@ -42,9 +43,10 @@ def readable(content: bytes, kind: str) -> bytes:
     return _REWRITERS.get(kind, bytes)(content)
 
 
-def _with_absolute_indices(content: bytes) -> bytes:
-    """Return an OBJ whose faces count vertices from the first, not back from the last so far; those
-    of UVs and normals go then."""
+def _plain(content: bytes) -> bytes:
+    """Return an OBJ without materials, by which triangles would be sorted, and whose faces count
+    vertices from the first, not back from the last so far."""
+    content = _MATERIAL.sub(b"", content)
     if _RELATIVE.search(content) is None:
         return content
     lines, vertices = [], 0
@@ -136,7 +138,7 @@ def _uncompressed(content: bytes) -> bytes:
 
 
 _REWRITERS: dict[str, Callable[[bytes], bytes]] = {
-    "obj": _with_absolute_indices,
+    "obj": _plain,
     "ply": _with_triangles,
     "glb": _uncompressed,
 }

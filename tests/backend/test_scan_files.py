@@ -72,6 +72,17 @@ def test_an_obj_whose_faces_count_back(tmp_path: Path, sphere: Mesh) -> None:
     np.testing.assert_allclose(_corners(load_scan(tmp_path / "scan.obj")), _corners(sphere))
 
 
+def test_triangles_of_an_obj_stay_in_order_whatever_their_materials(
+    tmp_path: Path, sphere: Mesh
+) -> None:
+    lines = [f"v {x} {y} {z}" for x, y, z in sphere.vertices]
+    for i, (a, b, c) in enumerate(sphere.polygons + 1):
+        lines += [f"usemtl {'ab'[i % 2]}", f"f {a} {b} {c}"]
+    (tmp_path / "scan.obj").write_text("\n".join(lines))
+    read = load_scan(tmp_path / "scan.obj")
+    np.testing.assert_allclose(read.vertices[read.polygons], sphere.vertices[sphere.polygons])
+
+
 def _glb(content: bytes, change: Callable[[dict[str, object]], object]) -> bytes:
     """Return a GLB with another JSON part."""
     (length,) = struct.unpack_from("<I", content, 12)
