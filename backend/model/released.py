@@ -2,11 +2,14 @@
 """Reads the checkpoint layout of the paper's released code into our model."""
 
 import re
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
 from ..errors import WeightsError
 from .imface import ANCHOR_LANDMARKS, ImFace, ModelConfig
@@ -28,22 +31,33 @@ _HYPER = re.compile(r"mini_nets\.mini_hypernet\.nets\.(\d+)\.net\.(\d+)\.0\.(wei
 _UNUSED = re.compile(r"(deform|reference)_net\.mini_nets\.mini_net\.")
 
 
+class _Inert:
+    """Stands for whatever else a file holds: the released training saves its optimizer and its
+    schedule as objects, beside the tensors."""
+
+    def __new__(cls, *_: object) -> Any:
+        return OrderedDict()
+
+
 def load_released_checkpoint(folder: Path) -> ImFace:
     """Load ``folder/pth/envs_last.pth``; sizes and warp type come from the tensors themselves.
 
     Raises
     ------
     WeightsError
-        If the file is missing, holds anything but plain tensors, or has another layout.
+        If the file is missing, or has another layout. No code in it is run.
     """
     path = folder / "pth" / "envs_last.pth"
     if not path.is_file():
         raise WeightsError(f"{path} is missing. Choose the folder that contains pth/envs_last.pth.")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        unknown = get_unsafe_globals_in_checkpoint(path)
+        inert: list[Any] = [(_Inert, name) for name in unknown]
+        with safe_globals(inert):
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the unpickler raises whatever a foreign file's bytes led it to
         raise WeightsError(
-            f"{path} is not a checkpoint of plain tensors, and code in it is never run. "
+            f"{path} is not a checkpoint of the paper's code, and code in it is never run. "
             "Save it again with torch.save and tensors only."
         ) from error
     released = content.get("decoder") if isinstance(content, Mapping) else None

@@ -93,6 +93,21 @@ class _Touch:
         return Path.touch, (self.path,)
 
 
+def test_a_checkpoint_as_the_released_training_saves_it(tmp_path: Path) -> None:
+    """With optimizer and schedule as objects."""
+    plain = LAYOUTS / "se3_small"
+    content = torch.load(plain / "pth" / "envs_last.pth", weights_only=True)
+    layer = torch.nn.Linear(3, 3)
+    optimizer = torch.optim.Adam(layer.parameters())
+    layer(torch.ones(3)).sum().backward()
+    optimizer.step()
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, 10)
+    folder = _write(tmp_path, content | {"optimizer": optimizer, "scheduler": schedule})
+    ours, wanted = (load_released_checkpoint(f).state_dict() for f in (folder, plain))
+    assert ours.keys() == wanted.keys()
+    assert all(torch.equal(ours[name], wanted[name]) for name in wanted)
+
+
 def test_code_in_a_file_never_runs(tmp_path: Path) -> None:
     trap = tmp_path / "ran"
     folder = _write(tmp_path, {"decoder": _Touch(trap)})
@@ -113,7 +128,7 @@ def test_a_truncated_file_is_refused(tmp_path: Path, size: int) -> None:
     whole = (LAYOUTS / "se3_small" / "pth" / "envs_last.pth").read_bytes()
     (tmp_path / "pth").mkdir()
     (tmp_path / "pth" / "envs_last.pth").write_bytes(whole[:size])
-    with pytest.raises(WeightsError, match="not a checkpoint of plain tensors"):
+    with pytest.raises(WeightsError, match="not a checkpoint of the paper's code"):
         load_released_checkpoint(tmp_path)
 
 
