@@ -204,11 +204,11 @@ def select_only(context: bpy.types.Context, objects: list[bpy.types.Object]) -> 
 
 
 def link(context: bpy.types.Context, obj: bpy.types.Object) -> None:
-    """Link to the active collection, or to the scene's where that one is linked or hidden."""
+    """Link to the active collection, or to the scene's where that one is fixed or hidden."""
     collection = context.collection
-    if collection.is_editable:
+    if collection.is_editable and collection.override_library is None:
         collection.objects.link(obj)
-        if obj.name in context.view_layer.objects:
+        if obj.visible_get(view_layer=context.view_layer):
             return
         collection.objects.unlink(obj)
     context.scene.collection.objects.link(obj)

@@ -81,14 +81,40 @@ def test_it_stands_at_the_cursor_in_life_size_whatever_the_scene_s_unit(make_fac
     assert tuple(face.scale) == pytest.approx((100, 100, 100))
 
 
-def test_it_goes_to_the_scene_s_collection_when_the_active_one_is_excluded(make_face):
-    collection = bpy.data.collections.new("Excluded")
+def activate_collection(collection):
+    """Put a collection into the scene, make it the active one and return its layer's part."""
     bpy.context.scene.collection.children.link(collection)
-    layer = bpy.context.view_layer.layer_collection.children["Excluded"]
+    layer = bpy.context.view_layer.layer_collection.children[collection.name]
     bpy.context.view_layer.active_layer_collection = layer
-    layer.exclude = True
+    return layer
+
+
+def test_it_goes_to_the_active_collection(make_face):
+    collection = bpy.data.collections.new("Faces")
+    activate_collection(collection)
+    assert list(make_face().users_collection) == [collection]
+
+
+@pytest.mark.parametrize("way", ["exclude", "hide_viewport"])
+def test_it_goes_to_the_scene_s_collection_when_the_active_one_is_not_seen(make_face, way):
+    setattr(activate_collection(bpy.data.collections.new("Unseen")), way, True)
     face = make_face()
     assert list(face.users_collection) == [bpy.context.scene.collection]
+    assert face.visible_get()
+
+
+@pytest.mark.parametrize("overridden", [False, True])
+def test_it_goes_to_the_scene_s_collection_when_the_active_one_is_another_file_s(
+    make_face, overridden, tmp_path
+):
+    own, path = bpy.data.collections.new("Theirs"), str(tmp_path / "library.blend")
+    bpy.data.libraries.write(path, {own})
+    bpy.data.collections.remove(own)
+    with bpy.data.libraries.load(path, link=True) as (_, here):
+        here.collections = ["Theirs"]
+    (theirs,) = here.collections
+    activate_collection(theirs.override_create() if overridden else theirs)
+    assert list(make_face().users_collection) == [bpy.context.scene.collection]
 
 
 def test_codes_survive_a_copy_and_save_and_reload(make_face, tmp_path):
