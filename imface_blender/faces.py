@@ -83,17 +83,26 @@ def why_not_fixed(obj: bpy.types.Object | None) -> str:
     return reason
 
 
+def why_not_vertices(obj: bpy.types.Object, count: int) -> str:
+    """Return that a face's mesh has another number of vertices than its codes give, or an empty
+    string."""
+    current = len(mesh_of(obj).vertices)
+    if current == count:
+        return ""
+    return say(
+        "'{name}' has {current} vertices, but its codes give {count}. Sliders and expressions need "
+        "the mesh as it was made: undo the edit, or make the face again",
+        name=obj.name,
+        current=current,
+        count=count,
+    )
+
+
 def check_vertices(obj: bpy.types.Object, count: int) -> None:
     """Raise UserError when a face's mesh has another number of vertices than its codes give."""
-    current = len(mesh_of(obj).vertices)
-    if current != count:
-        raise UserError(
-            "'{name}' has {current} vertices, but its codes give {count}. Sliders and "
-            "expressions need the mesh as it was made: undo the edit, or make the face again.",
-            name=obj.name,
-            current=current,
-            count=count,
-        )
+    reason = why_not_vertices(obj, count)
+    if reason:
+        raise UserError("{reason}.", reason=reason)
 
 
 def report_of(obj: bpy.types.Object) -> dict[str, Any] | None:

@@ -109,7 +109,12 @@ def why_not(obj: bpy.types.Object | None) -> str:
     reason = faces.why_not_fixed(obj)
     if not reason and (obj.mode != "OBJECT" or mesh_io.mesh_of(obj).is_editmode):
         reason = say(jobs.NOT_IN_OBJECT_MODE)
-    return reason or ("" if preview_of(obj) else say(NOT_LOADED))
+    if reason:
+        return reason
+    preview = preview_of(obj)
+    if preview is None:
+        return say(NOT_LOADED)
+    return faces.why_not_vertices(obj, len(preview.offsets[NAMES[0]]))
 
 
 def face_of(mesh: bpy.types.Mesh) -> bpy.types.Object | None:
@@ -186,7 +191,6 @@ def _difference(
     """Return the way (V, 3) from one record to another of coordinates (V, 3) [m], which may have
     been turned and scaled."""
     basis = _shape(obj, before)
-    faces.check_vertices(obj, len(basis))
     change = shape_keys.linear_change(basis, points)
     step: np.ndarray = (_shape(obj, after) - basis) @ change
     return step

@@ -691,10 +691,10 @@ _ERRORS = {
         "Modus auf „XYZ Euler“ setzen oder „Kopfrotation“ ausgeschaltet lassen."
     ),
     "'{name}' has {current} vertices, but its codes give {count}. Sliders and expressions need "
-    "the mesh as it was made: undo the edit, or make the face again.": (
+    "the mesh as it was made: undo the edit, or make the face again": (
         "„{name}“ hat {current} Punkte, aber seine Codes ergeben {count}. Regler und Ausdrücke "
         "brauchen das Mesh, wie es erstellt wurde: die Bearbeitung rückgängig machen oder das "
-        "Gesicht neu erstellen."
+        "Gesicht neu erstellen"
     ),
     "'{name}' is another face by now. Nothing was changed.": (
         "„{name}“ ist inzwischen ein anderes Gesicht. Nichts wurde geändert."

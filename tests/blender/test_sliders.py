@@ -246,6 +246,15 @@ def test_what_does_not_move(make_face, points, capfd):
     np.testing.assert_allclose(points(face.data.vertices), in_blender(BASE_MM), atol=1e-7)
 
 
+def test_a_mesh_of_other_vertices_says_so_before_a_drag(face, assert_refused):
+    face.data.vertices.add(1)
+    sentence = "'Face' has 6 vertices, but its codes give 5"
+    assert sliders.why_not(face).startswith(sentence)
+    for operator in (bpy.ops.imface.randomize_shape, bpy.ops.imface.reset_shape):
+        assert not operator.poll()
+        assert_refused(operator, sentence)
+
+
 def test_a_value_that_is_no_number_does_not_move(face, points, capfd):
     set_slider(face, noseLength=float("nan"))
     assert "not a number" in capfd.readouterr().err
