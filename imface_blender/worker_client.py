@@ -169,7 +169,11 @@ class WorkerClient:
         return self._job
 
     def idle_seconds(self) -> float:
-        """Return for how long no job has run, as far as the calls of this tell."""
+        """Return for how long no job has run, as far as the calls of this tell.
+
+        Of a job that was given up nobody else may ask how it ended.
+        """
+        self.poll()
         if self._running_jobs():
             self._used = time.monotonic()
         return time.monotonic() - self._used

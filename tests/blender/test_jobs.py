@@ -161,6 +161,18 @@ def test_it_ends_after_its_idle_time_unless_told_to_stay(monkeypatch):
     assert bpy.ops.imface.check_worker() == {"FINISHED"}  # and the next job starts it again
 
 
+def test_a_worker_is_idle_once_its_job_was_given_up(monkeypatch):
+    monkeypatch.setattr(jobs, "idle_minutes", lambda: 0.001)
+    window = Window(ENDLESS)
+    window.tick_until(lambda _: jobs.status.job.fraction == 0.5)
+    window.cancel(window.context)
+    deadline = time.monotonic() + window.limit_s
+    while jobs.end_idle_worker() is not None:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert not jobs.has_worker()
+
+
 class Window:
     """Stands in for a job operator in a window: the true methods, but no Blender behind them."""
 
