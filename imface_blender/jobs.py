@@ -419,9 +419,12 @@ def cancel_job(place: int = 0) -> None:
 
 
 def _user_is_busy(context: bpy.types.Context) -> bool:
-    """Tell whether a change of the scene, and its undo step, would fall into the user's own."""
+    """Tell whether a change of the scene, and its undo step, would fall into the user's own.
+
+    A macro, such as Duplicate Objects, ends in moving what it has made.
+    """
     return context.mode != "OBJECT" or any(
-        operator.bl_idname.startswith("TRANSFORM_OT_")
+        operator.macros or operator.bl_idname.startswith("TRANSFORM_OT_")
         for operator in context.window.modal_operators
     )
 

@@ -182,6 +182,7 @@ class Window:
     _explain, _fail = JobOperator._explain, JobOperator._fail
     submit = staticmethod(JobOperator.submit)
     bl_idname = "IMFACE_OT_generate"
+    macros = ()
     label = "Doing it"
     limit_s = 10
     _turn = _job = _timer = None
@@ -355,9 +356,16 @@ def test_the_result_waits_until_the_user_is_back_in_object_mode():
     assert not jobs.status.waiting
 
 
-def test_the_result_waits_until_the_user_has_dropped_what_is_being_moved():
+@pytest.mark.parametrize(
+    ("name", "macros"),
+    [
+        ("TRANSFORM_OT_translate", []),
+        ("OBJECT_OT_duplicate_move", ["OBJECT_OT_duplicate", "TRANSFORM_OT_translate"]),
+    ],
+)
+def test_the_result_waits_until_the_user_has_dropped_what_is_being_moved(name, macros):
     window = Window(seed=1)
-    grab = SimpleNamespace(bl_idname="TRANSFORM_OT_translate")
+    grab = SimpleNamespace(bl_idname=name, macros=macros)
     window.context.window.modal_operators.append(grab)
     window.tick_until(lambda _: jobs.status.waiting)
     window.context.window.modal_operators.remove(grab)
