@@ -223,6 +223,8 @@ def refuse_while_busy() -> None:
 class PolledOperator(bpy.types.Operator):
     """An operator that is greyed out with a reason: by itself, outside Object Mode."""
 
+    by_itself = False  # not asked for by the user, whose last error it leaves in the panel
+
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         """Tell whether the operator can run; if not, its tooltip says why."""
@@ -244,6 +246,9 @@ class PolledOperator(bpy.types.Operator):
             self._fail(say(UNEXPECTED), "".join(traceback.format_exception(error)))
 
     def _fail(self, message: str, details: str = "") -> None:
+        if self.by_itself:
+            print(f"ImFace: {message}\n{details}".rstrip(), flush=True)
+            return
         status.error, status.details = message, details
         self.report({"ERROR"}, message)
         redraw_panels(bpy.context)
@@ -347,7 +352,8 @@ class JobOperator(PolledOperator):
 
     def _begin(self, context: bpy.types.Context) -> bool:
         """Get in line, and start if it is empty; False when that fails, which has been reported."""
-        status.error = status.details = ""
+        if not self.by_itself:
+            status.error = status.details = ""
         try:
             self._turn = Turn(label(self.label), self.prepare(context))
         except Exception as error:

@@ -262,7 +262,7 @@ def refine_moved_face() -> float | None:
         with bpy.context.temp_override(object=face, active_object=face):
             refine_shape = bpy.ops.imface.refine_shape  # type: ignore[attr-defined]
             if refine_shape.poll():
-                refine_shape("INVOKE_DEFAULT")
+                refine_shape("INVOKE_DEFAULT", by_itself=True)
     return None
 
 

@@ -3,6 +3,7 @@
 
 import bpy
 import numpy as np
+from bpy.props import BoolProperty
 
 from .. import faces, slider_properties, sliders
 from ..errors import UserError
@@ -64,6 +65,12 @@ class IMFACE_OT_refine_shape(_ShapeJob):
     bl_label = "Refine Shape"
     label = "Refining the shape"
 
+    by_itself: BoolProperty(
+        name="By Itself",
+        description="Asked for by the sliders: errors go to the console",
+        options={"HIDDEN", "SKIP_SAVE"},
+    )
+
     @classmethod
     def why_not(cls, context: bpy.types.Context) -> str:
         """Return why there is nothing to refine."""
@@ -81,14 +88,8 @@ class IMFACE_OT_refine_shape(_ShapeJob):
         return Request("mesh", {"codes": faces.codes_of(face), "topology": topology}, {})
 
     def finish(self, context: bpy.types.Context, job: Job) -> str:
-        """Move the mesh, which may have gone on meanwhile, by what the preview lacked.
-
-        That its face is gone is no error: the sliders ask for it, not the user, who may undo.
-        """
-        try:
-            face = self._recall()
-        except UserError as gone:
-            return str(gone)
+        """Move the mesh, which may have gone on meanwhile, by what the preview lacked."""
+        face = self._recall()
         sliders.refine(face, self._values, job.arrays["vertices_mm"])
         return say("'{name}' is exact", name=face.name)
 

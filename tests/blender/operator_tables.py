@@ -13,7 +13,7 @@ from imface_blender.operators import CLASSES
 from tests.pages import DOCS, text_of
 
 PAGE = DOCS / "scripting.md"
-UNLISTED = ("rna_type", "filter_glob", "check_existing")
+UNLISTED = ("rna_type", "filter_glob", "check_existing", "by_itself")
 START, END = "<!-- The tables, by tests/blender/operator_tables.py -->\n\n", "\n<!-- End -->\n"
 
 

@@ -182,7 +182,7 @@ class Window:
     _explain, _fail = JobOperator._explain, JobOperator._fail
     submit = staticmethod(JobOperator.submit)
     bl_idname = "IMFACE_OT_generate"
-    macros = ()
+    macros, by_itself = (), False
     label = "Doing it"
     limit_s = 10
     _turn = _job = _timer = None

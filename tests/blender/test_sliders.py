@@ -121,13 +121,30 @@ def test_refining_gives_the_exact_surface(lively_face, points):
     np.testing.assert_allclose(points(lively_face.data.vertices), in_blender(BASE_MM), atol=1e-7)
 
 
-def test_a_face_that_is_gone_needs_no_exact_surface(face, monkeypatch):
+@pytest.mark.parametrize("change", ["none", "hidden", "gone"])
+def test_what_the_sliders_ask_for_by_themselves_leaves_errors_as_they_are(
+    face, monkeypatch, capsys, change
+):
     set_slider(face, noseLength=1)
-    with monkeypatch.context() as patch:
-        patch.setattr(IMFACE_OT_refine_shape, "_recall", lambda operator: faces.find(-1))
-        assert bpy.ops.imface.refine_shape() == {"FINISHED"}
-    assert jobs.status.error == ""
-    assert not sliders.is_exact(face.data)
+    jobs.status.error, jobs.status.details = "Another job's error", "and its details"
+    recall = IMFACE_OT_refine_shape._recall
+
+    def after_the_change(operator):
+        face.hide_set(change == "hidden")
+        return faces.find(-1) if change == "gone" else recall(operator)
+
+    monkeypatch.setattr(IMFACE_OT_refine_shape, "_recall", after_the_change)
+    assert sliders.refine_moved_face() is None
+    assert (jobs.status.error, jobs.status.details) == ("Another job's error", "and its details")
+    assert sliders.is_exact(face.data) == (change == "none")
+    told = {"none": "", "hidden": "'Face' is hidden. Show it first.", "gone": "was deleted"}
+    assert told[change] in capsys.readouterr().out
+
+
+def test_a_face_that_is_gone_is_told_to_the_user_who_asked(face, monkeypatch, assert_refused):
+    set_slider(face, noseLength=1)
+    monkeypatch.setattr(IMFACE_OT_refine_shape, "_recall", lambda operator: faces.find(-1))
+    assert_refused(bpy.ops.imface.refine_shape, "The object was deleted")
 
 
 def test_an_exact_surface_that_comes_late_is_where_the_preview_starts(face, points):
