@@ -12,7 +12,7 @@ import json
 import bpy
 import numpy as np
 
-from . import faces, mesh_io
+from . import faces, keyframes, mesh_io
 from .errors import UserError
 from .properties import SURFACES, of_key, of_mesh, of_object
 from .translations import say
@@ -144,8 +144,8 @@ def linear_change(basis: np.ndarray, current: np.ndarray) -> np.ndarray:
     return (np.eye(3) if untouched else solution[:3]).astype(np.float32)
 
 
-def keyframe(obj: bpy.types.Object, expressions: str, frame: int) -> int:
-    """Keyframe all ImFace shape keys of a face and return how many there are.
+def keyframe(obj: bpy.types.Object, expressions: str, frame: int) -> list[str]:
+    """Keyframe all ImFace shape keys of a face; return the expressions whose F-curve takes none.
 
     Parameters
     ----------
@@ -159,14 +159,14 @@ def keyframe(obj: bpy.types.Object, expressions: str, frame: int) -> int:
     Raises
     ------
     UserError
-        When the text cannot be read; nothing has been changed then.
+        When the text cannot be read or the action is not editable; nothing has been changed then.
     """
+    keyframes.check_editable(mesh_io.mesh_of(obj).shape_keys)
     keys = own_keys(obj)
     values = dict.fromkeys(keys, 0.0) | _parse(expressions, keys)
     for name, key in keys.items():
         key.value = values[name]
-        key.keyframe_insert("value", frame=frame)
-    return len(keys)
+    return [name for name, key in keys.items() if not key.keyframe_insert("value", frame=frame)]
 
 
 def _parse(expressions: str, keys: dict[str, bpy.types.ShapeKey]) -> dict[str, float]:

@@ -37,7 +37,14 @@ class IMFACE_OT_keyframe_expression(ExpressionValues, QuickOperator):
     def work(self, context: bpy.types.Context) -> Outcome:
         """Set the values and keyframe them."""
         frame = context.scene.frame_current if self.frame == CURRENT_FRAME else self.frame
-        count = shape_keys.keyframe(context.object, self.expressions, frame)
-        text = say("Keyframed {count} expressions at frame {frame}", count=count, frame=frame)
-        self.report({"INFO"}, text)
+        face = context.object
+        locked = shape_keys.keyframe(face, self.expressions, frame)
+        count = len(shape_keys.own_keys(face)) - len(locked)
+        sentences = [
+            say("Keyframed {count} expressions at frame {frame}", count=count, frame=frame)
+        ]
+        if locked:
+            names = ", ".join(locked)
+            sentences.append(say("Without a keyframe, as they are locked: {names}", names=names))
+        self.report({"INFO"}, ". ".join(sentences))
         return {"FINISHED"}

@@ -484,6 +484,9 @@ _REPORTS = {
     "Keyframed {count} expressions at frame {frame}": (
         "Schlüsselbilder für {count} Ausdrücke bei Einzelbild {frame} eingefügt"
     ),
+    "Without a keyframe, as they are locked: {names}": (
+        "Ohne Schlüsselbild, weil gesperrt: {names}"
+    ),
     "Keyframed {count} expressions of '{name}', frames {start} to {last}, from {source}": (
         "Schlüsselbilder für {count} Ausdrücke von „{name}“ eingefügt, Einzelbilder {start} bis "
         "{last}, aus {source}"

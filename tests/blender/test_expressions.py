@@ -137,20 +137,24 @@ def test_a_scan_is_refused(make_mesh, assert_refused):
     assert_refused(bpy.ops.imface.add_expressions, "'Scan' is no ImFace face")
 
 
-def keyframes(face):
-    """Return {key name: {frame: value}}, read in the way of this Blender."""
+def curves(face):
+    """Return {key name: F-curve}, read in the way of this Blender."""
     keys = face.data.shape_keys
     action = keys.animation_data.action
     if bpy.app.version < (5, 0, 0):
-        curves = action.fcurves
+        found = action.fcurves
     else:
         bag = action.layers[0].strips[0].channelbag(keys.animation_data.action_slot)
-        curves = bag.fcurves
-    found = {}
-    for curve in curves:
-        name = curve.data_path.removeprefix('key_blocks["').removesuffix('"].value')
-        found[name] = {int(point.co.x): point.co.y for point in curve.keyframe_points}
-    return found
+        found = bag.fcurves
+    return {c.data_path.removeprefix('key_blocks["').removesuffix('"].value'): c for c in found}
+
+
+def keyframes(face):
+    """Return {key name: {frame: value}}."""
+    return {
+        name: {int(point.co.x): point.co.y for point in curve.keyframe_points}
+        for name, curve in curves(face).items()
+    }
 
 
 def test_a_pose_is_keyframed_on_every_expression(lively_face):
@@ -188,6 +192,34 @@ def test_foreign_keys_and_keyframes_stay(lively_face):
     assert keyframes(lively_face)["Scar"] == {3: 0.75}
     assert own.value == 0.75
     assert lively_face.animation_data.action is not None
+
+
+def test_what_is_locked_is_named_and_not_counted(lively_face, capfd):
+    bpy.ops.imface.keyframe_expression(frame=1)
+    curves(lively_face)["mouthSmileLeft"].lock = True
+    bpy.ops.imface.keyframe_expression(expressions="jawOpen=1", frame=10)
+    assert keyframes(lively_face) == {
+        "jawOpen": {1: 0, 10: 1},
+        "mouthSmileLeft": {1: 0},
+        "mouthSmileRight": {1: 0, 10: 0},
+    }
+    said = "Keyframed 2 expressions at frame 10. Without a keyframe, as they are locked: "
+    assert said + "mouthSmileLeft" in capfd.readouterr().out
+
+
+def test_a_linked_action_is_not_keyframed(lively_face, tmp_path, assert_refused):
+    bpy.ops.imface.keyframe_expression(frame=1)
+    animation, library = lively_face.data.shape_keys.animation_data, tmp_path / "actions.blend"
+    bpy.data.libraries.write(str(library), {animation.action})
+    with bpy.data.libraries.load(str(library), link=True) as (_, wanted):
+        wanted.actions = [animation.action.name]
+    animation.action = wanted.actions[0]
+    assert_refused(
+        bpy.ops.imface.keyframe_expression,
+        "is linked from another file. Make it local first.",
+        expressions="jawOpen=1",
+    )
+    assert keys(lively_face)["jawOpen"].value == 0
 
 
 def test_keyframing_is_one_undo_step(lively_face):
