@@ -83,6 +83,17 @@ def why_not_fixed(obj: bpy.types.Object | None) -> str:
     return reason
 
 
+def why_not_kept(face: bpy.types.Object) -> str:
+    """Return why no file would keep a change of this face's mesh, or an empty string."""
+    if face.data.override_library is None:
+        return ""
+    return say(
+        "'{name}' is a library override, and files do not store changes to its mesh. Make it local "
+        "first",
+        name=face.name,
+    )
+
+
 def why_not_vertices(obj: bpy.types.Object, count: int) -> str:
     """Return that a face's mesh has another number of vertices than its codes give, or an empty
     string."""

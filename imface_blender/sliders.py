@@ -106,7 +106,7 @@ def preview_of(obj: bpy.types.Object) -> Preview | None:
 
 def why_not(obj: bpy.types.Object | None) -> str:
     """Return why the sliders of this object do not move, or an empty string."""
-    reason = faces.why_not_fixed(obj)
+    reason = faces.why_not_fixed(obj) or faces.why_not_kept(obj)
     if not reason and (obj.mode != "OBJECT" or mesh_io.mesh_of(obj).is_editmode):
         reason = say(jobs.NOT_IN_OBJECT_MODE)
     if reason:

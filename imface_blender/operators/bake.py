@@ -39,6 +39,7 @@ class IMFACE_OT_bake_animation(JobOperator):
     def why_not(cls, context: bpy.types.Context) -> str:
         """Return why the active object has no expressions that could be animated."""
         reason = super().why_not(context) or faces.why_not_face(context.object)
+        reason = reason or faces.why_not_kept(context.object)
         return reason or shape_keys.why_none(context.object)
 
     def prepare(self, context: bpy.types.Context) -> Request:
@@ -94,6 +95,7 @@ class IMFACE_OT_remove_bake(QuickOperator):
     def why_not(cls, context: bpy.types.Context) -> str:
         """Return why there is nothing to remove."""
         reason = super().why_not(context) or faces.why_not_face(context.object)
+        reason = reason or faces.why_not_kept(context.object)
         if not reason and not in_betweens.own_keys(context.object):
             return say("'{name}' has no baked animation", name=context.object.name)
         return reason

@@ -22,7 +22,7 @@ class IMFACE_OT_morph(QuickOperator):
         others = faces.others(context)
         if not reason and len(others) != 1:
             return say("Select two faces: the active one and one other")
-        return reason or faces.why_not_face(others[0])
+        return reason or faces.why_not_kept(context.object) or faces.why_not_face(others[0])
 
     def work(self, context: bpy.types.Context) -> Outcome:
         """Add the key, at 0: nothing is seen to change."""

@@ -610,6 +610,11 @@ _REASONS = {
     ),
     "'{name}' is exact already": "„{name}“ ist schon genau",
     "'{name}' is hidden. Show it first": "„{name}“ ist ausgeblendet. Zuerst einblenden",
+    "'{name}' is a library override, and files do not store changes to its mesh. Make it local "
+    "first": (
+        "„{name}“ ist eine Bibliotheksüberschreibung, und Dateien speichern keine Änderungen an "
+        "ihrem Mesh. Zuerst lokal machen"
+    ),
     "'{name}' is linked from another file. Make it local first": (
         "„{name}“ ist aus einer anderen Datei verknüpft. Zuerst lokal machen"
     ),

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from mathutils import Matrix
 
+from imface_blender import sliders
+
 NAMES = ["jawOpen", "mouthSmileLeft", "mouthSmileRight"]
 MOVED = 4  # the fake moves this vertex up, by 1, 2 and 3 mm
 
@@ -147,6 +149,44 @@ def curves(face):
         bag = action.layers[0].strips[0].channelbag(keys.animation_data.action_slot)
         found = bag.fcurves
     return {c.data_path.removeprefix('key_blocks["').removesuffix('"].value'): c for c in found}
+
+
+@pytest.fixture
+def overridden_face(lively_face, select_only, tmp_path):
+    """Return a face of another file whose object and mesh are overridden."""
+    path = str(tmp_path / "library.blend")
+    bpy.data.libraries.write(path, {lively_face})
+    bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
+    with bpy.data.libraries.load(path, link=True) as (_, here):
+        here.objects = ["Face"]
+    face = here.objects[0].override_create(remap_local_usages=True)
+    face.data.override_create(remap_local_usages=True)
+    bpy.context.scene.collection.objects.link(face)
+    return select_only(face)
+
+
+def test_what_changes_the_mesh_of_an_override_is_refused(
+    overridden_face, make_face, select_only, assert_refused
+):
+    sentence = "'Face' is a library override, and files do not store changes to its mesh"
+    twin = make_face()
+    select_only(overridden_face, twin)
+    for name in (
+        "edit_shape",
+        "randomize_shape",
+        "add_expressions",
+        "morph",
+        "bake_animation",
+        "remove_bake",
+    ):
+        assert_refused(getattr(bpy.ops.imface, name), sentence)
+    assert sliders.why_not(overridden_face).startswith(sentence)
+    select_only(twin, overridden_face)
+    assert bpy.ops.imface.morph() == {"FINISHED"}
+    select_only(overridden_face)
+    assert bpy.ops.imface.keyframe_expression(expressions="jawOpen=1") == {"FINISHED"}
+    bpy.ops.object.make_local(type="SELECT_OBDATA")
+    assert bpy.ops.imface.add_expressions() == {"FINISHED"}
 
 
 def keyframes(face):
