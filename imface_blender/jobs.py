@@ -271,6 +271,32 @@ class QuickOperator(PolledOperator):
             return {"CANCELLED"}
 
 
+class FileOperator(QuickOperator):
+    """An operator that asks for a file, its `filepath`, and starts another that does the job.
+
+    It has no undo of its own: the file browser would make a step of that before the job begins.
+    """
+
+    _how = "EXEC_DEFAULT"
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Outcome:
+        """Ask for the file, unless it is known; the job then runs beside the user's work."""
+        self._how = "INVOKE_DEFAULT"
+        if self.filepath:  # type: ignore[attr-defined]
+            return self.execute(context)
+        context.window_manager.fileselect_add(self)
+        return {"RUNNING_MODAL"}
+
+    def start(self, operator: Any, **choices: Any) -> Outcome:
+        """Start the job."""
+        try:
+            operator(self._how, True, **choices)
+        except RuntimeError as error:  # what it reported
+            self.report({"ERROR"}, str(error).removeprefix(f"{say('Error')}: ").strip())
+            return {"CANCELLED"}
+        return {"FINISHED"}
+
+
 class JobOperator(PolledOperator):
     """An operator whose work is done by the worker: `prepare`, the job, `finish`."""
 

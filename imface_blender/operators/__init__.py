@@ -35,6 +35,7 @@ CLASSES = (
     neutralize.IMFACE_OT_neutralize,
     codes.IMFACE_OT_export_codes,
     codes.IMFACE_OT_import_codes,
+    codes.IMFACE_OT_load_codes,
     codes.IMFACE_OT_copy_codes,
     codes.IMFACE_OT_paste_codes,
     asset.IMFACE_OT_save_asset,

@@ -12,7 +12,7 @@ from bpy.props import BoolProperty, StringProperty
 
 from .. import faces
 from ..errors import UserError
-from ..jobs import JobOperator, Outcome, QuickOperator, Request
+from ..jobs import FileOperator, JobOperator, Outcome, QuickOperator, Request
 from ..properties import MeshChoice, mesh_params
 from ..translations import say
 from ..worker_client import Job
@@ -142,24 +142,24 @@ class IMFACE_OT_paste_codes(_FaceOfCodes):
             ) from error
 
 
-class IMFACE_OT_import_codes(CodesFile, _FaceOfCodes):
+class IMFACE_OT_import_codes(CodesFile, MeshChoice, FileOperator):
     """Make a face of a file of codes, at the 3D cursor"""
 
     bl_idname = "imface.import_codes"
     bl_label = "Load Face"
-    _chosen = False  # in the file browser, which then executes
 
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Outcome:
-        """Ask for the file."""
-        self._chosen = True
-        context.window_manager.fileselect_add(self)
-        return {"RUNNING_MODAL"}
+    def work(self, context: bpy.types.Context) -> Outcome:
+        """Start it."""
+        choices = {name: getattr(self, name) for name in ("topology", "resolution", "filepath")}
+        return self.start(bpy.ops.imface.load_codes, **choices)  # type: ignore[attr-defined]
 
-    def execute(self, context: bpy.types.Context) -> Outcome:
-        """Make the face, beside the user's work if the file was chosen in the browser."""
-        if self._chosen:
-            return super().invoke(context, None)
-        return super().execute(context)
+
+class IMFACE_OT_load_codes(CodesFile, _FaceOfCodes):
+    """Make a face of a file of codes, at the 3D cursor"""
+
+    bl_idname = "imface.load_codes"
+    bl_label = "Make Face of Codes"
+    bl_options = {"UNDO", "INTERNAL"}  # noqa: RUF012 - Blender only reads it
 
     def codes(self, context: bpy.types.Context) -> Any:
         """Read the file."""

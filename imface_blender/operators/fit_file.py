@@ -7,14 +7,14 @@ import bpy
 from bpy.props import StringProperty
 
 from ..errors import UserError
-from ..jobs import Outcome, QuickOperator, refuse_while_busy
+from ..jobs import FileOperator, Outcome, refuse_while_busy
 from ..properties import FitChoice, MeshChoice
 from ..translations import say
 
 EXTENSIONS = (".obj", ".ply", ".stl", ".glb")
 
 
-class IMFACE_OT_fit_file(FitChoice, MeshChoice, QuickOperator):
+class IMFACE_OT_fit_file(FitChoice, MeshChoice, FileOperator):
     """Import a scan file and make a face that matches it; the scan is imported as it is"""
 
     bl_idname = "imface.fit_file"
@@ -30,15 +30,6 @@ class IMFACE_OT_fit_file(FitChoice, MeshChoice, QuickOperator):
         default=";".join(f"*{extension}" for extension in EXTENSIONS),
         options={"HIDDEN", "SKIP_SAVE"},
     )
-    _how = "EXEC_DEFAULT"
-
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Outcome:
-        """Ask for the file, unless it was dropped; the fit then runs beside the user's work."""
-        self._how = "INVOKE_DEFAULT"
-        if self.filepath:
-            return self.execute(context)
-        context.window_manager.fileselect_add(self)
-        return {"RUNNING_MODAL"}
 
     def work(self, context: bpy.types.Context) -> Outcome:
         """Import the scan, an undo step of its own, and start the fit."""
@@ -47,14 +38,8 @@ class IMFACE_OT_fit_file(FitChoice, MeshChoice, QuickOperator):
         scan = import_scan(context, Path(bpy.path.abspath(self.filepath)))
         self.report({"INFO"}, say("Imported '{name}'", name=scan.name))
         bpy.ops.ed.undo_push(message="Import Scan")
-        fit = bpy.ops.imface.fit_scan  # type: ignore[attr-defined]
         choices = {name: getattr(self, name) for name in ("topology", "resolution", "refine")}
-        try:
-            fit(self._how, True, **choices)
-        except RuntimeError as error:  # what it reported; the scan stays
-            self.report({"ERROR"}, str(error).removeprefix(f"{say('Error')}: ").strip())
-            return {"CANCELLED"}
-        return {"FINISHED"}
+        return self.start(bpy.ops.imface.fit_scan, **choices)  # type: ignore[attr-defined]
 
 
 def import_scan(context: bpy.types.Context, path: Path) -> bpy.types.Object:

@@ -26,6 +26,7 @@ OPERATORS = {
     "Keep This Face": "Dieses Gesicht behalten",
     "Keyframe Expression": "Schlüsselbild für Ausdruck einfügen",
     "Load Face": "Gesicht laden",
+    "Make Face of Codes": "Gesicht aus Codes erstellen",
     "Mark Landmarks": "Landmarken setzen",
     "Neutral": "Neutral",
     "Neutralise Face": "Gesicht neutralisieren",

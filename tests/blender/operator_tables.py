@@ -13,6 +13,7 @@ from imface_blender.operators import CLASSES
 from tests.pages import DOCS, text_of
 
 PAGE = DOCS / "scripting.md"
+FOR_SCRIPTS = [cls for cls in CLASSES if "INTERNAL" not in getattr(cls, "bl_options", ())]
 UNLISTED = ("rna_type", "filter_glob", "check_existing", "by_itself")
 START, END = "<!-- The tables, by tests/blender/operator_tables.py -->\n\n", "\n<!-- End -->\n"
 
@@ -28,7 +29,7 @@ def main():
 def tables():
     """Return a table of the operators and one of their arguments."""
     calls, meanings = [], defaultdict(list)
-    for cls in CLASSES:
+    for cls in FOR_SCRIPTS:
         name = cls.bl_idname.split(".")[1]
         rna = getattr(bpy.ops.imface, name).get_rna_type()
         arguments = [p for p in rna.properties if p.identifier not in UNLISTED]

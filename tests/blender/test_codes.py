@@ -73,6 +73,11 @@ def test_writing_changes_nothing(make_face, path, census):
     assert census() == before
 
 
+def test_the_file_browser_makes_no_undo_step_of_its_own():
+    assert "UNDO" not in bpy.ops.imface.import_codes.bl_options
+    assert "UNDO" in bpy.ops.imface.load_codes.bl_options
+
+
 def test_what_is_no_face_is_not_written(make_mesh, path, assert_refused):
     make_mesh()
     assert_refused(bpy.ops.imface.export_codes, "'Scan' is no ImFace face", filepath=str(path))
@@ -110,11 +115,12 @@ def test_a_file_that_is_no_json(path, assert_refused):
     assert_refused(bpy.ops.imface.import_codes, "is no file of codes", filepath=str(path))
 
 
-def test_one_undo_step(make_face, path):
+@pytest.mark.parametrize("way", ["EXEC_DEFAULT", "INVOKE_DEFAULT"])
+def test_one_undo_step(make_face, path, way):
     make_face()
     bpy.ops.imface.export_codes(filepath=str(path))
     bpy.ops.ed.undo_push(message="Before")
-    bpy.ops.imface.import_codes("EXEC_DEFAULT", True, filepath=str(path))
+    bpy.ops.imface.import_codes(way, True, filepath=str(path))
     assert "Frau Müller" in bpy.data.objects
     bpy.ops.ed.undo()
     assert set(bpy.data.objects.keys()) == {"Face"}

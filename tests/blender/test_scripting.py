@@ -8,9 +8,8 @@ import sys
 import bpy
 import pytest
 
-from imface_blender import operators
 from tests import live_link_writer, pages
-from tests.blender.operator_tables import PAGE, tables
+from tests.blender.operator_tables import FOR_SCRIPTS, PAGE, tables
 
 SCRIPT, *PIECES = pages.fenced(PAGE, "python")
 #: They look after a window, its clipboard, or what comes from a zip or a download.
@@ -66,7 +65,7 @@ def test_the_pieces_run_one_after_the_other(folder, capsys):
 
 
 def test_the_pieces_use_every_operator_that_a_script_can_use():
-    known = {cls.bl_idname.split(".")[1] for cls in operators.CLASSES}
+    known = {cls.bl_idname.split(".")[1] for cls in FOR_SCRIPTS}
     assert pages.operators_in(SCRIPT + "".join(PIECES)) == known - NOT_FOR_SCRIPTS
 
 
