@@ -70,7 +70,7 @@ class Status:
     job: Job | None = None
     label: str = ""  # what the running job does
     started: float = 0.0  # when it began, by `time.monotonic`
-    waiting: bool = False  # for Object Mode, to put the result into the scene
+    waiting: str = ""  # what the user has to do before the result comes into the scene
     error: str = ""  # what went wrong last
     details: str = ""
     line: list[Turn] = field(default_factory=list)  # what comes after the job
@@ -184,7 +184,7 @@ def close_worker() -> None:
     _close_client()
     overlay.hide()
     status.job = None
-    status.waiting = False
+    status.waiting = ""
     status.line.clear()
 
 
@@ -303,6 +303,7 @@ class JobOperator(PolledOperator):
     bl_options = {"UNDO"}  # noqa: RUF012 - Blender only reads it
     label = ""  # what it does, for the panel and the console
     submit = staticmethod(submit)
+    _asked_in = 0  # session_uid of the scene
     _turn: Turn | None = None  # while it waits in line
     _job: Job | None = None
     _timer: bpy.types.Timer | None = None
@@ -362,7 +363,7 @@ class JobOperator(PolledOperator):
             return {"PASS_THROUGH"}
         job.poll()
         overlay.show(job.preview)
-        status.waiting = job.state == "done" and _user_is_busy(context)
+        status.waiting = self._waits_for(context) if job.state == "done" else ""
         redraw_panels(context)
         if job.state == "running" or status.waiting:
             return {"PASS_THROUGH"}
@@ -380,6 +381,7 @@ class JobOperator(PolledOperator):
         """Get in line, and start if it is empty; False when that fails, which has been reported."""
         if not self.by_itself:
             status.error = status.details = ""
+        self._asked_in = context.scene.session_uid
         try:
             self._turn = Turn(label(self.label), self.prepare(context))
         except Exception as error:
@@ -410,6 +412,20 @@ class JobOperator(PolledOperator):
             return {"CANCELLED"}
         return {"PASS_THROUGH"}
 
+    def _scene(self, context: bpy.types.Context) -> bpy.types.Scene | None:
+        """Return the scene that the result is for, None when it was deleted: the one in which it
+        was asked for, and any for what leaves no undo step."""
+        if "UNDO" not in self.bl_options:
+            return context.scene
+        return next((s for s in bpy.data.scenes if s.session_uid == self._asked_in), None)
+
+    def _waits_for(self, context: bpy.types.Context) -> str:
+        """Return what the user has to do before the result can come into the scene."""
+        scene = self._scene(context)
+        if scene not in (None, context.scene):
+            return label("Ready: return to the scene '{name}' to see it", name=scene.name)
+        return label("Ready: return to Object Mode to see it") if _user_is_busy(context) else ""
+
     def _conclude(self, context: bpy.types.Context, job: Job) -> Outcome:
         """Bring the ended job's result into the scene, or say why there is none."""
         self._end(context)
@@ -420,6 +436,8 @@ class JobOperator(PolledOperator):
             self._fail(job.error, job.details)
             return {"CANCELLED"}
         try:
+            if self._scene(context) is None:
+                raise UserError("The scene was deleted while the job ran. Nothing was changed.")
             self.report({"INFO"}, self.finish(context, job))
         except Exception as error:
             self._explain(error)
@@ -429,7 +447,7 @@ class JobOperator(PolledOperator):
     def _end(self, context: bpy.types.Context) -> None:
         if status.job is self._job:
             status.job = None
-            status.waiting = False
+            status.waiting = ""
         overlay.hide()
         if self._timer is not None:
             context.window_manager.event_timer_remove(self._timer)
@@ -438,7 +456,7 @@ class JobOperator(PolledOperator):
 
 
 def cancel_job(place: int = 0) -> None:
-    """Cancel the running job, or decline the result that waits for Object Mode; of a place in line
+    """Cancel the running job, or decline the result that waits for the user; of a place in line
     from 1 on, take out what waits there."""
     if place:
         del status.line[place - 1 : place]
@@ -447,7 +465,7 @@ def cancel_job(place: int = 0) -> None:
         status.job.cancel()
     if status.waiting:
         status.job = None
-        status.waiting = False
+        status.waiting = ""
 
 
 def _user_is_busy(context: bpy.types.Context) -> bool:

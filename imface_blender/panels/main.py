@@ -9,7 +9,7 @@ import bpy
 from ..jobs import status, time_left, worker_line
 
 COLUMNS = 38  # of text in a sidebar of usual width: labels do not wrap by themselves
-Icon = Literal["NONE", "ERROR"]
+Icon = Literal["NONE", "ERROR", "INFO"]
 
 
 class IMFACE_PT_main(bpy.types.Panel):
@@ -51,7 +51,7 @@ def draw_text(layout: bpy.types.UILayout, text: str, icon: Icon = "NONE") -> Non
 def _draw_job(layout: bpy.types.UILayout) -> None:
     job = status.job
     if status.waiting:
-        layout.label(text="Ready: return to Object Mode to see it", icon="INFO")
+        draw_text(layout, status.waiting, "INFO")
     else:
         column = layout.column(align=True)
         column.label(text=status.label, translate=False)

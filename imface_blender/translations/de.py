@@ -497,6 +497,9 @@ _REPORTS = {
     "Preparing the sliders": "Regler werden vorbereitet",
     "PyTorch {torch} on {device}, Python {python}": "PyTorch {torch} auf {device}, Python {python}",
     "Ready: return to Object Mode to see it": "Fertig: zum Ansehen in den Objektmodus zurückkehren",
+    "Ready: return to the scene '{name}' to see it": (
+        "Fertig: zum Ansehen in die Szene „{name}“ zurückkehren"
+    ),
     "Refining the shape": "Form wird verfeinert",
     "Removed {count} in-between shapes": "{count} Zwischenformen entfernt",
     "Runtime: in the zip, unpacked when first used": (
@@ -684,6 +687,9 @@ _ERRORS = {
     ),
     "The object was deleted while the job ran. Nothing was changed.": (
         "Das Objekt wurde während der Berechnung gelöscht. Nichts wurde geändert."
+    ),
+    "The scene was deleted while the job ran. Nothing was changed.": (
+        "Die Szene wurde während der Berechnung gelöscht. Nichts wurde geändert."
     ),
     "There is no face on the clipboard. Copy one with Copy Face.": (
         "In der Zwischenablage ist kein Gesicht. Mit „Gesicht kopieren“ eines kopieren."

@@ -179,9 +179,11 @@ class Window:
     modal, cancel = JobOperator.modal, JobOperator.cancel
     _begin, _conclude, _end = JobOperator._begin, JobOperator._conclude, JobOperator._end
     _start_in_turn, _wait_in_line = JobOperator._start_in_turn, JobOperator._wait_in_line
+    _scene, _waits_for = JobOperator._scene, JobOperator._waits_for
     _explain, _fail = JobOperator._explain, JobOperator._fail
     submit = staticmethod(JobOperator.submit)
     bl_idname = "IMFACE_OT_generate"
+    bl_options = JobOperator.bl_options
     macros, by_itself = (), False
     label = "Doing it"
     limit_s = 10
@@ -191,6 +193,7 @@ class Window:
         self.seed, self.reports, self.finished = seed, [], 0
         self.context = SimpleNamespace(
             mode="OBJECT",
+            scene=bpy.context.scene,
             window=SimpleNamespace(modal_operators=[self]),
             window_manager=bpy.context.window_manager,
         )
@@ -354,6 +357,33 @@ def test_the_result_waits_until_the_user_is_back_in_object_mode():
     assert window.tick_until(ended) == {"FINISHED"}
     assert window.finished == 1
     assert not jobs.status.waiting
+
+
+def test_the_result_waits_until_the_user_is_back_in_the_scene():
+    window, first = Window(seed=1), bpy.context.scene
+    window.context.scene = bpy.data.scenes.new("Other")
+    window.tick_until(lambda _: jobs.status.waiting)
+    assert jobs.status.waiting == "Ready: return to the scene 'Scene' to see it"
+    assert window.finished == 0
+    window.context.scene = first
+    assert window.tick_until(ended) == {"FINISHED"}
+
+
+def test_a_scene_that_was_deleted_gets_no_result():
+    other = bpy.data.scenes.new("Other")
+    window = Window(seed=1)
+    asked_in, window.context.scene = window.context.scene, other
+    bpy.data.scenes.remove(asked_in)
+    assert window.tick_until(ended) == {"CANCELLED"}
+    assert window.finished == 0
+    assert jobs.status.error == "The scene was deleted while the job ran. Nothing was changed."
+
+
+def test_what_leaves_no_undo_step_waits_for_no_scene():
+    window = Window(seed=1)
+    window.bl_options = set()
+    window.context.scene = bpy.data.scenes.new("Other")
+    assert window.tick_until(ended) == {"FINISHED"}
 
 
 @pytest.mark.parametrize(

@@ -187,7 +187,7 @@ def test_the_head_shows_the_worker_the_job_and_the_error():
     jobs.status.line = []
     job.preview = np.zeros((2, 2, 3))
     assert draw(head).drawn[4:] == ["imface.settle_job", "imface.cancel_job"]
-    jobs.status.waiting = True
+    jobs.status.waiting = "Ready: return to Object Mode to see it"
     assert "Ready: return to Object Mode to see it" in draw(head).drawn
     jobs.status.job = None
     jobs.status.error = "A sentence that is too long for one line of the sidebar."
