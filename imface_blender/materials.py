@@ -53,7 +53,7 @@ def material_for(part: str) -> bpy.types.Material:
     known look becomes skin.
     """
     name = f"ImFace {part}"
-    material: bpy.types.Material | None = bpy.data.materials.get(name)
+    material: bpy.types.Material | None = bpy.data.materials.get((name, None))  # of this file
     if material is None:
         material = bpy.data.materials.new(name)
         _paint(material, LOOKS.get(part, SKIN))

@@ -56,6 +56,18 @@ def test_a_material_is_made_once_and_never_overwritten():
     assert len(bpy.data.materials) == 1
 
 
+def test_another_file_s_material_is_not_taken(tmp_path):
+    theirs, path = material_for("Skin"), str(tmp_path / "library.blend")
+    bpy.data.libraries.write(path, {theirs})
+    bpy.data.materials.remove(theirs)
+    with bpy.data.libraries.load(path, link=True) as (_, here):
+        here.materials = ["ImFace Skin"]
+    own = material_for("Skin")
+    assert own.library is None
+    assert own.name == "ImFace Skin"
+    assert material_for("Skin") == own
+
+
 def test_a_material_that_the_artist_made_without_nodes_is_taken_as_it_is():
     own = bpy.data.materials.new("ImFace Skin")
     if own.node_tree is not None:
