@@ -69,6 +69,8 @@ class IMFACE_OT_export_codes(CodesFile, _OfFace):
     def work(self, context: bpy.types.Context) -> Outcome:
         """Write the file."""
         path = Path(bpy.path.abspath(self.filepath))
+        if not path.name:
+            raise UserError("No file is named. Choose one.")
         write(path, json.dumps(faces.codes_of(context.object)))
         self.report({"INFO"}, say("Wrote {file}", file=path.name))
         return {"FINISHED"}

@@ -614,6 +614,12 @@ _REASONS = {
     ),
     "'{name}' is exact already": "„{name}“ ist schon genau",
     "'{name}' is hidden. Show it first": "„{name}“ ist ausgeblendet. Zuerst einblenden",
+    "'{name}' has {current} vertices, but its codes give {count}. Sliders and expressions need "
+    "the mesh as it was made: undo the edit, or make the face again": (
+        "„{name}“ hat {current} Punkte, aber seine Codes ergeben {count}. Regler und Ausdrücke "
+        "brauchen das Mesh, wie es erstellt wurde: die Bearbeitung rückgängig machen oder das "
+        "Gesicht neu erstellen"
+    ),
     "'{name}' is a library override, and files do not store changes to its mesh. Make it local "
     "first": (
         "„{name}“ ist eine Bibliotheksüberschreibung, und Dateien speichern keine Änderungen an "
@@ -649,6 +655,7 @@ _ERRORS = {
         "Landmarken von „{scan}“ wurden noch nicht bewegt: {landmarks}. Sie auf das Gesicht ziehen "
         "oder alle fünf löschen."
     ),
+    "No file is named. Choose one.": "Keine Datei ist angegeben. Eine wählen.",
     "Something unexpected went wrong and nothing was finished. Copy the details from the panel "
     "and report them.": (
         "Etwas Unerwartetes ist schiefgegangen, und nichts wurde abgeschlossen. Die Details aus "
@@ -704,12 +711,6 @@ _ERRORS = {
     "to XYZ Euler, or leave Head Rotation off.": (
         "„{name}“ hat den Rotationsmodus „Axis Angle“, der keine Kopfrotation aufnehmen kann. Den "
         "Modus auf „XYZ Euler“ setzen oder „Kopfrotation“ ausgeschaltet lassen."
-    ),
-    "'{name}' has {current} vertices, but its codes give {count}. Sliders and expressions need "
-    "the mesh as it was made: undo the edit, or make the face again": (
-        "„{name}“ hat {current} Punkte, aber seine Codes ergeben {count}. Regler und Ausdrücke "
-        "brauchen das Mesh, wie es erstellt wurde: die Bearbeitung rückgängig machen oder das "
-        "Gesicht neu erstellen"
     ),
     "'{name}' is another face by now. Nothing was changed.": (
         "„{name}“ ist inzwischen ein anderes Gesicht. Nichts wurde geändert."

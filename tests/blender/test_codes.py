@@ -91,6 +91,12 @@ def test_a_folder_that_is_missing(make_face, path, assert_refused):
     assert_refused(bpy.ops.imface.import_codes, "cannot be read: No such", filepath=there)
 
 
+def test_no_file_to_write_or_to_read(make_face, assert_refused):
+    make_face()
+    assert_refused(bpy.ops.imface.export_codes, "No file is named. Choose one.")
+    assert_refused(bpy.ops.imface.import_codes, "cannot be read")
+
+
 def test_a_full_disk_leaves_the_old_file_as_it_was(make_face, path, assert_refused):
     resource = pytest.importorskip("resource")
     make_face(seed=1)
