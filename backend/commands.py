@@ -151,10 +151,7 @@ def _blend(options: Options) -> Answer:
 
 
 def _fit(options: Options) -> Answer:
-    stems = [path.stem for path in options.scans]
-    twice = next((stem for stem in stems if stems.count(stem) > 1), None)
-    if twice is not None:
-        raise BackendError(f"Two scans are called '{twice}'. Rename one, or fit it to another DIR.")
+    _check_names(options.scans)
     if options.landmarks is not None and len(options.scans) > 1:
         raise BackendError("Landmarks are of one scan. Fit each scan in a call of its own.")
     model = _model(options)
@@ -171,6 +168,14 @@ def _fit(options: Options) -> Answer:
             failed[str(path)] = f"{type(error).__name__}: {error}"
             print(f"{path.name}: {traceback.format_exc()}", file=sys.stderr)
     return {"reports": reports, "failed": failed}
+
+
+def _check_names(scans: list[Path]) -> None:
+    """Raise BackendError if results of two scans would go by one name."""
+    stems = [path.stem for path in scans]
+    twice = next((stem for stem in stems if stems.count(stem) > 1), None)
+    if twice is not None:
+        raise BackendError(f"Two scans are called '{twice}'. Rename one, or choose another --out.")
 
 
 def _share(scans: list[Path]) -> list[Path]:
@@ -433,12 +438,13 @@ def _write_card(path: Path, card: Answer) -> None:
 
 def _evaluate(options: Options) -> Answer:
     _require_matplotlib()
+    _check_names(options.scans)
     model, ict = _model(options), load_ict(options.data)
     options.out.mkdir(parents=True, exist_ok=True)
     sets = {
         "held-out ICT": held_out_ict(ict, options.people),
-        "MakeHuman": makehuman(options.makehuman, options.limit) if options.makehuman else (),
-        "real scans": real_scans(options.scans),
+        "MakeHuman": list(makehuman(options.makehuman, options.limit)) if options.makehuman else (),
+        "real scans": list(real_scans(options.scans)),  # now, not after an hour of the others
     } | damaged_ict(ict, options.damaged)
     bases = linear_bases(ict, model)
     figures: Answer = {"weights": model.sha256, "sets": {}}

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..checkpoint import BUNDLED, load_face_model, save_face_model
+from ..checkpoint import BUNDLED, HEAD_NAME, load_face_model, save_face_model
 from .cache import ScanCache
 from .evaluate import Row, evaluate_set, summarise
 from .evaluation_sets import held_out_ict
@@ -107,9 +107,10 @@ class Ablation:
         self, name: str, ict: IctFaceKit, people: int, progress: Callable[[str], None]
     ) -> list[Row]:
         folder = self._of(name)
-        path = folder / BUNDLED.name
-        if not path.is_file():
-            save_face_model(publish(folder / "checkpoint.pt", ict), path, half=True)
+        path, checkpoint = folder / BUNDLED.name, folder / "checkpoint.pt"
+        head = path.with_name(HEAD_NAME)  # written last
+        if not head.is_file() or head.stat().st_mtime < checkpoint.stat().st_mtime:
+            save_face_model(publish(checkpoint, ict), path, half=True)
         scans = held_out_ict(ict, people)
         return evaluate_set("held-out ICT", scans, load_face_model(path), {}, folder, progress)
 

@@ -332,6 +332,13 @@ class ScanCache:
             for name in (*_ARRAYS, "seen", "state")
         }
 
+    @property
+    def most_points(self) -> int:
+        """How many points of a scan a training step can draw."""
+        corresponding = self._arrays["neutral"].shape[1]
+        others = self.config.points - corresponding
+        return others + min(others, corresponding)
+
     def batches(
         self, step: int, seed: int, scans: int, points: int, share: tuple[int, int] = (0, 1)
     ) -> Batch:

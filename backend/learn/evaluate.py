@@ -165,9 +165,18 @@ def _evaluate_scan(
     panels: list[HeatPanel],
 ) -> list[Row]:
     try:
-        ours = fit_ours(model, scan)
+        return _measured(scan, model, bases, panels)
     except ScanError as error:
         return [{"scan": scan.name, "method": "ImFace", "error": str(error)}]
+
+
+def _measured(
+    scan: EvaluationScan,
+    model: FaceModel,
+    bases: Mapping[str, LinearBasis],
+    panels: list[HeatPanel],
+) -> list[Row]:
+    ours = fit_ours(model, scan)
     fits = {"ImFace": ours}
     if scan.damaged is None:
         fits |= fit_linear(bases, scan, ours.pose)

@@ -6,7 +6,7 @@ import csv
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from operator import itemgetter
 from pathlib import Path
@@ -28,6 +28,9 @@ from .losses import Targets, neutral_losses, training_losses, weighted_sum
 from .passers_by import Passage, PassersBy
 from .step import D, Record, StepData, mapped, tensors
 from .train_config import TrainConfig
+
+#: Settings that change nothing of what is learned.
+_OF_THE_MACHINE = ("piece", "checkpoint_minutes")
 
 
 class TrainedModel(nn.Module):
@@ -68,6 +71,18 @@ def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
     return state
 
 
+def _differing(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
+    """Return the settings, "table.name", in which two runs differ so that they learn otherwise."""
+    names = []
+    for name, value in ours.items():
+        other = theirs.get(name, value)
+        if isinstance(value, Mapping):
+            names += [f"{name}.{inner}" for inner in _differing(other, value)]
+        elif other != value and name not in _OF_THE_MACHINE:
+            names.append(name)
+    return names
+
+
 class Trainer:
     """One training run; state lives in ``folder/checkpoint.pt``.
 
@@ -90,6 +105,12 @@ class Trainer:
                     f"{getattr(config, name)} {name} a step cannot be shared evenly among "
                     f"{self.processes} processes. Set '{name}' to a multiple of that."
                 )
+        if config.points > cache.most_points:
+            raise DataError(
+                f"{config.points} points a step cannot be drawn from scans prepared with fewer. "
+                f"Set 'points' to {cache.most_points} at most, or give the --config that the cache "
+                "was prepared with."
+            )
         self.street = _street(cache, config, data)
         self.device = cache.device
         self.model = TrainedModel(cache.table, self.config).to(self.device)
@@ -123,6 +144,11 @@ class Trainer:
             raise DataError(
                 f"{self.checkpoint} was trained on another cache. Give that one, or start anew "
                 "without --resume."
+            )
+        if others := _differing(state["config"], asdict(self.config)):
+            raise DataError(
+                f"{self.checkpoint} was begun with other settings: {', '.join(others)}. Give the "
+                "same --config and --minutes, or begin another run with --start-from."
             )
         self.model.load_state_dict(state["model"])
         # The settings stay this device's.
@@ -173,7 +199,13 @@ class Trainer:
             "cache_key": self.cache.key,
         }
         with replacing(self.checkpoint) as partial:
-            torch.save(state, partial)
+            try:
+                torch.save(state, partial)
+            except RuntimeError as error:  # what a full disk is to it
+                raise BackendError(
+                    f"{self.checkpoint} could not be written; the one before is kept. Free space "
+                    "on the disk and go on with --resume."
+                ) from error
 
     def _trained_rows(self) -> dict[str, Tensor]:
         """Tell the rows of the code tables that training draws; others keep their random start."""

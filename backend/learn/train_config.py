@@ -40,6 +40,11 @@ class TrainConfig:
     data: DatasetConfig = field(default_factory=DatasetConfig)
     losses: LossWeights = field(default_factory=LossWeights)
 
+    def __post_init__(self) -> None:
+        for name in ("steps", "scans", "points", "piece", "gradient_stride", "warmup"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"'{name}' has to be 1 at least")
+
 
 def load_config(path: Path | None) -> TrainConfig:
     """Read a TOML file over the defaults.
@@ -78,4 +83,4 @@ def _updated(config: T, changes: dict[str, Any], where: str) -> T:
     try:
         return replace(config, **changed)  # type: ignore[type-var]
     except ValueError as error:
-        raise DataError(f"In the configuration, {error}. Choose one of these.") from error
+        raise DataError(f"In the configuration, {error}. Change it.") from error

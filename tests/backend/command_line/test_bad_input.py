@@ -141,6 +141,10 @@ BAD: dict[str, tuple[Words, str]] = {
         lambda d: ["fit", d / "a" / "x.obj", d / "b" / "x.obj", "--out", d],
         "Two scans are called 'x'. Rename one",
     ),
+    "two of a name to measure": (
+        lambda d: ["evaluate", "--data", d, "--scans", d / "a/x.obj", d / "b/x.obj", "--out", d],
+        "Two scans are called 'x'. Rename one",
+    ),
     "cache": (
         lambda d: ["train", "--cache", d, "--out", d / "run"],
         "is not a prepared cache. Run 'prepare' first.",

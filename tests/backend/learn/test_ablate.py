@@ -10,11 +10,14 @@ import torch
 from backend import commands
 from backend.__main__ import main
 from backend.checkpoint import FaceModel
+from backend.learn import ablate
 from backend.learn import evaluate as evaluation
 from backend.learn.ablate import VARIANTS, Ablation
 from backend.learn.cache import ScanCache
 from backend.learn.evaluate import IN_PLACE, Fitted, markdown
 from backend.learn.evaluation_sets import EvaluationScan
+from backend.learn.ict import IctFaceKit
+from backend.learn.publish import publish
 from backend.learn.train import Trainer
 from backend.learn.train_config import TrainConfig
 from backend.mesh import Mesh
@@ -88,6 +91,30 @@ def test_variants_are_trained_once_and_measured_in_one_table(
     assert table[NAMES[1]]["seconds"]["mean"] == 2.5
     text = markdown({"sets": {"ablations": table}})
     assert all(f"| {name} | " in text for name in NAMES)
+
+
+def test_what_was_trained_on_is_published_anew(
+    ablation: Ablation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published: list[Path] = []
+
+    def publish_and_note(checkpoint: Path, ict: IctFaceKit) -> FaceModel:
+        published.append(checkpoint)
+        return publish(checkpoint, ict)
+
+    monkeypatch.setattr(evaluation, "fit_ours", _off_by_1mm)
+    monkeypatch.setattr(evaluation, "measure", lambda scan, fitted: {"seconds": fitted.seconds})
+    monkeypatch.setattr(ablate, "publish", publish_and_note)
+    ablation.train(NAMES[:1])
+    for _ in range(2):
+        ablation.evaluate(NAMES[:1], 1, lambda scan: None)
+    assert len(published) == 1
+    published[0].touch()
+    ablation.evaluate(NAMES[:1], 1, lambda scan: None)
+    assert len(published) == 2
+    published[0].with_name("head.safetensors").unlink()  # a kill between the two files
+    ablation.evaluate(NAMES[:1], 1, lambda scan: None)
+    assert len(published) == 3
 
 
 def test_a_variant_that_does_not_exist_is_one_sentence(

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import trimesh
 
+from backend import commands
+from backend.__main__ import main
 from backend.checkpoint import FaceModel
 from backend.errors import DataError, ScanError
 from backend.learn import evaluate as evaluation
@@ -117,6 +119,37 @@ def test_rows_say_what_was_measured_and_survive_a_stop(
     text = markdown({"sets": {"balls": {"ImFace": table}}})
     assert "### balls: 1 scans, 1 not fitted" in text
     assert "| 2.5 / 2.5 / 2.5 |" in text
+
+
+def test_a_scan_that_cannot_be_measured_has_a_row_with_its_error(
+    tiny_model: FaceModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = evaluation.measure
+
+    def measure(scan: EvaluationScan, fitted: Fitted) -> dict[str, float]:
+        if scan.name == "odd":
+            raise ScanError("No surface lies there.")
+        return measured(scan, fitted)
+
+    monkeypatch.setattr(evaluation, "fit_ours", _off_by_1mm)
+    monkeypatch.setattr(evaluation, "measure", measure)
+    scans = [EvaluationScan("odd", _cap()), EvaluationScan("a", _cap())]
+    rows = evaluate_set("balls", scans, tiny_model, {}, tmp_path)
+    assert rows[0] == {"scan": "odd", "method": "ImFace", "error": "No surface lies there."}
+    assert rows[1]["strict_chamfer_mm"] == pytest.approx(1, abs=0.02)
+
+
+def test_all_scans_are_read_before_the_first_is_fitted(
+    ict_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(commands, "evaluate_set", None)
+    missing = tmp_path / "none.obj"
+    words = ["evaluate", "--data", ict_file, "--out", tmp_path, "--people", 1, "--scans", missing]
+    assert main([str(word) for word in words]) == 2
+    assert "none.obj. Check the path." in capsys.readouterr().err
 
 
 def test_a_damaged_scan_is_fitted_and_the_whole_one_measured(

@@ -142,6 +142,26 @@ def test_another_cache_is_not_trained_on_unawares(
         cache.key = key
 
 
+def test_a_run_goes_on_with_its_own_settings_only(
+    cache: ScanCache, train_config: TrainConfig, tmp_path: Path
+) -> None:
+    Trainer(cache, tmp_path, train_config).save()
+    Trainer(cache, tmp_path, replace(train_config, piece=1, checkpoint_minutes=9)).resume()
+    others = replace(train_config, seed=3, minutes=9, losses=replace(train_config.losses, normal=7))
+    sentence = "begun with other settings: minutes, seed, losses.normal. Give the same --config"
+    with pytest.raises(DataError, match=sentence):
+        Trainer(cache, tmp_path, others).resume()
+
+
+def test_more_points_than_a_scan_has_are_refused(
+    cache: ScanCache, train_config: TrainConfig, tmp_path: Path
+) -> None:
+    most = replace(train_config, points=cache.most_points, gradient_stride=50)
+    assert np.isfinite(Trainer(cache, tmp_path, most).train_step()["total"])
+    with pytest.raises(DataError, match=f"Set 'points' to {cache.most_points} at most"):
+        Trainer(cache, tmp_path, replace(most, points=cache.most_points + 1))
+
+
 def test_a_run_starts_from_another_one_with_fewer_people(
     cache: ScanCache,
     train_config: TrainConfig,
@@ -207,7 +227,12 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_checkpoint(
     assert np.isfinite(again.train_step()["total"])
 
 
+@pytest.mark.parametrize(
+    "problem",
+    [OSError("No space left on device"), RuntimeError("[enforce fail at inline_container.cc]")],
+)
 def test_a_crash_while_saving_keeps_the_checkpoint(
+    problem: Exception,
     cache: ScanCache,
     train_config: TrainConfig,
     tmp_path: Path,
@@ -219,10 +244,12 @@ def test_a_crash_while_saving_keeps_the_checkpoint(
 
     def crash(state: object, path: Path) -> None:
         path.write_bytes(b"half a checkpoint")
-        raise OSError("No space left on device")
+        raise problem
 
     monkeypatch.setattr(torch, "save", crash)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(
+        (OSError, BackendError), match="No space|could not be written; the one before"
+    ):
         trainer.save()
     assert trainer.checkpoint.read_bytes() == before
 
@@ -375,7 +402,9 @@ def test_a_file_changes_what_it_names(tmp_path: Path) -> None:
         ("steps = 1\nsteps = 2", "cannot be read"),
         ("model = 3", "'model'"),
         ("steps = 'many'", "'steps'"),
-        ("[model]\nwarp = 'se4'", "'warp' is one of: se3, translation. Choose one"),
+        ("[model]\nwarp = 'se4'", "'warp' is one of: se3, translation. Change it."),
+        ("gradient_stride = 0", "'gradient_stride' has to be 1 at least. Change it."),
+        ("warmup = 0", "'warmup' has to be 1 at least"),
         ("[model]\nconditioning = 'no'", "'conditioning' is one of: hypernetwork, modulation, "),
     ],
 )
