@@ -159,8 +159,8 @@ class Trainer:
     def start_from(self, checkpoint: Path) -> None:
         """Take over the weights of another run, on this or another cache, with a schedule anew.
 
-        The codes' free parts are taken over row by row as far as both have them: more people
-        leave the first ones in their rows. A published model (``.safetensors``) has none: they
+        The codes are taken over as far as both have the scans: more people leave the first ones
+        in their rows. A published model (``.safetensors``) has none: they
         are people.
 
         Raises
@@ -183,6 +183,23 @@ class Trainer:
                 raise DataError(f"The network of {checkpoint} has another shape. Train anew.")
             rows = min(len(value), len(other))
             value[:rows] = other[:rows]
+        for table in ("identities", "expressions"):
+            self._keep_codes(table, ours, theirs)
+
+    def _keep_codes(
+        self, table: str, ours: dict[str, Tensor], theirs: Mapping[str, Tensor]
+    ) -> None:
+        """Turn the directions of a table of codes so that scans which both runs have keep theirs:
+        with other people, what is known of a person is measured along other axes."""
+        names = f"{table}.coefficients", f"{table}.directions"
+        known, (before, directions) = ours[names[0]], map(theirs.get, names)
+        if before is None or directions is None:
+            return
+        rows = min(len(known), len(before))
+        known, before = known[:rows], before[:rows].to(known)
+        if not torch.equal(known, before):
+            codes = before @ directions.to(known)
+            ours[names[1]].copy_(torch.linalg.pinv(known) @ codes)
 
     def save(self) -> None:
         """Write the checkpoint; a crash while writing leaves the previous one."""

@@ -185,6 +185,11 @@ def test_a_run_starts_from_another_one_with_fewer_people(
     assert free[:3].any()
     assert not free[3:].any()
     assert torch.equal(second.model.identities.coefficients, drawn)
+    assert not torch.equal(drawn[:3], first.model.identities.coefficients)  # along other axes
+    codes, wanted = (t.model.identities(torch.arange(3))[0] for t in (second, first))
+    as_before = drawn[:3] @ first.model.identities.directions + free[:3]
+    off, off_as_before = ((c - wanted).norm() for c in (codes, as_before))
+    assert off < 0.7 * off_as_before
     assert second.step == 0
     second.train_step()
 
