@@ -35,7 +35,7 @@ class DatasetConfig:
     seed: int = 0  #: of everything that is drawn
     components: int = 128  #: principal coordinates of a neutral face that its code starts from
     identity_sigma: float = 1.1  #: standard deviation of the ICT coefficients
-    mixed: float = 0.5  #: chance of each region to come from a person of its own
+    mixed: float = 0.5  #: chance of a region, and after it of the next, to be another person's
     regions: int = 1  #: such regions per person, at most
     narrowest: float = 0.15  #: least spread of a region [model units]
     widest: float = 0.4  #: its largest spread [model units]
