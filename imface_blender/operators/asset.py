@@ -80,7 +80,9 @@ def _set_preview(face: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> None
 def _write(face: bpy.types.Object, path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        bpy.data.libraries.write(str(path), {face}, fake_user=True, compress=True)
+        bpy.data.libraries.write(
+            str(path), {face}, path_remap="ABSOLUTE", fake_user=True, compress=True
+        )
     except (OSError, RuntimeError) as error:
         raise UserError(
             "{path} cannot be written: {reason}. Choose another.", path=path, reason=error

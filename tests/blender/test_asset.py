@@ -2,6 +2,7 @@
 """Save Face to Library: a file that the asset browser shows, with a picture."""
 
 import json
+from pathlib import Path
 
 import bpy
 import numpy as np
@@ -56,6 +57,25 @@ def test_a_face_that_is_an_asset_stays_one(make_face, library):
     face.asset_data.tags.new("Hero")
     bpy.ops.imface.save_asset()
     assert "Hero" in face.asset_data.tags
+
+
+def test_the_textures_of_a_saved_file_are_found_from_the_library(make_face, library, tmp_path):
+    folder = tmp_path / "scene"
+    folder.mkdir()
+    skin = bpy.data.images.new("skin.png", 4, 4)
+    skin.filepath_raw, skin.file_format = str(folder / "skin.png"), "PNG"
+    skin.save()
+    bpy.ops.wm.save_as_mainfile(filepath=str(folder / "scene.blend"))
+    skin.filepath = "//skin.png"
+    material = bpy.data.materials.new("Mine")
+    material.use_nodes = True
+    material.node_tree.nodes.new("ShaderNodeTexImage").image = skin
+    make_face().data.materials.append(material)
+    bpy.ops.imface.save_asset()
+    assert skin.filepath == "//skin.png"
+    bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
+    assets_in(library / "Face.blend")
+    assert Path(bpy.path.abspath(bpy.data.images["skin.png"].filepath)) == folder / "skin.png"
 
 
 def test_a_library_that_is_not_there(make_face, library):
