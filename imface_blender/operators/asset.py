@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A gallery of faces: write a face, with its picture, into an asset library of the user's."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from .. import faces, portrait
 from ..errors import UserError
 from ..jobs import Outcome, QuickOperator
 from ..translations import say
+from .gallery import in_gallery
 
 FOLDER = "ImFace"
 TAG = "ImFace"
@@ -40,7 +43,8 @@ class IMFACE_OT_save_asset(QuickOperator):
         try:
             face.asset_data.tags.new(TAG, skip_if_exists=True)
             _set_preview(face, context.evaluated_depsgraph_get())
-            _write(face, path)
+            with _off_the_wall(face):
+                _write(face, path)
         finally:
             if not is_asset:
                 face.asset_clear()
@@ -75,6 +79,23 @@ def _set_preview(face: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> None
     preview.image_size = (portrait.SIZE, portrait.SIZE)
     pixels: Any = preview.image_pixels_float
     pixels.foreach_set(portrait.draw(face, depsgraph).ravel())
+
+
+@contextmanager
+def _off_the_wall(face: bpy.types.Object) -> Iterator[None]:
+    """Let a face stand where it is without its gallery, which would be written with it."""
+    if not in_gallery(face):
+        yield
+        return
+    gallery, place = face.parent, face.matrix_world.copy()
+    within = face.matrix_parent_inverse.copy(), face.matrix_basis.copy()
+    face.parent = None
+    face.matrix_world = place
+    try:
+        yield
+    finally:
+        face.parent = gallery
+        face.matrix_parent_inverse, face.matrix_basis = within
 
 
 def _write(face: bpy.types.Object, path: Path) -> None:

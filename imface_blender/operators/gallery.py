@@ -75,7 +75,7 @@ class IMFACE_OT_keep_face(QuickOperator):
         return (
             super().why_not(context)
             or faces.why_not_face(context.object)
-            or ("" if _in_gallery(context.object) else say("Select a face of a Random Gallery"))
+            or ("" if in_gallery(context.object) else say("Select a face of a Random Gallery"))
         )
 
     def work(self, context: bpy.types.Context) -> Outcome:
@@ -99,6 +99,6 @@ class IMFACE_OT_keep_face(QuickOperator):
         return {"FINISHED"}
 
 
-def _in_gallery(obj: bpy.types.Object | None) -> bool:
+def in_gallery(obj: bpy.types.Object | None) -> bool:
     """Tell whether an object hangs in a gallery."""
     return obj is not None and obj.parent is not None and of_object(obj.parent).is_gallery

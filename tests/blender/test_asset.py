@@ -7,6 +7,7 @@ from pathlib import Path
 import bpy
 import numpy as np
 import pytest
+from mathutils import Matrix
 
 from imface_blender import portrait
 
@@ -76,6 +77,30 @@ def test_the_textures_of_a_saved_file_are_found_from_the_library(make_face, libr
     bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
     assets_in(library / "Face.blend")
     assert Path(bpy.path.abspath(bpy.data.images["skin.png"].filepath)) == folder / "skin.png"
+
+
+def test_a_face_leaves_its_gallery_behind_and_hangs_there_as_before(library):
+    bpy.context.scene.unit_settings.scale_length = 0.01
+    bpy.context.scene.cursor.location = (1, 2, 3)
+    bpy.ops.imface.random_gallery(seed=1)
+    face = bpy.data.objects["Face 1"]
+    bpy.context.view_layer.objects.active = face
+    face.rotation_euler = face.delta_rotation_euler = (0, 0, 0.5)
+    face.matrix_parent_inverse = Matrix.Translation((0, 0.1, 0))
+    bpy.context.view_layer.update()
+    names = ("matrix_world", "matrix_basis", "matrix_parent_inverse")
+    before = {name: np.array(getattr(face, name)) for name in names}
+    assert bpy.ops.imface.save_asset() == {"FINISHED"}
+    bpy.context.view_layer.update()
+    assert face.parent == bpy.data.objects["Face Gallery"]
+    for name, matrix in before.items():
+        np.testing.assert_allclose(getattr(face, name), matrix, atol=1e-5)
+    bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
+    (loaded,) = assets_in(library / "Face_1.blend")
+    assert bpy.data.objects[:] == [loaded]
+    bpy.context.scene.collection.objects.link(loaded)
+    bpy.context.view_layer.update()
+    np.testing.assert_allclose(loaded.matrix_world, before["matrix_world"], atol=1e-5)
 
 
 def test_a_library_that_is_not_there(make_face, library):
