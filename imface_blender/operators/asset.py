@@ -38,7 +38,7 @@ class IMFACE_OT_save_asset(QuickOperator):
         """Write a file of its own for the face; the scene stays as it is."""
         face = context.object
         path = _free_path(_library_folder(self.library), bpy.path.clean_name(face.name))
-        is_asset = face.asset_data is not None
+        is_asset, is_kept = face.asset_data is not None, face.use_fake_user
         face.asset_mark()
         try:
             face.asset_data.tags.new(TAG, skip_if_exists=True)
@@ -48,6 +48,7 @@ class IMFACE_OT_save_asset(QuickOperator):
         finally:
             if not is_asset:
                 face.asset_clear()
+                face.use_fake_user = is_kept  # Blender takes it with the mark
         if not bpy.app.background:  # within an operator a refresh comes to nothing
             bpy.app.timers.register(_refresh_asset_browsers, first_interval=0.1)
         self.report({"INFO"}, say("Wrote {file}", file=path))

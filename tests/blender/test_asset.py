@@ -60,6 +60,14 @@ def test_a_face_that_is_an_asset_stays_one(make_face, library):
     assert "Hero" in face.asset_data.tags
 
 
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_face_keeps_its_own_fake_user(make_face, library, kept):
+    face = make_face()
+    face.use_fake_user = kept
+    bpy.ops.imface.save_asset()
+    assert face.use_fake_user == kept
+
+
 def test_the_textures_of_a_saved_file_are_found_from_the_library(make_face, library, tmp_path):
     folder = tmp_path / "scene"
     folder.mkdir()
