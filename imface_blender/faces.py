@@ -162,7 +162,8 @@ def find(session_uid: int) -> bpy.types.Object:
 
 def life_size_at_cursor(scene: bpy.types.Scene) -> Matrix:
     """Return the place of a new face: at the 3D cursor, life-size in the scene's unit."""
-    metre = 1.0 / scene.unit_settings.scale_length
+    unit = scene.unit_settings
+    metre = 1.0 if unit.system == "NONE" else 1.0 / unit.scale_length
     return Matrix.Translation(scene.cursor.location) @ Matrix.Scale(metre, 4)
 
 

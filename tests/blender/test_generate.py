@@ -81,6 +81,12 @@ def test_it_stands_at_the_cursor_in_life_size_whatever_the_scene_s_unit(make_fac
     assert tuple(face.scale) == pytest.approx((100, 100, 100))
 
 
+def test_without_a_unit_system_a_unit_is_a_metre_whatever_the_scale_was(make_face):
+    unit = bpy.context.scene.unit_settings
+    unit.scale_length, unit.system = 0.01, "NONE"
+    assert tuple(make_face().scale) == (1, 1, 1)
+
+
 def activate_collection(collection):
     """Put a collection into the scene, make it the active one and return its layer's part."""
     bpy.context.scene.collection.children.link(collection)
