@@ -9,8 +9,6 @@ from ..jobs import Outcome, QuickOperator
 from ..properties import ExpressionValues
 from ..translations import say
 
-CURRENT_FRAME = -1
-
 
 class IMFACE_OT_keyframe_expression(ExpressionValues, QuickOperator):
     """Keyframe all expressions of the active face at once: the given values, and 0 for the rest"""
@@ -21,9 +19,8 @@ class IMFACE_OT_keyframe_expression(ExpressionValues, QuickOperator):
 
     frame: IntProperty(
         name="Frame",
-        description="-1 is the current frame",
-        default=CURRENT_FRAME,
-        min=-1,
+        description="Frame of the scene; the current one if none is named",
+        options={"SKIP_SAVE"},
         subtype="TIME",
     )
 
@@ -36,12 +33,13 @@ class IMFACE_OT_keyframe_expression(ExpressionValues, QuickOperator):
 
     def work(self, context: bpy.types.Context) -> Outcome:
         """Set the values and keyframe them."""
-        frame = context.scene.frame_current if self.frame == CURRENT_FRAME else self.frame
+        if not self.properties.is_property_set("frame"):
+            self.frame = context.scene.frame_current
         face = context.object
-        locked = shape_keys.keyframe(face, self.expressions, frame)
+        locked = shape_keys.keyframe(face, self.expressions, self.frame)
         count = len(shape_keys.own_keys(face)) - len(locked)
         sentences = [
-            say("Keyframed {count} expressions at frame {frame}", count=count, frame=frame)
+            say("Keyframed {count} expressions at frame {frame}", count=count, frame=self.frame)
         ]
         if locked:
             names = ", ".join(locked)

@@ -49,7 +49,6 @@ OPERATORS = {
 
 #: Headings, and names and descriptions of properties and choices.
 _INTERFACE = {
-    "-1 is the current frame": "-1 ist das aktuelle Einzelbild",
     "0 is the job that runs, 1 the first in line": (
         "0 ist die laufende Berechnung, 1 die erste in der Reihe"
     ),
@@ -109,6 +108,9 @@ _INTERFACE = {
     "Frame": "Einzelbild",
     "Forehead": "Stirn",
     "Frame of the file's first row": "Einzelbild der ersten Zeile der Datei",
+    "Frame of the scene; the current one if none is named": (
+        "Einzelbild der Szene; das aktuelle, wenn keines angegeben ist"
+    ),
     "Free Memory After": "Speicher freigeben nach",
     "Gallery": "Galerie",
     "Generate": "Erzeugen",

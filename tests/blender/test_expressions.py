@@ -211,6 +211,13 @@ def test_a_pose_is_keyframed_on_every_expression(lively_face):
     }
 
 
+@pytest.mark.parametrize("frame", [-20, -1, 0])
+def test_any_frame_can_be_named(lively_face, frame):
+    bpy.context.scene.frame_set(7)
+    bpy.ops.imface.keyframe_expression(expressions="jawOpen=1", frame=frame)
+    assert keyframes(lively_face)["jawOpen"] == {frame: 1}
+
+
 def test_the_pose_moves_the_mesh(lively_face, points):
     bpy.ops.imface.keyframe_expression(frame=1)
     bpy.ops.imface.keyframe_expression(expressions="jawOpen=1", frame=10)
