@@ -21,12 +21,20 @@ EXTENSION = ".json"
 
 
 def folder(create: bool = False) -> Path:
-    """Return the folder of all presets, which stays when the add-on goes."""
-    return Path(bpy.utils.user_resource("SCRIPTS", path="presets/imface", create=create))
+    """Return the folder of all presets, which stays when the add-on goes; UserError when it is to
+    be made and cannot."""
+    path = bpy.utils.user_resource("SCRIPTS", path="presets/imface", create=create)
+    if not path:
+        raise UserError(
+            "The folder {path} cannot be made. Allow that in your file manager, or make it "
+            "yourself.",
+            path=folder(),
+        )
+    return Path(path)
 
 
 def path_of(name: str, create: bool = False) -> Path:
-    """Return the file of a preset; UserError for a name that is none."""
+    """Return the file of a preset; UserError for a name that is none, or without its folder."""
     if not name.strip():
         raise UserError("The preset has no name. Give it one.")
     return folder(create) / (quote(name.strip(), safe=" ") + EXTENSION)

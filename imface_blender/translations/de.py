@@ -663,6 +663,10 @@ _ERRORS = {
         "Etwas Unerwartetes ist schiefgegangen, und nichts wurde abgeschlossen. Die Details aus "
         "dem Panel kopieren und melden."
     ),
+    "The folder {path} cannot be made. Allow that in your file manager, or make it yourself.": (
+        "Der Ordner {path} kann nicht angelegt werden. Das im Dateimanager erlauben oder ihn "
+        "selbst anlegen."
+    ),
     "The gallery is linked from another file. Make it local first.": (
         "Die Galerie ist aus einer anderen Datei verknüpft. Sie zuerst lokal machen."
     ),

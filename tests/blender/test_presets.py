@@ -136,6 +136,17 @@ def test_what_is_not_there_or_has_no_name_is_refused(face, assert_refused):
     assert presets.names() == []
 
 
+def test_a_folder_that_cannot_be_made_is_named(face, assert_refused, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = presets.folder()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.write_text("a file where the folder should be")
+    sentence = f"The folder {folder} cannot be made. Allow that"
+    assert_refused(bpy.ops.imface.save_preset, sentence, preset="Witch")
+    folder.unlink()
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_file_holds_the_values_alone(witch):
     content = json.loads(presets.path_of("Witch").read_text())
     assert content == {"sliders": pytest.approx(WITCH)}
