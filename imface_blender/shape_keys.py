@@ -144,7 +144,7 @@ def linear_change(basis: np.ndarray, current: np.ndarray) -> np.ndarray:
     return (np.eye(3) if untouched else solution[:3]).astype(np.float32)
 
 
-def keyframe(obj: bpy.types.Object, expressions: str, frame: int) -> list[str]:
+def keyframe(obj: bpy.types.Object, expressions: str, frame: float) -> list[str]:
     """Keyframe all ImFace shape keys of a face; return the expressions whose F-curve takes none.
 
     Parameters
@@ -153,7 +153,7 @@ def keyframe(obj: bpy.types.Object, expressions: str, frame: int) -> list[str]:
         A face with expressions.
     expressions : str
         Such as "jawOpen=0.5, mouthSmileLeft=1"; expressions that are not named get 0.
-    frame : int
+    frame : float
         Where the keyframes go, replacing those that are there.
 
     Raises

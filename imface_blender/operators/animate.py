@@ -35,8 +35,9 @@ class IMFACE_OT_keyframe_expression(ExpressionValues, QuickOperator):
         """Set the values and keyframe them."""
         if not self.properties.is_property_set("frame"):
             self.frame = context.scene.frame_current
-        face = context.object
-        locked = shape_keys.keyframe(face, self.expressions, self.frame)
+        face, render = context.object, context.scene.render
+        at = self.frame * render.frame_map_old / render.frame_map_new  # Blender's Time Stretching
+        locked = shape_keys.keyframe(face, self.expressions, at)
         count = len(shape_keys.own_keys(face)) - len(locked)
         sentences = [
             say("Keyframed {count} expressions at frame {frame}", count=count, frame=self.frame)

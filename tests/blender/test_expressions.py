@@ -218,6 +218,19 @@ def test_any_frame_can_be_named(lively_face, frame):
     assert keyframes(lively_face)["jawOpen"] == {frame: 1}
 
 
+@pytest.mark.parametrize("choices", [{}, {"frame": 51}])
+def test_the_pose_is_seen_at_its_frame_where_time_is_stretched(lively_face, choices):
+    scene = bpy.context.scene
+    scene.render.frame_map_new = 200
+    bpy.ops.imface.keyframe_expression(frame=1)
+    scene.frame_set(51)
+    bpy.ops.imface.keyframe_expression(expressions="jawOpen=1", **choices)
+    scene.frame_set(1)
+    assert keys(lively_face)["jawOpen"].value == 0
+    scene.frame_set(51)
+    assert keys(lively_face)["jawOpen"].value == 1
+
+
 def test_the_pose_moves_the_mesh(lively_face, points):
     bpy.ops.imface.keyframe_expression(frame=1)
     bpy.ops.imface.keyframe_expression(expressions="jawOpen=1", frame=10)
