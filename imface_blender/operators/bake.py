@@ -40,7 +40,7 @@ class IMFACE_OT_bake_animation(JobOperator):
         """Return why the active object has no expressions that could be animated."""
         reason = super().why_not(context) or faces.why_not_face(context.object)
         reason = reason or faces.why_not_kept(context.object)
-        return reason or shape_keys.why_none(context.object)
+        return reason or shape_keys.why_none(context.object) or _why_not_timed(context.scene)
 
     def prepare(self, context: bpy.types.Context) -> Request:
         """Send the expressions' values at each frame."""
@@ -82,6 +82,16 @@ class IMFACE_OT_bake_animation(JobOperator):
             after=job.values["after_mm"],
             measured=job.values["measured"],
         )
+
+
+def _why_not_timed(scene: bpy.types.Scene) -> str:
+    """Return why frames of the scene are not those of its keyframes, or an empty string."""
+    if scene.render.frame_map_old == scene.render.frame_map_new:
+        return ""
+    return say(
+        "The scene stretches time. Set Old and New of Time Stretching to the same number, bake, "
+        "and set them back"
+    )
 
 
 class IMFACE_OT_remove_bake(QuickOperator):

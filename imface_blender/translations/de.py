@@ -603,6 +603,11 @@ _REASONS = {
         "Zwei Gesichter auswählen: das aktive und ein anderes"
     ),
     "Switch to Object Mode first": "Zuerst in den Objektmodus wechseln",
+    "The scene stretches time. Set Old and New of Time Stretching to the same number, bake, and "
+    "set them back": (
+        "Die Szene streckt die Zeit. „Old“ und „New“ von „Time Stretching“ auf dieselbe Zahl "
+        "setzen, backen und sie zurücksetzen"
+    ),
     "The worker is not running": "Der Worker läuft nicht",
     "There was no error": "Es gab keinen Fehler",
     "Use this in a 3D viewport": "In einem 3D-Ansichtsfenster verwenden",

@@ -166,6 +166,14 @@ def test_a_face_without_expressions_is_refused(make_face, assert_refused):
     assert_refused(bpy.ops.imface.bake_animation, sentence)
 
 
+def test_stretched_time_is_refused(face, assert_refused):
+    render = bpy.context.scene.render
+    render.frame_map_new = 200
+    assert_refused(bpy.ops.imface.bake_animation, "The scene stretches time. Set Old and New")
+    render.frame_map_old = 200
+    assert bpy.ops.imface.bake_animation(start=1, end=9) == {"FINISHED"}
+
+
 def test_a_changed_mesh_is_refused_with_the_old_bake_untouched(face, monkeypatch):
     bpy.ops.imface.bake_animation(start=1, end=9)
     answer = jobs.Job.wait
