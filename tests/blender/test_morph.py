@@ -4,6 +4,7 @@
 import bpy
 import numpy as np
 import pytest
+from mathutils import Matrix
 
 
 @pytest.fixture
@@ -26,6 +27,46 @@ def test_at_one_the_face_is_the_other(two_faces, points):
     key.value = 1
     shown = face.evaluated_get(bpy.context.evaluated_depsgraph_get()).to_mesh()
     np.testing.assert_allclose(points(shown.vertices), points(other.data.vertices), atol=1e-7)
+
+
+@pytest.mark.parametrize("applied_to", [0, 1])
+@pytest.mark.parametrize(
+    "applied",
+    [
+        Matrix.Translation((1, 0, 0)),
+        Matrix.Scale(10, 4),
+        Matrix.Rotation(2, 4, "Z") @ Matrix.Translation((1, 2, 3)) @ Matrix.Scale(0.5, 4),
+        Matrix.Scale(-1, 4, (1, 0, 0)),
+    ],
+)
+def test_what_was_applied_to_one_of_two_faces_is_no_part_of_it(
+    make_face, select_only, points, applied, applied_to
+):
+    face, other = two = make_face(seed=1), make_face(seed=2)
+    two[applied_to].data.transform(applied)
+    select_only(face, other)
+    bpy.ops.imface.morph()
+    basis, key = (points(block.data) for block in face.data.shape_keys.key_blocks)
+    np.testing.assert_allclose(key, basis, atol=1e-5 * np.ptp(basis))
+
+
+@pytest.mark.parametrize("factor", [0.7, 1.5])
+def test_a_larger_person_whose_middle_is_elsewhere_stays_so(two_faces, points, factor):
+    face, other = two_faces
+    own = Matrix.Translation((0.02, 0, 0.08)) @ Matrix.Rotation(0.25, 4, "X")
+    other.data.transform(own @ Matrix.Scale(factor, 4))
+    bpy.ops.imface.morph()
+    morph = face.data.shape_keys.key_blocks["Morph Face.001"]
+    np.testing.assert_array_equal(points(morph.data), points(other.data.vertices))
+
+
+def test_proportions_stay_when_what_was_applied_is_taken_off(two_faces, points):
+    face, other = two_faces
+    wanted = np.ptp(points(other.data.vertices), axis=0)
+    other.data.transform(Matrix.Translation((2, 0, 0)) @ Matrix.Scale(10, 4))
+    bpy.ops.imface.morph()
+    sizes = np.ptp(points(face.data.shape_keys.key_blocks["Morph Face.001"].data), axis=0)
+    assert sizes / sizes[2] == pytest.approx(wanted / wanted[2], rel=1e-4)
 
 
 def test_expressions_of_either_are_left_alone(two_faces, select_only, points):
