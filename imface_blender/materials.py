@@ -78,13 +78,13 @@ def textured_skin(name: str, texture: np.ndarray) -> bpy.types.Material:
     _paint(material, SKIN)
     nodes: Any = material.node_tree.nodes
     link = material.node_tree.links.new
-    uv, picture = nodes.new("ShaderNodeUVMap"), nodes.new("ShaderNodeTexImage")
-    tiles = nodes.new("ShaderNodeVectorMath")
-    tiles.operation = "MULTIPLY"
-    tiles.inputs[1].default_value = (height / width, 1.0, 1.0)
+    # The only nodes for this that the exporters of glTF, FBX and USD all know.
+    uv, tiles = nodes.new("ShaderNodeTexCoord"), nodes.new("ShaderNodeMapping")
+    tiles.inputs["Scale"].default_value = (height / width, 1.0, 1.0)
+    picture = nodes.new("ShaderNodeTexImage")
     picture.image = image
     shader = _shader(material)
-    link(uv.outputs["UV"], tiles.inputs[0])
+    link(uv.outputs["UV"], tiles.inputs["Vector"])
     link(tiles.outputs["Vector"], picture.inputs["Vector"])
     link(picture.outputs["Color"], shader.inputs["Base Color"])
     _line_up(shader, picture, tiles, uv)

@@ -30,7 +30,11 @@ def _gltf(path):
 def _fbx(path):
     # Blender's exporter drops the keyframes of shape keys when it walks through strips or actions.
     bpy.ops.export_scene.fbx(
-        filepath=path + ".fbx", bake_anim_use_nla_strips=False, bake_anim_use_all_actions=False
+        filepath=path + ".fbx",
+        bake_anim_use_nla_strips=False,
+        bake_anim_use_all_actions=False,
+        path_mode="COPY",
+        embed_textures=True,
     )
     _empty()
     bpy.ops.import_scene.fbx(filepath=path + ".fbx")
@@ -89,3 +93,29 @@ def test_the_animation_comes_back(read_back):
     assert min(values) == pytest.approx(0, abs=1e-3)
     assert max(values) == pytest.approx(1, abs=1e-3)
     assert values == sorted(values)
+
+
+@pytest.fixture
+def coloured_face(make_mesh):
+    """Return a face fitted to a coloured scan, the only object of the file."""
+    scan = make_mesh()
+    scan.data.color_attributes.new("Col", "BYTE_COLOR", "POINT")
+    assert bpy.ops.imface.fit_scan() == {"FINISHED"}
+    face = bpy.context.object
+    bpy.data.objects.remove(scan)
+    return face
+
+
+@pytest.mark.parametrize("export", [pytest.param(_gltf, marks=no_gltf_in_4_2), _fbx, _usd])
+def test_a_fitted_skin_s_picture_comes_back_over_both_tiles(export, coloured_face, tmp_path):
+    export(str(tmp_path / "face"))
+    (obj,) = (obj for obj in bpy.data.objects if obj.type == "MESH")
+    nodes = obj.data.materials[0].node_tree.nodes
+    (picture,) = (node for node in nodes if node.type == "TEX_IMAGE")
+    assert tuple(picture.image.size) == (8, 4)
+    assert picture.outputs["Color"].is_linked
+    tiles = picture.inputs["Vector"].links[0].from_node
+    assert tiles.inputs["Scale"].default_value[:] == pytest.approx((0.5, 1, 1))
+    assert tiles.inputs["Location"].default_value[:] == pytest.approx((0, 0, 0))
+    source = tiles.inputs["Vector"].links[0].from_node
+    assert getattr(source, "uv_map", "") in ("", *obj.data.uv_layers.keys())

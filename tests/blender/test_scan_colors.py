@@ -143,8 +143,10 @@ def test_the_face_gets_a_skin_of_its_own(scan):
     assert image.packed_file is not None
     top_left = (4 - 1) * 8 * 4
     np.testing.assert_allclose(image.pixels[top_left : top_left + 4], [1, 0.2, 0, 1], atol=0.01)
-    scale = next(node for node in skin.node_tree.nodes if node.type == "VECT_MATH")
-    assert tuple(scale.inputs[1].default_value) == (0.5, 1, 1)
+    tiles = picture.inputs["Vector"].links[0].from_node
+    assert (tiles.type, tiles.vector_type) == ("MAPPING", "POINT")
+    assert tuple(tiles.inputs["Scale"].default_value) == (0.5, 1, 1)
+    assert tiles.inputs["Vector"].links[0].from_socket.name == "UV"
     shader = picture.outputs["Color"].links[0].to_node
     assert shader.type == "BSDF_PRINCIPLED"
 
