@@ -75,6 +75,14 @@ def test_shape_keys_uvs_materials_and_size_come_back(read_back):
     assert sorted(read_back.dimensions) == pytest.approx([0.04, 0.1, 0.25], abs=0.003)
 
 
+def test_the_eyes_keep_their_iris(read_back):
+    image = _picture(read_back.data.materials[1]).image
+    width, height = image.size
+    pixels = np.reshape(image.pixels, (height, width, -1))[..., :3]
+    pupil, white = pixels[height // 2, width // 2], pixels[0, 0]
+    assert pupil.max() < 0.1 < 0.7 < white.min()
+
+
 def test_shape_keys_move_what_they_moved(read_back, points):
     keys = read_back.data.shape_keys.key_blocks
     size = max(read_back.matrix_world.to_scale())
@@ -106,14 +114,19 @@ def coloured_face(make_mesh):
     return face
 
 
+def _picture(material):
+    """Return the node of the only picture that colours a material."""
+    (picture,) = (node for node in material.node_tree.nodes if node.type == "TEX_IMAGE")
+    assert picture.outputs["Color"].is_linked
+    return picture
+
+
 @pytest.mark.parametrize("export", [pytest.param(_gltf, marks=no_gltf_in_4_2), _fbx, _usd])
 def test_a_fitted_skin_s_picture_comes_back_over_both_tiles(export, coloured_face, tmp_path):
     export(str(tmp_path / "face"))
     (obj,) = (obj for obj in bpy.data.objects if obj.type == "MESH")
-    nodes = obj.data.materials[0].node_tree.nodes
-    (picture,) = (node for node in nodes if node.type == "TEX_IMAGE")
+    picture = _picture(obj.data.materials[0])
     assert tuple(picture.image.size) == (8, 4)
-    assert picture.outputs["Color"].is_linked
     tiles = picture.inputs["Vector"].links[0].from_node
     assert tiles.inputs["Scale"].default_value[:] == pytest.approx((0.5, 1, 1))
     assert tiles.inputs["Location"].default_value[:] == pytest.approx((0, 0, 0))
