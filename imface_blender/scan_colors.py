@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import bpy
@@ -11,6 +12,8 @@ import numpy as np
 from . import fit_error
 from .wire import Arrays
 
+Picture = tuple[bpy.types.Image | None, str]  # and the name of the UV map that places it
+SHADER_COLOURS = ("Base Color", "Color")
 LARGEST_IMAGE = 4096  # pixels a side; of a larger one some are left out: a face has fewer by far
 
 
@@ -25,10 +28,11 @@ def read(scan: bpy.types.Object, mesh: bpy.types.Mesh) -> Arrays:
     """
     corners = np.empty(len(mesh.loop_triangles) * 3, np.int32)
     mesh.loop_triangles.foreach_get("loops", corners)
-    pixels = _pixels(_only_image(scan, mesh))
-    if pixels is not None and mesh.uv_layers.active is not None:
+    image, layer = _only_picture(scan, mesh)
+    pixels, places = _pixels(image), _uv_layer(mesh, layer)
+    if pixels is not None and places is not None:
         uv = np.empty(len(mesh.loops) * 2, np.float32)
-        mesh.uv_layers.active.uv.foreach_get("vector", uv)
+        places.uv.foreach_get("vector", uv)
         return {"corner_uv": uv.reshape(-1, 2)[corners].reshape(-1, 3, 2), "image": pixels}
     colours: Any = mesh.color_attributes.active_color
     if colours is None or colours.name == fit_error.COLOURS:
@@ -42,32 +46,71 @@ def read(scan: bpy.types.Object, mesh: bpy.types.Mesh) -> Arrays:
     return {"corner_colors": _as_bytes(values.reshape(-1, 4)[corners, :3]).reshape(-1, 3, 3)}
 
 
-def _only_image(scan: bpy.types.Object, mesh: bpy.types.Mesh) -> bpy.types.Image | None:
-    """Return the image that colours the whole scan; None if there are several, or none."""
+def are_lost(scan: bpy.types.Object, arrays: Arrays) -> bool:
+    """Tell whether a scan shows pictures, but no colours are among what was read of it."""
+    if "image" in arrays or "corner_colors" in arrays:
+        return False
+    return any(_pictures(slot.material) for slot in scan.material_slots)
+
+
+def _only_picture(scan: bpy.types.Object, mesh: bpy.types.Mesh) -> Picture:
+    """Return the picture that colours the whole scan; none if there are several."""
     used = np.empty(len(mesh.polygons), np.int32)
     mesh.polygons.foreach_get("material_index", used)
     slots = scan.material_slots
     materials = {slots[i].material for i in np.unique(used) if i < len(slots)}
-    images = {_base_image(material) for material in materials}
-    return images.pop() if len(images) == 1 else None
+    each = [_pictures(material) for material in materials]
+    pictures = set().union(*each)
+    return pictures.pop() if len(pictures) == 1 and all(each) else (None, "")
 
 
-def _base_image(material: bpy.types.Material | None) -> bpy.types.Image | None:
-    """Return the image that a material's shader gets its colour from."""
-    if material is None or material.node_tree is None:
-        return None
-    for node in material.node_tree.nodes:
-        for name in ("Base Color", "Color"):
-            socket = node.inputs.get(name) if node.type.startswith("BSDF") else None
-            source: Any = socket.links[0].from_node if socket and socket.is_linked else None
-            if source is not None and source.type == "TEX_IMAGE" and source.image is not None:
-                return source.image
-    return None
+def _pictures(material: bpy.types.Material | None) -> set[Picture]:
+    """Return the pictures that a material shows as its colour."""
+    tree: Any = material.node_tree if material is not None else None
+    output = tree.get_output_node("ALL") if tree is not None else None
+    if output is None:
+        return set()
+    nodes = [node for node in _upstream(output, _colours) if node.type == "TEX_IMAGE"]
+    return {(node.image, _layer_name(node)) for node in nodes if node.image is not None}
+
+
+def _colours(node: Any, socket: Any) -> bool:
+    """Tell whether a node passes on the colour that comes into a socket."""
+    if socket.type == "SHADER":
+        return True
+    if any(output.type == "SHADER" for output in node.outputs):
+        return socket.name in SHADER_COLOURS
+    return socket.type == "RGBA"
+
+
+def _layer_name(picture: Any) -> str:
+    """Return the UV map that a picture's node asks for; empty for the one of renders."""
+    nodes = _upstream(picture, lambda *_: True)
+    return next((node.uv_map for node in nodes if node.type == "UVMAP"), "")
+
+
+def _upstream(node: Any, follows: Callable[[Any, Any], bool]) -> list[Any]:
+    """Return a node and those that it is fed by, through the sockets that are to be followed."""
+    reached = [node]
+    for node in reached:
+        sockets = [socket for socket in node.inputs if follows(node, socket)]
+        sources = [link.from_node for socket in sockets for link in socket.links]
+        reached += [source for source in sources if source not in reached]
+    return reached
+
+
+def _uv_layer(mesh: bpy.types.Mesh, name: str) -> bpy.types.MeshUVLoopLayer | None:
+    """Return the UV map of this name, else the one that renders take; None if there is none."""
+    rendered = (layer for layer in mesh.uv_layers if layer.active_render)
+    return mesh.uv_layers.get(name) or next(rendered, None)
 
 
 def _pixels(image: bpy.types.Image | None) -> np.ndarray | None:
-    """Return an image's colours (H, W, 3) uint8, first row at the top; None without its file."""
-    if image is None or 0 in image.size:
+    """Return an image's colours (H, W, 3) uint8, first row at the top.
+
+    None without its file, and of UDIM tiles, which are several pictures.
+    """
+    if image is None or image.source == "TILED" or 0 in image.size:
         return None
     width, height = image.size
     values = np.empty(width * height * image.channels, np.float32)

@@ -3,7 +3,7 @@
 
 import bpy
 
-from .. import faces, landmarks, mesh_io
+from .. import faces, landmarks, mesh_io, scan_colors
 from ..jobs import JobOperator, Request
 from ..properties import FitChoice, MeshChoice, mesh_params
 from ..translations import say
@@ -35,6 +35,7 @@ class IMFACE_OT_fit_scan(FitChoice, MeshChoice, JobOperator):
         scan = landmarks.scan_of(context.object)
         self._name = f"{scan.name} Face"
         arrays = mesh_io.scan_arrays(scan, context.evaluated_depsgraph_get())
+        self._colours_lost = scan_colors.are_lost(scan, arrays)
         arrays |= landmarks.arrays(context, scan)
         return Request("fit", mesh_params(self) | {"refine": self.refine}, arrays)
 
@@ -43,4 +44,12 @@ class IMFACE_OT_fit_scan(FitChoice, MeshChoice, JobOperator):
         place = mesh_io.place_from_pose(job.values.get("pose"))
         quality = faces.report_line(job.values["report"])
         face = faces.add_face(context, self._name, self.topology, place, job)
-        return say("Fitted '{name}': {quality}", name=face.name, quality=quality)
+        sentences = [say("Fitted '{name}': {quality}", name=face.name, quality=quality)]
+        if self._colours_lost:
+            sentences.append(
+                say(
+                    "The scan's colours were left out: they have to be one picture for the whole "
+                    "scan, without UDIM tiles, whose file is there"
+                )
+            )
+        return ". ".join(sentences)

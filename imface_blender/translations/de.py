@@ -524,6 +524,11 @@ _REPORTS = {
     "The file has no {names}": "Die Datei hat nicht: {names}",
     "The material's colours are back": "Die Farben des Materials sind zurück",
     "The model does not know {names}": "Das Modell kennt nicht: {names}",
+    "The scan's colours were left out: they have to be one picture for the whole scan, without "
+    "UDIM tiles, whose file is there": (
+        "Die Farben des Scans wurden ausgelassen: Es muss ein einziges Bild für den ganzen Scan "
+        "sein, ohne UDIM-Kacheln, dessen Datei da ist"
+    ),
     "The sliders of '{name}' are ready": "Die Regler von „{name}“ sind bereit",
     "The worker has not started yet": "Der Worker ist noch nicht gestartet",
     "Unpacking the runtime, once": "Laufzeitumgebung wird entpackt, einmalig",

@@ -5,7 +5,7 @@ import bpy
 import numpy as np
 import pytest
 
-from imface_blender import mesh_io
+from imface_blender import mesh_io, scan_colors
 
 SQUARE = ((0, 0, 0), (1, 0, 0), (1, 0, 1), (0, 0, 1))
 
@@ -32,17 +32,48 @@ def image_of(width=2, height=2, is_float=False):
     return image
 
 
-def give_material(obj, image):
+def give_material(obj, image, through=()):
+    """Return the node of an image that reaches the shader through nodes of these types."""
     material = bpy.data.materials.new("Photo")
     if material.node_tree is None:
         material.use_nodes = True
-    nodes = material.node_tree.nodes
-    if image is not None:
-        texture = nodes.new("ShaderNodeTexImage")
-        texture.image = image
-        shader = next(node for node in nodes if node.type == "BSDF_PRINCIPLED")
-        material.node_tree.links.new(texture.outputs["Color"], shader.inputs["Base Color"])
     obj.data.materials.append(material)
+    if image is None:
+        return None
+    nodes = material.node_tree.nodes
+    texture = nodes.new("ShaderNodeTexImage")
+    texture.image = image
+    shown = texture
+    for kind in through:
+        node = nodes.new(kind)
+        if kind == "ShaderNodeMix":
+            node.data_type = "RGBA"
+        connect(shown, colour_inputs(node)[0])
+        shown = node
+    shader = next(node for node in nodes if node.type == "BSDF_PRINCIPLED")
+    connect(shown, shader.inputs["Base Color"])
+    return texture
+
+
+def connect(source, socket):
+    """Link a node's first output."""
+    output = next(output for output in source.outputs if output.enabled)
+    source.id_data.links.new(output, socket)
+
+
+def colour_inputs(node):
+    return [socket for socket in node.inputs if socket.enabled and socket.type == "RGBA"]
+
+
+def give_uv_map(obj, name):
+    """Add a UV map that has all corners at one place, which becomes the active one."""
+    layer = obj.data.uv_layers.new(name=name)
+    layer.uv.foreach_set("vector", np.full(2 * len(layer.uv), 0.25, np.float32))
+    obj.data.uv_layers.active = layer
+
+
+def is_one_place(corner_uv):
+    return bool((corner_uv == 0.25).all())
 
 
 def give_vertex_colours(obj, domain):
@@ -113,6 +144,86 @@ def test_an_image_that_is_not_there_or_one_of_several_is_not_sent(scan):
     give_material(scan, image_of())
     scan.data.polygons[1].material_index = 1
     assert "image" not in arrays_of(scan)
+
+
+@pytest.mark.parametrize(
+    "through",
+    [
+        ("ShaderNodeMix",),
+        ("NodeReroute",),
+        ("ShaderNodeGamma", "NodeReroute", "ShaderNodeMix"),
+    ],
+)
+def test_an_image_is_found_behind_other_nodes(scan, through):
+    give_material(scan, image_of(), through)
+    assert arrays_of(scan)["image"][1, 0].tolist() == [255, 0, 0]
+
+
+def test_the_image_of_an_unlit_scan_is_sent(scan):
+    texture = give_material(scan, image_of())
+    tree = texture.id_data
+    tree.nodes.remove(texture.outputs["Color"].links[0].to_node)
+    emission, mix = tree.nodes.new("ShaderNodeEmission"), tree.nodes.new("ShaderNodeMixShader")
+    connect(texture, emission.inputs["Color"])
+    connect(emission, mix.inputs[2])
+    connect(mix, tree.get_output_node("ALL").inputs["Surface"])
+    assert arrays_of(scan)["image"][1, 0].tolist() == [255, 0, 0]
+
+
+def test_an_image_that_colours_nothing_is_not_sent(scan):
+    texture = give_material(scan, image_of())
+    tree = scan.data.materials[0].node_tree
+    shader = texture.outputs["Color"].links[0].to_node
+    tree.links.new(texture.outputs["Color"], shader.inputs["Roughness"])
+    tree.links.remove(shader.inputs["Base Color"].links[0])
+    assert "image" not in arrays_of(scan)
+    assert not scan_colors.are_lost(scan, arrays_of(scan))
+
+
+def test_two_images_in_one_material_are_not_sent(scan):
+    texture = give_material(scan, image_of(), ["ShaderNodeMix"])
+    tree = scan.data.materials[0].node_tree
+    other = tree.nodes.new("ShaderNodeTexImage")
+    other.image = image_of()
+    mix = texture.outputs["Color"].links[0].to_node
+    connect(other, colour_inputs(mix)[1])
+    assert "image" not in arrays_of(scan)
+
+
+def test_the_uv_map_is_the_one_that_a_render_takes(scan):
+    texture = give_material(scan, image_of())
+    give_uv_map(scan, "Lightmap")
+    assert not is_one_place(arrays_of(scan)["corner_uv"])
+    scan.data.uv_layers["Lightmap"].active_render = True
+    assert is_one_place(arrays_of(scan)["corner_uv"])
+    uv = texture.id_data.nodes.new("ShaderNodeUVMap")
+    uv.uv_map = "UVMap"
+    connect(uv, texture.inputs["Vector"])
+    assert not is_one_place(arrays_of(scan)["corner_uv"])
+
+
+def test_udim_tiles_are_not_sent(scan):
+    image = bpy.data.images.new("Tiles", 2, 2, tiled=True)
+    give_material(scan, image)
+    assert "image" not in arrays_of(scan)
+
+
+LEFT_OUT = "The scan's colours were left out"
+
+
+def test_the_report_says_when_colours_were_left_out(scan, select_only, capfd):
+    give_material(scan, image_of())
+    bpy.ops.imface.fit_scan()
+    assert LEFT_OUT not in capfd.readouterr().out
+    select_only(scan)
+    give_material(scan, image_of())
+    scan.data.polygons[1].material_index = 1
+    bpy.ops.imface.fit_scan()
+    assert "% of the face not seen. " + LEFT_OUT in capfd.readouterr().out
+    select_only(scan)
+    give_vertex_colours(scan, "POINT")
+    bpy.ops.imface.fit_scan()
+    assert LEFT_OUT not in capfd.readouterr().out
 
 
 def test_coloured_points_without_faces_can_be_sent(make_mesh):
