@@ -11,16 +11,19 @@ from typing import Any
 
 import bpy
 import numpy as np
-from mathutils import Euler, Matrix
+from mathutils import Euler, Matrix, Quaternion
 
+from . import keyframes
 from .errors import UserError
 
 
-def delta_rotation(obj: bpy.types.Object, angles: np.ndarray) -> tuple[str, np.ndarray]:
+def delta_rotation(obj: bpy.types.Object, first: int, angles: np.ndarray) -> tuple[str, np.ndarray]:
     """Return the property that turns an object in its rotation mode, and its values (F, C).
 
     Parameters
     ----------
+    first : int
+        Frame of the first angles; the object may be animated.
     angles : ndarray (F, 3)
         Yaw to the person's right, pitch up and roll to the person's right [radians]; roll is
         applied first.
@@ -37,15 +40,20 @@ def delta_rotation(obj: bpy.types.Object, angles: np.ndarray) -> tuple[str, np.n
             "Set the mode to XYZ Euler, or leave Head Rotation off.",
             name=obj.name,
         )
+    frames = range(first, first + len(angles))
     if mode == "QUATERNION":
-        own = obj.rotation_quaternion.to_matrix()
-        return "delta_rotation_quaternion", _quaternions(_turns(own, angles))
-    return "delta_rotation_euler", _eulers(_turns(obj.rotation_euler.to_matrix(), angles), mode)
+        own = keyframes.read(obj, obj, "rotation_quaternion", frames)
+        axes = [Quaternion(row).normalized().to_matrix() for row in own]
+        return "delta_rotation_quaternion", _quaternions(_turns(axes, angles))
+    own = keyframes.read(obj, obj, "rotation_euler", frames)
+    axes = [Euler(row, mode).to_matrix() for row in own]
+    return "delta_rotation_euler", _eulers(_turns(axes, angles), mode)
 
 
-def _turns(own: Matrix, angles: np.ndarray) -> list[Matrix]:
-    """Return what turns the object about its own axes when applied after its own rotation."""
-    return [own @ _turn(*row) @ own.transposed() for row in angles.tolist()]
+def _turns(axes: list[Matrix], angles: np.ndarray) -> list[Matrix]:
+    """Return what turns the object about its own axes when applied after its own rotations."""
+    turns = [_turn(*row) for row in angles.tolist()]
+    return [own @ turn @ own.transposed() for own, turn in zip(axes, turns, strict=True)]
 
 
 def _quaternions(turns: list[Matrix]) -> np.ndarray:

@@ -61,6 +61,17 @@ def write(owner: Owner, struct: Any, first: int, name: str, values: np.ndarray) 
     return kept
 
 
+def read(owner: Owner, struct: Any, name: str, frames: range) -> np.ndarray:
+    """Return the values (F, C) that a property has at frames: of its F-curves, or as it is now."""
+    curves, path = _curves(owner), struct.path_from_id(name)
+    columns = []
+    for index, now in enumerate(getattr(struct, name)):
+        curve = curves.find(path, index=index) if curves is not None else None
+        still = curve is None or curve.mute
+        columns.append([now if still else curve.evaluate(frame) for frame in frames])
+    return np.array(columns).T
+
+
 def remove(owner: Owner, struct: Any, name: str) -> None:
     """Remove a property's F-curve with all keyframes, if it has one."""
     curves = _curves(owner)

@@ -93,7 +93,8 @@ class IMFACE_OT_import_capture(QuickOperator):
         kept = 0
         if set(HEAD_ANGLES) <= set(columns):  # first, because it may be refused
             angles = np.stack([columns[name] for name in HEAD_ANGLES], axis=1)
-            kept += keyframes.write(face, face, self.start, *head_turn.delta_rotation(face, angles))
+            turn = head_turn.delta_rotation(face, self.start, angles)
+            kept += keyframes.write(face, face, self.start, *turn)
         expressions = {keys[name]: columns[name] for name in keys if name in columns}
         for key, values in expressions.items():
             within = np.clip(self.strength * values, key.slider_min, key.slider_max)

@@ -221,6 +221,25 @@ def test_a_turned_face_turns_about_its_own_axes(face, take):
     assert face.rotation_euler[:] == pytest.approx((0, 0, np.pi / 2))
 
 
+@pytest.mark.parametrize("mode", ["XYZ", "QUATERNION"])
+def test_a_face_that_turns_itself_nods_about_the_axes_of_each_frame(face, take, mode):
+    face.rotation_mode = mode
+    for frame, angle in ((1, 0), (61, np.pi / 2)):  # at the end it looks along +X
+        face.rotation_euler = (0, 0, angle)
+        face.rotation_quaternion = face.rotation_euler.to_quaternion()
+        face.keyframe_insert("rotation_euler", frame=frame)
+        face.keyframe_insert("rotation_quaternion", frame=frame)
+    bpy.context.scene.frame_set(1)
+    path = take({"JawOpen": SECOND, "HeadPitch": SECOND})
+    bpy.ops.imface.import_capture(filepath=path, head=True)
+    for frame in (1, 31, 61):
+        bpy.context.scene.frame_set(frame)
+        pitch, turn = (frame - 1) / 60, np.pi / 2 * (frame - 1) / 60
+        level = np.cos(pitch) * np.array([np.sin(turn), -np.cos(turn)])
+        nose = -np.array(face.matrix_world)[:3, 1]
+        np.testing.assert_allclose(nose, (*level, np.sin(pitch)), atol=1e-5)
+
+
 def test_the_head_stays_still_by_default(face, take):
     bpy.ops.imface.import_capture(filepath=take({"JawOpen": SECOND, "HeadYaw": SECOND}))
     assert face.animation_data is None
