@@ -21,7 +21,8 @@ class IMFACE_OT_import_capture(QuickOperator):
     bl_label = "Import Face Capture"
     bl_description = (
         "Keyframe the active face's expressions from a CSV file: Live Link Face, or a header of "
-        "ARKit names. Importing again replaces what was imported; your own keyframes stay"
+        "ARKit names. Importing again replaces what was imported within the new take's frames; "
+        "earlier keyframes outside them and your own stay"
     )
     bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012 - Blender only reads it
 

@@ -296,10 +296,12 @@ _TOOLTIPS = {
         "angegebenen Werte und 0 für die übrigen"
     ),
     "Keyframe the active face's expressions from a CSV file: Live Link Face, or a header of ARKit "
-    "names. Importing again replaces what was imported; your own keyframes stay": (
+    "names. Importing again replaces what was imported within the new take's frames; earlier "
+    "keyframes outside them and your own stay": (
         "Schlüsselbilder für die Ausdrücke des aktiven Gesichts aus einer CSV-Datei einfügen: Live "
-        "Link Face oder eine Kopfzeile mit ARKit-Namen. Erneutes Importieren ersetzt das früher "
-        "Importierte; eigene Schlüsselbilder bleiben"
+        "Link Face oder eine Kopfzeile mit ARKit-Namen. Erneutes Importieren ersetzt, was "
+        "innerhalb der Einzelbilder der neuen Aufnahme importiert war; frühere Schlüsselbilder "
+        "außerhalb davon und eigene bleiben"
     ),
     "Make a face between the active one and the mean of the other selected ones, beside it": (
         "Ein Gesicht zwischen dem aktiven und dem Mittel der anderen ausgewählten daneben erstellen"
