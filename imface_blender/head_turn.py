@@ -11,10 +11,16 @@ from typing import Any
 
 import bpy
 import numpy as np
-from mathutils import Euler, Matrix, Quaternion
+from mathutils import Euler, Matrix, Quaternion, Vector
 
 from . import keyframes
 from .errors import UserError
+from .mesh_io import mesh_of, read_points
+
+LANDMARKS = "Landmarks"  # a vertex group: landmark i, counted from 0, has the weight (i + 1) / 68
+LANDMARK_COUNT = 68
+CHIN, BRIDGE, RIGHT_EYE, LEFT_EYE = 8, 27, 36, 45  # bridge of the nose, outer corners of the eyes
+SMALLEST_APPLIED_TURN = np.radians(15)  # less is how people's landmarks differ, up to about 10
 
 
 def delta_rotation(obj: bpy.types.Object, first: int, angles: np.ndarray) -> tuple[str, np.ndarray]:
@@ -43,17 +49,46 @@ def delta_rotation(obj: bpy.types.Object, first: int, angles: np.ndarray) -> tup
     frames = range(first, first + len(angles))
     if mode == "QUATERNION":
         own = keyframes.read(obj, obj, "rotation_quaternion", frames)
-        axes = [Quaternion(row).normalized().to_matrix() for row in own]
-        return "delta_rotation_quaternion", _quaternions(_turns(axes, angles))
+        rotations = [Quaternion(row).normalized().to_matrix() for row in own]
+        return "delta_rotation_quaternion", _quaternions(_turns(obj, rotations, angles))
     own = keyframes.read(obj, obj, "rotation_euler", frames)
-    axes = [Euler(row, mode).to_matrix() for row in own]
-    return "delta_rotation_euler", _eulers(_turns(axes, angles), mode)
+    rotations = [Euler(row, mode).to_matrix() for row in own]
+    return "delta_rotation_euler", _eulers(_turns(obj, rotations, angles), mode)
 
 
-def _turns(axes: list[Matrix], angles: np.ndarray) -> list[Matrix]:
-    """Return what turns the object about its own axes when applied after its own rotations."""
+def _turns(obj: bpy.types.Object, own: list[Matrix], angles: np.ndarray) -> list[Matrix]:
+    """Return what turns the head about its own axes when applied after the object's rotations."""
+    head = _head_in_mesh(obj)
+    axes = [rotation @ head for rotation in own]
     turns = [_turn(*row) for row in angles.tolist()]
-    return [own @ turn @ own.transposed() for own, turn in zip(axes, turns, strict=True)]
+    return [axis @ turn @ axis.transposed() for axis, turn in zip(axes, turns, strict=True)]
+
+
+def _head_in_mesh(obj: bpy.types.Object) -> Matrix:
+    """Return how a head is turned in its mesh (3, 3): not at all, but after Apply Rotation."""
+    at = _landmarks(obj)
+    if not {CHIN, BRIDGE, RIGHT_EYE, LEFT_EYE} <= at.keys():
+        return Matrix.Identity(3)
+    x = (at[LEFT_EYE] - at[RIGHT_EYE]).normalized()
+    y: Any = (at[BRIDGE] - at[CHIN]).cross(x).normalized()  # the stubs doubt that it is a vector
+    z: Any = x.cross(y)
+    head = Matrix((x[:], y[:], z[:])).transposed()
+    return head if head.to_quaternion().angle > SMALLEST_APPLIED_TURN else Matrix.Identity(3)
+
+
+def _landmarks(obj: bpy.types.Object) -> dict[int, Vector]:
+    """Return where a face's landmarks are in its mesh, which has shape keys, without these."""
+    mesh = mesh_of(obj)
+    group: Any = obj.vertex_groups.get(LANDMARKS)
+    if group is None:
+        return {}
+    points = read_points(mesh.shape_keys.reference_key.data)
+    return {
+        round(LANDMARK_COUNT * member.weight) - 1: Vector(points[vertex.index])
+        for vertex in mesh.vertices
+        for member in vertex.groups
+        if member.group == group.index
+    }
 
 
 def _quaternions(turns: list[Matrix]) -> np.ndarray:

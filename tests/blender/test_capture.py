@@ -4,6 +4,7 @@
 import bpy
 import numpy as np
 import pytest
+from mathutils import Matrix, Vector
 
 from tests import live_link_writer
 
@@ -238,6 +239,35 @@ def test_a_face_that_turns_itself_nods_about_the_axes_of_each_frame(face, take, 
         level = np.cos(pitch) * np.array([np.sin(turn), -np.cos(turn)])
         nose = -np.array(face.matrix_world)[:3, 1]
         np.testing.assert_allclose(nose, (*level, np.sin(pitch)), atol=1e-5)
+
+
+def give_landmarks(face, yaw):
+    """Give a face the landmarks of a head that is turned by an angle."""
+    group = face.vertex_groups.new(name="Landmarks")
+    places = {8: (0, 0, -1), 27: (0, 0, 0), 36: (-1, 0, 0), 45: (1, 0, 0)}
+    for row, (landmark, place) in enumerate(places.items()):
+        group.add([row], (landmark + 1) / 68, "REPLACE")
+        keys(face).reference_key.data[row].co = Matrix.Rotation(yaw, 3, "Z") @ Vector(place)
+
+
+def assert_nods(face, path, nose):
+    """Look at a head whose nose is on that side of its mesh after it has nodded upwards."""
+    bpy.ops.imface.import_capture(filepath=path, head=True)
+    bpy.context.scene.frame_set(61)
+    raised = np.cos(1) * np.array(nose) + np.sin(1) * np.array((0, 0, 1))
+    np.testing.assert_allclose(np.array(face.matrix_world)[:3, :3] @ nose, raised, atol=1e-5)
+
+
+def test_after_apply_rotation_a_head_turns_about_the_axes_that_its_landmarks_show(face, take):
+    give_landmarks(face, 0)
+    face.rotation_euler = (0, 0, np.pi / 2)
+    bpy.ops.object.transform_apply(location=False, rotation=True, scale=False)
+    assert_nods(face, take({"JawOpen": SECOND, "HeadPitch": SECOND}), (1, 0, 0))
+
+
+def test_landmarks_that_are_a_little_askew_are_no_turn(face, take):
+    give_landmarks(face, 0.2)
+    assert_nods(face, take({"JawOpen": SECOND, "HeadPitch": SECOND}), (0, -1, 0))
 
 
 def test_the_head_stays_still_by_default(face, take):
