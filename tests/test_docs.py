@@ -24,9 +24,11 @@ BLENDERS_LABELS = {
     "Animation",
     "Apply Modifiers",
     "Baked Animation",
+    "Embed Textures",
     "Get Extensions",
     "Install from Disk",
     "NLA Strips",
+    "Path Mode",
 }
 
 
