@@ -196,6 +196,7 @@ def test_vertices_are_measured_where_a_method_has_them() -> None:
     fitted = Fitted(IN_PLACE, _in_model(ball), 0.0, moved, rows)
     figures = measure(EvaluationScan("ball", ball, truth=ball.vertices), fitted)
     assert figures["correspondence_median_mm"] == pytest.approx(5)
+    assert figures["correspondence_mean_mm"] == pytest.approx(5)
 
 
 def test_statistics_are_over_scans() -> None:
