@@ -25,9 +25,10 @@ _PLAINLY_BETTER = 0.75
 _POINTS = 30_000
 _FACE_POINTS = 15_000
 _TRIANGLES = 200_000
-#: A triangle counts as if its area was this many times the median at most: spikes are large, and
-#: so is a floor of two triangles.
+#: A triangle counts as if its area was this many times the median at most: spikes are large.
 _AREA = 8.0
+#: A larger one gets no more points to begin with: else a floor of two triangles takes all of them.
+_HUGE = 1000.0
 #: Placements that are refined, and those of them that are refined to the end.
 _STARTS = 60
 _FINALISTS = 8
@@ -155,15 +156,16 @@ def _candidates(cloud: np.ndarray, face: _Face) -> Poses:
 def _draw(
     vertices: np.ndarray, triangles: np.ndarray, count: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Draw ``count`` points on a scan, fewer on triangles of unusual size; none if all have no
-    area."""
+    """Draw about ``count`` points on a scan, fewer on triangles of unusual size; none if all have
+    no area."""
     if len(triangles) > _TRIANGLES:
         triangles = triangles[rng.integers(0, len(triangles), _TRIANGLES)]
     _, areas = triangle_normals(vertices, triangles)
     if not areas.any():
         return np.zeros((0, 3))
-    largest = _AREA * np.median(areas[areas > 0])
-    return sample_surface(vertices, triangles, count, rng, largest)[0]
+    usual = np.median(areas[areas > 0])
+    points, owner, _ = sample_surface(vertices, triangles, count, rng, _HUGE * usual)
+    return points[rng.random(len(points)) * areas[owner] < _AREA * usual]
 
 
 def _draw_face(

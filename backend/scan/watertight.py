@@ -4,7 +4,6 @@
 from collections.abc import Iterator
 
 import numpy as np
-import trimesh
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import Delaunay
@@ -24,7 +23,7 @@ SPACING = 0.012
 BORDER_EDGE = 0.1
 _MIN_VISIBLE = 300
 #: More of a plane than this [model units] is never in the ball: a wall behind the head must not
-#: take the head's points.
+#: take all of the head's points.
 _LARGEST = np.pi
 _NOTHING_SEEN = (
     "Hardly any of the scan is visible from the front. Select one that shows eyes, nose and mouth."
@@ -128,9 +127,6 @@ def _drawn(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw points and normals (N, 3); keep those in the ball that the front sees."""
     rng = np.random.default_rng(seed)
-    triangles = _reaching_into_ball(vertices, triangles)
-    if len(triangles) == 0:
-        raise ScanError(_NOTHING_SEEN)
     points, face, _ = sample_surface(vertices, triangles, samples, rng, _LARGEST)
     normals = triangle_normals(vertices, triangles)[0][face]
     seen = visible_from_front(points, normals, depth) & ((points * points).sum(1) <= 1)
@@ -143,17 +139,6 @@ def _near_ball(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     corners = vertices[triangles]
     low, high = corners.min(1), corners.max(1)
     return triangles[((low < 1).all(1)) & ((high > -1).all(1))]
-
-
-def _reaching_into_ball(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """Keep the triangles of which at least a point is in the ball."""
-    corners = vertices[triangles]
-    nearest = np.linalg.norm(corners, axis=2).min(1)
-    longest = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max(1)
-    unsure = np.flatnonzero((nearest >= 1) & (nearest - longest < 1))
-    closest = trimesh.triangles.closest_point(corners[unsure], np.zeros((len(unsure), 3)))
-    nearest[unsure] = np.linalg.norm(closest, axis=1)
-    return triangles[nearest < 1]
 
 
 def depth_map(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
