@@ -18,13 +18,15 @@ WRITERS: dict[str, Callable[[Path], None]] = {
     "codes.json": lambda path: Codes(np.ones(3), None, "w").save(path),
     "mesh.obj": lambda path: save_mesh(MESH, path),
     "mesh.ply": lambda path: save_mesh(MESH, path),
+    "mesh.stl": lambda path: save_mesh(MESH, path),
     "report.json": lambda path: commands._write_report(path.parent, {"a": 1}),
     "card.json": lambda path: commands._write_card(path, {"a": 1}),
 }
 
 
 def _full(path: Path, *_: object, **__: object) -> None:
-    path.write_bytes(b"half a")
+    with open(path, "wb") as file:
+        file.write(b"half a")
     raise OSError("No space left on device")
 
 
@@ -36,6 +38,7 @@ def test_a_stop_while_writing_keeps_the_previous_file(
     write_text(path, "before")
     with monkeypatch.context() as full:
         full.setattr(Path, "write_text", _full)
+        full.setattr(Path, "write_bytes", _full)
         full.setattr(trimesh.Trimesh, "export", lambda _, path, **__: _full(path))
         with pytest.raises(OSError, match="No space"):
             WRITERS[name](path)
