@@ -379,7 +379,7 @@ def _scan_source(data: Path, config: DatasetConfig) -> ScanSource:
 
 
 def _require_matplotlib() -> None:
-    """Raise BackendError, before hours of work, where that is missing which draws them."""
+    """Raise BackendError, before hours of work, where their pictures could not be drawn."""
     if find_spec("matplotlib") is None:
         raise BackendError(
             "Pictures are drawn with matplotlib, which this Python does not have. Install it, or "

@@ -18,17 +18,18 @@ from .slider_names import NAMES
 from .sliders import LARGEST_VALUE, Values
 
 EXTENSION = ".json"
+FOLDER = "presets/imface"  # below that of the user's scripts
 
 
 def folder(create: bool = False) -> Path:
     """Return the folder of all presets, which stays when the add-on goes; UserError when it is to
     be made and cannot."""
-    path = bpy.utils.user_resource("SCRIPTS", path="presets/imface", create=create)
+    path = bpy.utils.user_resource("SCRIPTS", path=FOLDER, create=create)
     if not path:
         raise UserError(
             "The folder {path} cannot be made. Allow that in your file manager, or make it "
             "yourself.",
-            path=folder(),
+            path=bpy.utils.user_resource("SCRIPTS", path=FOLDER) or FOLDER,
         )
     return Path(path)
 

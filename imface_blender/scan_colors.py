@@ -46,22 +46,26 @@ def read(scan: bpy.types.Object, mesh: bpy.types.Mesh) -> Arrays:
     return {"corner_colors": _as_bytes(values.reshape(-1, 4)[corners, :3]).reshape(-1, 3, 3)}
 
 
-def are_lost(scan: bpy.types.Object, arrays: Arrays) -> bool:
-    """Tell whether a scan shows pictures, but no colours are among what was read of it."""
+def are_lost(scan: bpy.types.Object, mesh: bpy.types.Mesh, arrays: Arrays) -> bool:
+    """Tell whether a scan's faces show pictures, but no colours are among what was read of it."""
     if "image" in arrays or "corner_colors" in arrays:
         return False
-    return any(_pictures(slot.material) for slot in scan.material_slots)
+    return any(map(_pictures, _materials(scan, mesh)))
 
 
 def _only_picture(scan: bpy.types.Object, mesh: bpy.types.Mesh) -> Picture:
     """Return the picture that colours the whole scan; none if there are several."""
+    each = [_pictures(material) for material in _materials(scan, mesh)]
+    pictures = set().union(*each)
+    return pictures.pop() if len(pictures) == 1 and all(each) else (None, "")
+
+
+def _materials(scan: bpy.types.Object, mesh: bpy.types.Mesh) -> set[bpy.types.Material | None]:
+    """Return the materials that a scan's faces have."""
     used = np.empty(len(mesh.polygons), np.int32)
     mesh.polygons.foreach_get("material_index", used)
     slots = scan.material_slots
-    materials = {slots[i].material for i in np.unique(used) if i < len(slots)}
-    each = [_pictures(material) for material in materials]
-    pictures = set().union(*each)
-    return pictures.pop() if len(pictures) == 1 and all(each) else (None, "")
+    return {slots[i].material for i in np.unique(used) if i < len(slots)}
 
 
 def _pictures(material: bpy.types.Material | None) -> set[Picture]:

@@ -144,7 +144,10 @@ def evaluate_set(
     panels: list[HeatPanel] = []
     for scan in scans:
         if scan.name not in stored:
-            stored[scan.name] = _evaluate_scan(scan, model, bases, panels)
+            try:
+                stored[scan.name] = _evaluate_scan(scan, model, bases, panels)
+            except ScanError as error:
+                stored[scan.name] = [{"scan": scan.name, "method": "ImFace", "error": str(error)}]
             write_text(path, json.dumps(stored))
         rows += stored[scan.name]
         progress(scan.name)
@@ -154,18 +157,6 @@ def evaluate_set(
 
 
 def _evaluate_scan(
-    scan: EvaluationScan,
-    model: FaceModel,
-    bases: Mapping[str, LinearBasis],
-    panels: list[HeatPanel],
-) -> list[Row]:
-    try:
-        return _measured(scan, model, bases, panels)
-    except ScanError as error:
-        return [{"scan": scan.name, "method": "ImFace", "error": str(error)}]
-
-
-def _measured(
     scan: EvaluationScan,
     model: FaceModel,
     bases: Mapping[str, LinearBasis],

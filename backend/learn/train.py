@@ -83,6 +83,19 @@ def _differing(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
     return names
 
 
+def _keep_codes(table: str, ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> None:
+    """Turn our directions of a table of codes, in place, so that scans which both runs have keep
+    theirs: among other people, what is known of a person is measured along other axes."""
+    known, before = (run.get(f"{table}.coefficients") for run in (ours, theirs))
+    if known is None or before is None:
+        return
+    rows = min(len(known), len(before))
+    known, before = known[:rows], before[:rows].to(known)
+    if not torch.equal(known, before):
+        directions = ours[f"{table}.directions"]  # theirs, by now
+        directions.copy_(torch.linalg.pinv(known) @ (before @ directions))
+
+
 class Trainer:
     """One training run; state lives in ``folder/checkpoint.pt``.
 
@@ -160,8 +173,7 @@ class Trainer:
         """Take over the weights of another run, on this or another cache, with a schedule anew.
 
         The codes are taken over as far as both have the scans: more people leave the first ones
-        in their rows. A published model (``.safetensors``) has none: they
-        are people.
+        in their rows. A published model (``.safetensors``) has none: they are people.
 
         Raises
         ------
@@ -184,22 +196,7 @@ class Trainer:
             rows = min(len(value), len(other))
             value[:rows] = other[:rows]
         for table in ("identities", "expressions"):
-            self._keep_codes(table, ours, theirs)
-
-    def _keep_codes(
-        self, table: str, ours: dict[str, Tensor], theirs: Mapping[str, Tensor]
-    ) -> None:
-        """Turn the directions of a table of codes so that scans which both runs have keep theirs:
-        with other people, what is known of a person is measured along other axes."""
-        names = f"{table}.coefficients", f"{table}.directions"
-        known, (before, directions) = ours[names[0]], map(theirs.get, names)
-        if before is None or directions is None:
-            return
-        rows = min(len(known), len(before))
-        known, before = known[:rows], before[:rows].to(known)
-        if not torch.equal(known, before):
-            codes = before @ directions.to(known)
-            ours[names[1]].copy_(torch.linalg.pinv(known) @ codes)
+            _keep_codes(table, ours, theirs)
 
     def save(self) -> None:
         """Write the checkpoint; a crash while writing leaves the previous one."""

@@ -35,7 +35,7 @@ class IMFACE_OT_fit_scan(FitChoice, MeshChoice, JobOperator):
         scan = landmarks.scan_of(context.object)
         self._name = f"{scan.name} Face"
         arrays = mesh_io.scan_arrays(scan, context.evaluated_depsgraph_get())
-        self._colours_lost = scan_colors.are_lost(scan, arrays)
+        self._colours_lost = scan_colors.are_lost(scan, mesh_io.mesh_of(scan), arrays)
         arrays |= landmarks.arrays(context, scan)
         return Request("fit", mesh_params(self) | {"refine": self.refine}, arrays)
 

@@ -220,17 +220,24 @@ def test_a_cancel_that_is_ignored_kills_the_worker_after_two_seconds(
     _wait_for(lambda: _is_gone(pid), client.poll, 2)
 
 
+def _half_done(client: worker_client.WorkerClient) -> worker_client.Job:
+    job = client.submit("any", {})
+    _wait_for(lambda: job.fraction == 0.5, job.poll)
+    return job
+
+
 @pytest.mark.parametrize("behaviour", ["heed_cancel", "ignore_cancel"])
 def test_a_job_that_was_given_up_ends_without_being_asked(
     make_client: MakeClient, behaviour: str
 ) -> None:
     client = make_client(behaviour)
-    job = client.submit("any", {})
-    _wait_for(lambda: job.fraction == 0.5, job.poll)
+    job = _half_done(client)
+    pid = client.hello["pid"]
     job.cancel()
     _wait_for(lambda: job.state == "cancelled", client.idle_seconds)
     if behaviour == "ignore_cancel":
-        _wait_for(lambda: _is_gone(client.hello["pid"]), client.idle_seconds)
+        _wait_for(lambda: _is_gone(pid), client.idle_seconds)
+    assert _is_gone(pid) == (behaviour == "ignore_cancel")
 
 
 @pytest.mark.parametrize("behaviour", ["heed_cancel", "ignore_cancel", "die_of_cancel"])
@@ -238,8 +245,7 @@ def test_a_job_waits_until_the_worker_has_left_a_cancelled_one(
     make_client: MakeClient, behaviour: str
 ) -> None:
     client = make_client(behaviour)
-    first = client.submit("any", {})
-    _wait_for(lambda: first.fraction == 0.5, first.poll)
+    first = _half_done(client)
     pid = client.hello["pid"]
     first.cancel()
     second = client.submit("any", {})

@@ -177,7 +177,16 @@ def test_an_image_that_colours_nothing_is_not_sent(scan):
     tree.links.new(texture.outputs["Color"], shader.inputs["Roughness"])
     tree.links.remove(shader.inputs["Base Color"].links[0])
     assert "image" not in arrays_of(scan)
-    assert not scan_colors.are_lost(scan, arrays_of(scan))
+    assert not scan_colors.are_lost(scan, scan.data, arrays_of(scan))
+
+
+def test_a_picture_that_no_face_shows_is_not_missed(scan):
+    give_material(scan, image_of())
+    scan.data.materials.append(None)
+    assert not scan_colors.are_lost(scan, scan.data, arrays_of(scan))
+    assert scan_colors.are_lost(scan, scan.data, {})
+    scan.data.polygons.foreach_set("material_index", [1] * len(scan.data.polygons))
+    assert not scan_colors.are_lost(scan, scan.data, {})
 
 
 def test_two_images_in_one_material_are_not_sent(scan):
