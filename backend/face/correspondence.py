@@ -164,7 +164,7 @@ def template_mesh(model: FaceModel, codes: Codes) -> TemplateMesh:
     proposal = propose(model, codes)
     rows = skin(template)
     rows = rows[np.linalg.norm(proposal[rows], axis=1) < 1]
-    normals = vertex_normals(proposal, _face_triangles(template))[rows]
+    normals = vertex_normals(proposal, _skin_triangles(template))[rows]
     away, reached = _to_level_set(face, proposal[rows], normals, model.device)
     trusted = reached & (np.abs(away) < _MAX_APART)
     fade = np.clip((1 - np.linalg.norm(proposal, axis=1)) / _RIM, 0, 1)
@@ -206,8 +206,10 @@ def skin(template: HeadTemplate) -> np.ndarray:
 
 
 @cache
-def _face_triangles(template: HeadTemplate) -> np.ndarray:
-    return triangulate(template.part_polygons(("face",)))
+def _skin_triangles(template: HeadTemplate) -> np.ndarray:
+    """Return the face's triangles (T, 3) that have a vertex of the skin."""
+    triangles = triangulate(template.part_polygons(("face",)))
+    return triangles[np.isin(triangles, skin(template)).any(1)]
 
 
 def _to_level_set(
@@ -253,7 +255,7 @@ def _spread_unfolded(
         The vertices that have kept their offsets.
     offset : ndarray (V, 3)
     """
-    triangles = _face_triangles(template)
+    triangles = _skin_triangles(template)
     before, _ = triangle_normals(proposal, triangles)
     while True:
         offset = _spread(template, rows, offsets)
