@@ -13,7 +13,7 @@ from ..codes import Codes
 from ..errors import NoFaceError
 from ..mesh import Mesh, check_scan
 from ..scan.align import Similarity
-from ..scan.clean import wound_alike
+from ..scan.clean import faced_out, wound_alike
 from ..scan.cloud import squares_of_points, visible_surface
 from ..scan.compare import FrontSurface, compare_strict, front_surface
 from ..scan.pose import NO_FACE, find_pose, find_pose_by_landmarks
@@ -90,7 +90,8 @@ def fit_scan(
     if is_cloud:
         scan = squares_of_points(scan.vertices)
     else:
-        scan = replace(scan, polygons=wound_alike(scan.vertices, scan.triangles))
+        alike = wound_alike(scan.vertices, scan.triangles)
+        scan = replace(scan, polygons=faced_out(scan.vertices, alike))
     pose, landmarks_used = _place(model, scan, landmarks)
     clock.lap("pose")
     report(0.1, "Looking at what is visible")

@@ -94,6 +94,16 @@ def wound_alike(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     return np.where(wrong[:, None], triangles[:, ::-1], triangles)
 
 
+def faced_out(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """Turn all triangles (T, 3) over if most of them face the middle of the surface: a scan that is
+    wound the other way is drawn the same points of."""
+    normals, areas = triangle_normals(vertices, triangles)
+    middles = vertices[triangles].mean(1)
+    out = middles - (areas @ middles) / max(areas.sum(), 1e-300)
+    inward = areas @ (normals * out).sum(1) < 0
+    return triangles[:, ::-1] if inward else triangles
+
+
 def _neighbors(start: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return which triangles share an edge, (N,) and (N,), and whether both run along it in the
     same direction, (N,): of two that are wound alike, each runs against the other. An edge of three

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from skimage.measure import marching_cubes
 
-from backend.mesh import Mesh
-from backend.scan.clean import without_spikes, wound_alike
+from backend.mesh import Mesh, triangle_normals
+from backend.scan.clean import faced_out, without_spikes, wound_alike
 
 
 def _moved(mesh: Mesh, share: float, far: float) -> tuple[np.ndarray, np.ndarray]:
@@ -94,3 +94,14 @@ def test_what_has_one_side_only_stays_as_it_is() -> None:
     after_low, after_high = np.append(low[1:], 20), np.append(high[1:], 0)
     triangles = np.stack([low, after_low, high, high, after_low, after_high], 1).reshape(-1, 3)
     np.testing.assert_array_equal(wound_alike(vertices, triangles), triangles)
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_a_scan_that_is_wound_the_other_way_becomes_the_same_scan(sphere: Mesh, half: bool) -> None:
+    """Else other points would be drawn of it, and the fit would be another one."""
+    front = sphere.vertices[sphere.polygons].mean(1)[:, 2] > 0
+    out = sphere.polygons[front] if half else sphere.polygons
+    if triangle_normals(sphere.vertices, out)[0][0] @ sphere.vertices[out[0, 0]] < 0:
+        out = out[:, ::-1]
+    assert faced_out(sphere.vertices, out) is out
+    np.testing.assert_array_equal(faced_out(sphere.vertices, out[:, ::-1]), out)

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Measures whether a fit depends on how a scan lies: on its pose, its unit and its winding."""
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from ..checkpoint import FaceModel
+from ..errors import ScanError
+from ..face.correspondence import require_head, skin, template_mesh
+from ..face.fit import fit_scan
+from ..files import write_text
+from ..mesh import Mesh
+from ..model.imface import UNIT_MM
+from ..scan.align import Similarity
+from .evaluation_sets import EvaluationScan
+from .metrics import Figures
+
+#: Two fits are the same face if their vertices are this near [mm] in the mean.
+_SAME_MM = 0.05
+#: Random rotations beside the 24 that keep the axes.
+_RANDOM = 10
+#: Scales are drawn between 1 by this and this.
+_LARGEST_SCALE = 1000.0
+
+
+def placements(seed: int) -> list[Similarity]:
+    """Return the 34 ways a scan may lie: 24 orientations along the axes and 10 random ones, in
+    random order, each of another unit and at another place."""
+    rng = np.random.default_rng(seed)
+    rotations = Rotation.concatenate(
+        [Rotation.create_group("O"), Rotation.random(_RANDOM, random_state=rng)]
+    ).as_matrix()
+    rng.shuffle(rotations)
+    scales = _LARGEST_SCALE ** rng.uniform(-1, 1, len(rotations))
+    return [
+        Similarity(scale, rotation, scale * rng.normal(0, 300, 3))
+        for scale, rotation in zip(scales, rotations, strict=True)
+    ]
+
+
+def pose_figures(
+    model: FaceModel,
+    scans: Iterable[EvaluationScan],
+    count: int,
+    folder: Path,
+    progress: Callable[[str], None] = lambda what: None,
+) -> Figures:
+    """Fit each scan as it is, and laid so many other ways, every second one wound the other way.
+
+    Distances of each scan lie in ``folder/poses-HASH.json``; call it again to go on after a stop.
+
+    Returns
+    -------
+    dict
+        ``scans``; ``fits``: of moved scans; ``same``: share of these whose vertices are within
+        0.05 mm, in the mean, of those of the scan as it was; ``mean_mm``, ``p95_mm``, ``max_mm``:
+        of these means; ``not_found``: fits that said there was no face.
+    """
+    path = folder / f"poses-{model.fitted_by}.json"
+    stored: dict[str, list[float | None]] = json.loads(path.read_text()) if path.exists() else {}
+    rows: list[float | None] = []
+    for i, scan in enumerate(scans):
+        apart = stored.setdefault(scan.name, [])
+        if len(apart) < count:
+            _, original = _fit(model, scan.mesh)
+            for number, place in enumerate(placements(i)[:count]):
+                if number >= len(apart):
+                    progress(f"{scan.name}, pose {number + 1} of {count}")
+                    apart.append(_apart_mm(model, scan.mesh, place, number % 2 == 1, original))
+                    write_text(path, json.dumps(stored))
+        rows += apart[:count]
+    found = np.array([row for row in rows if row is not None])
+    return {
+        "scans": float(len(stored)),
+        "fits": float(len(rows)),
+        "same": float((found <= _SAME_MM).sum() / len(rows)),
+        "mean_mm": float(found.mean()),
+        "p95_mm": float(np.percentile(found, 95)),
+        "max_mm": float(found.max()),
+        "not_found": float(len(rows) - len(found)),
+    }
+
+
+def _apart_mm(
+    model: FaceModel, scan: Mesh, place: Similarity, mirrored: bool, original: np.ndarray
+) -> float | None:
+    """Return how far, in the mean, a scan's fitted vertices are from the ``original`` ones (V, 3),
+    both in its own space, when it lies elsewhere meanwhile; None if no face is found there."""
+    polygons = scan.triangles[:, ::-1] if mirrored else scan.triangles
+    moved = replace(scan, vertices=place.apply(scan.vertices), polygons=polygons)
+    try:
+        pose, vertices = _fit(model, moved)
+    except ScanError:
+        return None
+    apart = place.inverse().apply(vertices) - original
+    return float(np.linalg.norm(apart, axis=1).mean() * pose.after(place).scale * UNIT_MM)
+
+
+def _fit(model: FaceModel, scan: Mesh) -> tuple[Similarity, np.ndarray]:
+    """Return a scan's pose, and the skin's vertices (V, 3) of its fit, in the scan's space."""
+    result = fit_scan(model, scan)
+    rows = skin(require_head(model).template)
+    return result.pose, result.pose.inverse().apply(
+        template_mesh(model, result.codes).vertices[rows]
+    )
