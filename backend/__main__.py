@@ -215,6 +215,9 @@ def _measuring_commands(
     evaluate.add_argument("--limit", type=int, default=200, help="MakeHuman heads at most")
     evaluate.add_argument("--scans", type=Path, nargs="+", default=[], metavar="SCAN")
     evaluate.add_argument("--damaged", type=int, default=2, help="people, with noise, holes, ...")
+    evaluate.add_argument(
+        "--poses", type=int, default=0, help="other ways, 34 at most, to lay real scans and heads"
+    )
     evaluate.add_argument("--expressed", type=int, default=8, help="people with all expressions")
     evaluate.add_argument("--faces", type=int, default=1000, help="random faces to inspect")
     evaluate.add_argument(

@@ -53,6 +53,7 @@ from .learn.cache import DatasetConfig, ScanCache, ScanSource, prepare
 from .learn.evaluate import evaluate_set, linear_bases, markdown, summarise
 from .learn.evaluate_codes import code_figures
 from .learn.evaluate_heads import head_figures
+from .learn.evaluate_poses import pose_figures
 from .learn.evaluation_sets import damaged_ict, held_out_ict, makehuman, real_scans
 from .learn.folder_scans import FolderScans
 from .learn.ict import ict_folder, load_ict
@@ -68,6 +69,8 @@ from .scan.landmark_files import read_scan_landmarks
 Options = argparse.Namespace
 Answer = dict[str, Any]
 
+#: MakeHuman's heads that are laid other ways.
+_POSED_HEADS = 20
 _LANDMARKS_LEFT_OUT = "The landmarks were left out: without them the face matches plainly better."
 
 
@@ -457,6 +460,10 @@ def _evaluate(options: Options) -> Answer:
         for name, scans in sets.items():
             rows = evaluate_set(name, scans, model, bases, options.out, progress)
             figures["sets"] |= {name: summarise(rows)} if rows else {}
+    if options.poses:
+        heads = makehuman(options.makehuman, _POSED_HEADS) if options.makehuman else ()
+        posed = [*sets["real scans"], *heads]
+        figures["poses"] = pose_figures(model, posed, options.poses, options.out, _say)
     if options.expressed:
         picture = options.out / "random_faces.jpg"
         figures |= code_figures(model, ict, options.expressed, options.faces, picture, _say)

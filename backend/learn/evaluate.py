@@ -226,7 +226,9 @@ def markdown(figures: Mapping[str, Any]) -> str:
     """Return what ``evaluate`` measured as Markdown: mean / median / 95th percentile over scans,
     means over people for expressions and codes."""
     parts = [_set_markdown(name, methods) for name, methods in figures["sets"].items()]
-    plain = [title for title in ("expressions", "gaps", "codes", "heads") if title in figures]
+    plain = [
+        title for title in ("poses", "expressions", "gaps", "codes", "heads") if title in figures
+    ]
     parts += [_plain_markdown(title, figures[title]) for title in plain]
     return "\n".join(parts)
 

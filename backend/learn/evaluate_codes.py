@@ -6,19 +6,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 import trimesh
 
 from ..checkpoint import FaceModel
 from ..codes import Codes
-from ..face.correspondence import propose, template_mesh
+from ..face.correspondence import invert_warp, propose, require_head, skin, template_mesh
 from ..face.expressions import FACESCAPE, arkit_mix, expression_code, ict_weights
 from ..face.extract import ExtractConfig, extract_mesh, face_sdf
 from ..face.fit import fit_scan
 from ..face.generate import face_of, generate
-from ..mesh import Mesh
+from ..mesh import Mesh, triangulate
 from ..model.imface import UNIT_MM
 from ..scan.align import best_similarity
 from ..scan.compare import in_face_region
+from ..scan.sampling import NearestTriangle
 from .evaluation_sets import held_out_recipes, skin_mesh
 from .ict import IctFaceKit
 from .ict_scans import Recipes
@@ -184,6 +186,53 @@ def swapped_codes(
     return mean_figures(table)
 
 
+def carried(model: FaceModel, people: list[FittedPerson]) -> dict[str, Figures]:
+    """Carry each person's true vertices to the next person, and compare with the true ones there.
+
+    Returns
+    -------
+    dict
+        "carried by the fields", alone, through template space; "carried by the topology", from the
+        nearest place on the one fitted head to the same place on the other. Of each the mean and
+        the median distance [mm] over the visible face.
+    """
+    rows = skin(require_head(model).template)
+    ways = {"fields": _carry_by_fields, "topology": _carry_by_topology}
+    errors: dict[str, list[Figures]] = {way: [] for way in ways}
+    for person, other in zip(people, [*people[1:], people[0]], strict=True):
+        points = person.neutral[rows] / UNIT_MM
+        for way, carry in ways.items():
+            there = carry(model, person.codes, other.codes, points)
+            apart = np.linalg.norm(there * UNIT_MM - other.neutral[rows], axis=1)
+            row = {"mean_mm": float(apart.mean()), "median_mm": float(np.median(apart))}
+            errors[way].append(row)
+    return {f"carried by the {way}": mean_figures(rows) for way, rows in errors.items()}
+
+
+def _carry_by_fields(
+    model: FaceModel, codes: Codes, other: Codes, points: np.ndarray
+) -> np.ndarray:
+    """Carry points (N, 3), of the skin in its order, through template space."""
+    start = torch.from_numpy(points).float().to(model.device)
+    with torch.no_grad():
+        on_template = face_of(model, codes).through_warps(start[None])[0]
+    wanted = on_template.cpu().double().numpy()
+    near = propose(model, other)[skin(require_head(model).template)]
+    return invert_warp(face_of(model, other).through_warps, wanted, near, model.device).points
+
+
+def _carry_by_topology(
+    model: FaceModel, codes: Codes, other: Codes, points: np.ndarray
+) -> np.ndarray:
+    """Carry points (N, 3) by the fixed topology's triangles."""
+    here, there = (template_mesh(model, c).vertices for c in (codes, other))
+    triangles = triangulate(require_head(model).template.part_polygons(("face",)))
+    face, nearest, _ = NearestTriangle(Mesh(here, triangles))(points)
+    shares = trimesh.triangles.points_to_barycentric(here[triangles[face]], nearest)
+    carried_points: np.ndarray = (shares[:, :, None] * there[triangles[face]]).sum(1)
+    return carried_points
+
+
 def _aligned_distance(points: np.ndarray, others: np.ndarray) -> float:
     return float(
         np.linalg.norm(best_similarity(points, others).apply(points) - others, axis=1).mean()
@@ -266,5 +315,9 @@ def code_figures(
     return {
         "expressions": errors | {"mean": mean_figures(list(errors.values()))},
         "gaps": gaps(model, ict, fitted),
-        "codes": {"swapped": swapped, "random": random_faces(model, faces, picture=picture)},
+        "codes": {
+            "swapped": swapped,
+            **carried(model, fitted),
+            "random": random_faces(model, faces, picture=picture),
+        },
     }

@@ -49,7 +49,7 @@ def pose_figures(
     count: int,
     folder: Path,
     progress: Callable[[str], None] = lambda what: None,
-) -> Figures:
+) -> dict[str, Figures]:
     """Fit each scan as it is, and laid so many other ways, every second one wound the other way.
 
     Distances of each scan lie in ``folder/poses-HASH.json``; call it again to go on after a stop.
@@ -57,9 +57,9 @@ def pose_figures(
     Returns
     -------
     dict
-        ``scans``; ``fits``: of moved scans; ``same``: share of these whose vertices are within
-        0.05 mm, in the mean, of those of the scan as it was; ``mean_mm``, ``p95_mm``, ``max_mm``:
-        of these means; ``not_found``: fits that said there was no face.
+        "moved scans", unless there are none: ``fits``; ``same``: share of these whose vertices
+        are within 0.05 mm, in the mean, of those of the scan as it was; ``mean_mm``, ``p95_mm``,
+        ``max_mm``: of these means; ``not_found``: fits that said there was no face.
     """
     path = folder / f"poses-{model.fitted_by}.json"
     stored: dict[str, list[float | None]] = json.loads(path.read_text()) if path.exists() else {}
@@ -75,8 +75,9 @@ def pose_figures(
                     write_text(path, json.dumps(stored))
         rows += apart[:count]
     found = np.array([row for row in rows if row is not None])
-    return {
-        "scans": float(len(stored)),
+    if len(found) == 0:
+        return {}
+    figures = {
         "fits": float(len(rows)),
         "same": float((found <= _SAME_MM).sum() / len(rows)),
         "mean_mm": float(found.mean()),
@@ -84,6 +85,7 @@ def pose_figures(
         "max_mm": float(found.max()),
         "not_found": float(len(rows) - len(found)),
     }
+    return {"moved scans": figures}
 
 
 def _apart_mm(

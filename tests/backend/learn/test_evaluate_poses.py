@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The measure of poses: ways to lie, and fits that are the same or not, with known answers."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from backend.checkpoint import FaceModel
+from backend.errors import NoFaceError
+from backend.learn import evaluate_poses
+from backend.learn.evaluate_poses import placements, pose_figures
+from backend.learn.evaluation_sets import EvaluationScan
+from backend.mesh import Mesh
+from backend.scan.align import Similarity
+
+
+def test_scans_lie_along_all_axes_and_other_ways_in_all_units() -> None:
+    ways = placements(0)
+    rotations = np.stack([way.rotation for way in ways])
+    along = np.isclose(np.abs(rotations).max(2), 1).all(1)
+    assert len(ways) == 34
+    assert along.sum() == 24
+    assert len(np.unique(rotations.round(6), axis=0)) == 34
+    np.testing.assert_allclose(np.linalg.det(rotations), 1)
+    scales = [way.scale for way in ways]
+    assert 1e-3 < min(scales) < 0.1
+    assert 10 < max(scales) < 1e3
+
+
+def test_distances_are_of_the_scan_as_it_was(
+    bundled: FaceModel, sphere: Mesh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fits that follow the scan, but are 0.2 mm off where it is wound the other way, and do not
+    find it at all where it is tiny."""
+    outward = (sphere.vertices[sphere.polygons[0]].mean(0) @ _normal(sphere)) > 0
+
+    def fit(model: FaceModel, scan: Mesh) -> tuple[Similarity, np.ndarray]:
+        size = np.ptp(scan.vertices, axis=0).max() / np.ptp(sphere.vertices, axis=0).max()
+        if size < 0.1:
+            raise NoFaceError("No face.")
+        middle = scan.vertices.mean(0)
+        inside_out = (
+            (scan.vertices[scan.polygons[0]].mean(0) - middle) @ _normal(scan) > 0
+        ) != outward
+        return (
+            Similarity(0.01 / size, np.eye(3), np.zeros(3)),
+            scan.vertices + inside_out * 0.2 * size * np.eye(3)[0],
+        )
+
+    monkeypatch.setattr(evaluate_poses, "_fit", fit)
+    count = 20
+    tiny = [way.scale < 0.1 for way in placements(0)[:count]]
+    mirrored = [i % 2 == 1 and not tiny[i] for i in range(count)]
+    scans = [EvaluationScan("ball", sphere)]
+    figures = pose_figures(bundled, scans, count, tmp_path)["moved scans"]
+    assert figures["not_found"] == sum(tiny) > 0
+    assert figures["same"] == pytest.approx((count - sum(tiny) - sum(mirrored)) / count)
+    assert figures["max_mm"] == pytest.approx(0.2, rel=0.05)
+    stored = json.loads(next(tmp_path.glob("poses-*.json")).read_text())
+    assert len(stored["ball"]) == count
+    monkeypatch.setattr(evaluate_poses, "_fit", lambda model, scan: pytest.fail("fitted again"))
+    assert pose_figures(bundled, scans, count, tmp_path)["moved scans"] == figures
+
+
+def _normal(mesh: Mesh) -> np.ndarray:
+    a, b, c = mesh.vertices[mesh.polygons[0]]
+    return np.cross(b - a, c - a)
