@@ -15,6 +15,10 @@ _NEIGHBORS = 1.7
 _ALL = 2.0
 #: Without the worst ones, those beside them show.
 _PASSES = 2
+#: Where no larger share of the vertices repeats others, these are seams of a UV map.
+_SEAMS = 0.1
+#: A scan is about so many of its edges wide; stray vertices make it seem wider.
+_EXTENT = 1000.0
 _EDGES = ((0, 1), (1, 2), (2, 0))
 
 
@@ -38,29 +42,42 @@ def without_spikes(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     larger than the neighbours' and than most spares both a mesh that is fine here and coarse
     there and the slivers of marching cubes.
     """
-    for _ in range(_PASSES):
-        stray = _stray(vertices, triangles)
-        if not stray.any():
-            break
-        triangles = triangles[~stray[triangles].any(axis=1)]
-    return triangles
-
-
-def _stray(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """Tell which vertices (V,) are far off their neighbours."""
     edges = [vertices[triangles[:, i]] - vertices[triangles[:, j]] for i, j in _EDGES]
     size = np.max([np.linalg.norm(edge, axis=1) for edge in edges], axis=0)
-    smallest = np.full(len(vertices), np.inf)
+    corners = _joined(vertices, triangles, size)
+    kept = np.arange(len(triangles))
+    for _ in range(_PASSES):
+        stray = _stray(corners[kept], size[kept])
+        if not stray.any():
+            break
+        kept = kept[~stray[corners[kept]].any(axis=1)]
+    return triangles[kept]
+
+
+def _joined(vertices: np.ndarray, triangles: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Return the triangles (T, 3) of given sizes so that they share their corners even in a file
+    that gives each its own, as STL does."""
+    if not size.any():
+        return triangles
+    places = welded((vertices - vertices[0]) / (_EXTENT * np.median(size[size > 0])))
+    joined: np.ndarray = places[triangles]
+    return joined if places.max() + 1 < (1 - _SEAMS) * len(vertices) else triangles
+
+
+def _stray(triangles: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Tell which vertices (V,) of triangles (T, 3) of given sizes are far off their neighbours."""
+    vertices = triangles.max(initial=-1) + 1
+    smallest = np.full(vertices, np.inf)
     for i in range(3):
-        np.minimum.at(smallest, triangles[:, i], size)
-    used = np.isfinite(smallest) & (smallest > 0)
+        np.minimum.at(smallest, triangles[:, i], np.where(size > 0, size, np.inf))
+    used = np.isfinite(smallest)
     if not used.any():
         return used
     log = np.log(np.where(used, smallest, 1))
-    total, count = np.zeros(len(vertices)), np.zeros(len(vertices))
+    total, count = np.zeros(vertices), np.zeros(vertices)
     for i, j in _EDGES + tuple((j, i) for i, j in _EDGES):
-        total += np.bincount(triangles[:, i], log[triangles[:, j]], len(vertices))
-        count += np.bincount(triangles[:, i], minlength=len(vertices))
+        total += np.bincount(triangles[:, i], log[triangles[:, j]], vertices)
+        count += np.bincount(triangles[:, i], minlength=vertices)
     far = log > np.log(_NEIGHBORS) + total / np.maximum(count, 1)
     return used & far & (smallest > _ALL * np.median(smallest[used]))
 

@@ -19,14 +19,32 @@ def _moved(mesh: Mesh, share: float, far: float) -> tuple[np.ndarray, np.ndarray
 
 
 @pytest.mark.parametrize("unit", [0.001, 1000.0])
-def test_triangles_at_stray_vertices_go(sphere: Mesh, unit: float) -> None:
-    """A fifth of the vertices 0.3 off, ten times the length of an edge: half of all triangles."""
+@pytest.mark.parametrize("apart", [False, True])
+def test_triangles_at_stray_vertices_go(sphere: Mesh, unit: float, apart: bool) -> None:
+    """A fifth of the vertices 0.3 off, ten times the length of an edge: half of all triangles; of
+    a file whose triangles share no vertices too."""
     vertices, stray = _moved(sphere, 0.2, 0.3)
-    bad = stray[sphere.polygons].any(axis=1)
+    triangles = sphere.polygons
+    if apart:
+        vertices, stray = vertices[triangles].reshape(-1, 3), stray[triangles].ravel()
+        triangles = np.arange(triangles.size).reshape(-1, 3)
+    bad = stray[triangles].any(axis=1)
     assert 0.4 < bad.mean() < 0.6
-    kept = without_spikes(unit * vertices, sphere.polygons)
+    kept = without_spikes(unit * vertices, triangles)
     assert stray[kept].any(axis=1).mean() < 0.02
     assert (~stray[kept].any(axis=1)).sum() > 0.98 * (~bad).sum()
+
+
+def test_a_vertex_far_away_hides_no_other_one(sphere: Mesh) -> None:
+    """A billion radii away, all others seem to lie in one place."""
+    vertices = sphere.vertices[sphere.polygons].reshape(-1, 3)
+    triangles = np.arange(len(vertices)).reshape(-1, 3)
+    at = (vertices == sphere.vertices[7]).all(1)
+    vertices[at] *= 1.5
+    vertices[0] *= 1e9
+    wrong = at[triangles].any(1)
+    wrong[0] = True
+    np.testing.assert_array_equal(without_spikes(vertices, triangles), triangles[~wrong])
 
 
 def test_what_stays_stays_in_order(sphere: Mesh) -> None:
