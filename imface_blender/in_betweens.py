@@ -13,6 +13,7 @@ import bpy
 import numpy as np
 
 from . import faces, keyframes, shape_keys
+from .errors import UserError
 from .mesh_io import mesh_of
 from .properties import of_mesh
 
@@ -33,13 +34,23 @@ def own_keys(obj: bpy.types.Object) -> list[bpy.types.ShapeKey]:
 
 def remove(obj: bpy.types.Object) -> int:
     """Remove the in-between shape keys with their animation; return how many there were."""
-    mesh = mesh_of(obj)
     keys = own_keys(obj)
     for key in keys:
-        keyframes.remove(mesh.shape_keys, key, "value")
-        obj.shape_key_remove(key)
-    of_mesh(mesh).in_betweens = ""
+        _remove(obj, key)
+    of_mesh(mesh_of(obj)).in_betweens = ""
     return len(keys)
+
+
+def check_editable(obj: bpy.types.Object) -> None:
+    """Raise UserError when a face's in-between shapes cannot be replaced."""
+    owner = mesh_of(obj).shape_keys
+    keyframes.check_editable(owner)
+    for key in own_keys(obj):
+        if keyframes.is_locked(owner, key, "value"):
+            raise UserError(
+                "The keyframes of '{key}' are locked. Unlock its channel and bake again.",
+                key=key.name,
+            )
 
 
 def sample(scene: bpy.types.Scene, obj: bpy.types.Object, start: int, end: int) -> np.ndarray:
@@ -60,7 +71,9 @@ def write(
     knots: list[int],
     offsets_mm: np.ndarray,
 ) -> int:
-    """Replace a face's in-between shapes and return how many there are.
+    """Write a face's in-between shapes from the first knot to the last; return how many.
+
+    Earlier ones act on outside these frames, and are removed if they did only within.
 
     Parameters
     ----------
@@ -72,8 +85,8 @@ def write(
         From the mix of the expressions, at the knots.
     """
     faces.check_vertices(obj, len(basis_mm))
-    keyframes.check_editable(mesh_of(obj).shape_keys)
-    remove(obj)
+    check_editable(obj)
+    kept = _make_room(obj, range(knots[0], knots[-1] + 1))
     around = [knots[0] - 1, *knots, knots[-1] + 1]
     needed = [i for i, offset in enumerate(offsets_mm) if np.abs(offset).max() > SMALLEST_MM]
     made = [shape_keys.add(obj, f"{NAME} {knots[i]}") for i in needed]
@@ -84,5 +97,21 @@ def write(
         keyframes.remove(owner, key, "value")  # Blender leaves the curve of a key that was deleted
         keyframes.write(owner, key, before, "value", hat)
     shape_keys.write_offsets(obj, made, basis_mm, offsets_mm[needed])
-    of_mesh(mesh_of(obj)).in_betweens = json.dumps([key.name for key in made])
+    of_mesh(mesh_of(obj)).in_betweens = json.dumps([key.name for key in (*kept, *made)])
     return len(made)
+
+
+def _make_room(obj: bpy.types.Object, frames: range) -> list[bpy.types.ShapeKey]:
+    """Let the in-between shapes do nothing within frames; return those that act elsewhere."""
+    kept = []
+    for key in own_keys(obj):
+        if keyframes.silence(mesh_of(obj).shape_keys, key, "value", frames):
+            kept.append(key)
+        else:
+            _remove(obj, key)
+    return kept
+
+
+def _remove(obj: bpy.types.Object, key: bpy.types.ShapeKey) -> None:
+    keyframes.remove(mesh_of(obj).shape_keys, key, "value")
+    obj.shape_key_remove(key)

@@ -63,10 +63,9 @@ def write(owner: Owner, struct: Any, first: int, name: str, values: np.ndarray) 
 
 def read(owner: Owner, struct: Any, name: str, frames: range) -> np.ndarray:
     """Return the values (F, C) that a property has at frames: of its F-curves, or as it is now."""
-    curves, path = _curves(owner), struct.path_from_id(name)
     columns = []
     for index, now in enumerate(getattr(struct, name)):
-        curve = curves.find(path, index=index) if curves is not None else None
+        curve = _find(owner, struct, name, index)
         still = curve is None or curve.mute
         columns.append([now if still else curve.evaluate(frame) for frame in frames])
     return np.array(columns).T
@@ -74,10 +73,28 @@ def read(owner: Owner, struct: Any, name: str, frames: range) -> np.ndarray:
 
 def remove(owner: Owner, struct: Any, name: str) -> None:
     """Remove a property's F-curve with all keyframes, if it has one."""
-    curves = _curves(owner)
-    curve = curves.find(struct.path_from_id(name)) if curves is not None else None
+    curve = _find(owner, struct, name)
     if curve is not None:
-        curves.remove(curve)
+        _curves(owner).remove(curve)
+
+
+def silence(owner: Owner, struct: Any, name: str, frames: range) -> bool:
+    """Set a property's keyframes within frames to 0; tell whether others are not 0."""
+    curve = _find(owner, struct, name)
+    if curve is None:
+        return False
+    points = _read(curve.keyframe_points, "co")
+    points[_within(points[:, 0], frames), 1] = 0.0
+    curve.keyframe_points.foreach_set("co", points.ravel())
+    curve.update()
+    return bool(points[:, 1].any())
+
+
+def is_locked(owner: Owner, struct: Any, name: str) -> bool:
+    """Tell whether any of a property's F-curves, or its group, is locked."""
+    components = range(np.size(getattr(struct, name)))
+    curves = (_find(owner, struct, name, index) for index in components)
+    return any(c.lock or (c.group is not None and c.group.lock) for c in curves if c is not None)
 
 
 def show(scene: bpy.types.Scene) -> None:
@@ -87,15 +104,19 @@ def show(scene: bpy.types.Scene) -> None:
 
 def _curve(owner: Owner, struct: Any, name: str, index: int, frame: int) -> bpy.types.FCurve:
     """Find the property's F-curve, or make one without keyframes."""
-    path = struct.path_from_id(name)
-    curves = _curves(owner)
-    curve = curves.find(path, index=max(index, 0)) if curves is not None else None
+    curve = _find(owner, struct, name, max(index, 0))
     if curve is None:
         # In every Blender this makes action, slot, layer, strip and curve, as far as they lack.
         struct.keyframe_insert(name, index=index, frame=frame)
-        curve = _curves(owner).find(path, index=max(index, 0))
+        curve = _find(owner, struct, name, max(index, 0))
         curve.keyframe_points.clear()
     return curve
+
+
+def _find(owner: Owner, struct: Any, name: str, index: int = 0) -> Any:
+    """Return the F-curve of a property, or of one of its components; None without one."""
+    curves = _curves(owner)
+    return curves.find(struct.path_from_id(name), index=index) if curves is not None else None
 
 
 def _curves(owner: Owner) -> Any:
@@ -117,7 +138,7 @@ def _replace(curve: bpy.types.FCurve, first: int, values: np.ndarray) -> int:
     points = curve.keyframe_points
     before = {name: _read(points, name) for name in _attributes()}
     at = before["co"][:, 0]
-    inside = (at > first - _SAME_FRAME) & (at < first + len(values) - 1 + _SAME_FRAME)
+    inside = _within(at, range(first, first + len(values)))
     kept = ~(inside & (before["type"] == _enum("type", "GENERATED")))
     frames = _free_frames(first, len(values), at[kept])
     new = {
@@ -137,6 +158,11 @@ def _replace(curve: bpy.types.FCurve, first: int, values: np.ndarray) -> int:
         points.foreach_set(name, column.ravel())
     curve.update()
     return int((inside & kept).sum())
+
+
+def _within(at: np.ndarray, frames: range) -> np.ndarray:
+    """Tell which keyframes (N,) lie within frames, of which there is at least one."""
+    return (at > frames[0] - _SAME_FRAME) & (at < frames[-1] + _SAME_FRAME)
 
 
 def _free_frames(first: int, count: int, taken: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 """Bring an animation's mesh onto the network's own surface."""
 
 import bpy
+import numpy as np
 from bpy.props import FloatProperty, IntProperty
 
 from .. import faces, in_betweens, keyframes, shape_keys
@@ -11,7 +12,7 @@ from ..properties import of_object
 from ..translations import say
 from ..worker_client import Job
 
-MAX_FRAMES = 1000  # a head takes a second and 300 kB for each in the worst case
+MAX_FRAMES = 10_000  # a head takes a second and 300 kB for each in the worst case
 
 
 class IMFACE_OT_bake_animation(JobOperator):
@@ -21,7 +22,8 @@ class IMFACE_OT_bake_animation(JobOperator):
     bl_label = "Bake Animation"
     bl_description = (
         "Compute the network's own surface along the active face's animation, and add in-between "
-        "shape keys where the mix of its expressions is off. Baking again replaces them"
+        "shape keys where the mix of its expressions is off. Baking again replaces those within "
+        "its frames"
     )
     label = "Baking the animation"
 
@@ -54,6 +56,7 @@ class IMFACE_OT_bake_animation(JobOperator):
                 most=MAX_FRAMES,
             )
         face = context.object
+        in_betweens.check_editable(face)
         self._session_uid = face.session_uid
         weights = in_betweens.sample(context.scene, face, self.start, self.end)
         params = {
@@ -71,7 +74,7 @@ class IMFACE_OT_bake_animation(JobOperator):
         arrays = job.arrays
         count = in_betweens.write(face, arrays["basis_mm"], knots, arrays["offsets_mm"])
         keyframes.show(context.scene)
-        return say(
+        sentence = say(
             "{count} in-between shapes on '{name}', frames {start} to {end}: at most {before:.2f} "
             "mm off before, {after:.2f} mm now, over {measured} different mixes",
             count=count,
@@ -82,6 +85,11 @@ class IMFACE_OT_bake_animation(JobOperator):
             after=job.values["after_mm"],
             measured=job.values["measured"],
         )
+        edge_mm = float(np.linalg.norm(arrays["offsets_mm"][[0, -1]], axis=2).max())
+        if edge_mm <= self.tolerance_mm:
+            return sentence
+        jump = say("Beside frames that are not baked it jumps by {edge:.2f} mm", edge=edge_mm)
+        return f"{sentence}. {jump}"
 
 
 def _why_not_timed(scene: bpy.types.Scene) -> str:

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Bring a recorded performance onto a face."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import bpy
 import numpy as np
@@ -92,25 +94,36 @@ class IMFACE_OT_import_capture(QuickOperator):
         fps = scene.render.fps / scene.render.fps_base
         columns = face_capture.resample(capture, fps, self.smoothing)
         kept = 0
-        if set(HEAD_ANGLES) <= set(columns):  # first, because it may be refused
-            angles = np.stack([columns[name] for name in HEAD_ANGLES], axis=1)
-            turn = head_turn.delta_rotation(face, self.start, angles)
-            kept += keyframes.write(face, face, self.start, *turn)
-        expressions = {keys[name]: columns[name] for name in keys if name in columns}
-        for key, values in expressions.items():
-            within = np.clip(self.strength * values, key.slider_min, key.slider_max)
-            kept += keyframes.write(mesh_of(face).shape_keys, key, self.start, "value", within)
+        locked: list[str] = []
+        for names, owner, struct, name, values in self._channels(face, columns):
+            if keyframes.is_locked(owner, struct, name):
+                locked += names
+            else:
+                kept += keyframes.write(owner, struct, self.start, name, values)
         keyframes.show(scene)
         last = self.start + len(next(iter(columns.values()))) - 1
         sentence = say(
             "Keyframed {count} expressions of '{name}', frames {start} to {last}, from {source}",
-            count=len(expressions),
+            count=len((keys.keys() & columns.keys()).difference(locked)),
             name=face.name,
             start=self.start,
             last=last,
             source=_source(capture),
         )
-        return ". ".join([sentence, *_remarks(capture, wanted, kept)])
+        return ". ".join([sentence, *_remarks(capture, wanted, kept, locked)])
+
+    def _channels(
+        self, face: bpy.types.Object, columns: dict[str, np.ndarray]
+    ) -> Iterator[tuple[Sequence[str], keyframes.Owner, Any, str, np.ndarray]]:
+        """Yield names of columns, and the datablock, its part and the property that get their
+        values."""
+        if set(HEAD_ANGLES) <= set(columns):  # first, because it may be refused
+            angles = np.stack([columns[name] for name in HEAD_ANGLES], axis=1)
+            yield HEAD_ANGLES, face, face, *head_turn.delta_rotation(face, self.start, angles)
+        for name, key in shape_keys.own_keys(face).items():
+            if name in columns:
+                within = np.clip(self.strength * columns[name], key.slider_min, key.slider_max)
+                yield [name], mesh_of(face).shape_keys, key, "value", within
 
 
 def _source(capture: Capture) -> str:
@@ -122,7 +135,7 @@ def _source(capture: Capture) -> str:
     return say("{rows} rows at {fps:g} per second", rows=rows, fps=capture.fps)
 
 
-def _remarks(capture: Capture, wanted: list[str], kept: int) -> list[str]:
+def _remarks(capture: Capture, wanted: list[str], kept: int, locked: list[str]) -> list[str]:
     """Return what an artist should know besides, as sentences."""
     missing = [name for name in wanted if name not in capture.columns]
     sentences = []
@@ -132,6 +145,9 @@ def _remarks(capture: Capture, wanted: list[str], kept: int) -> list[str]:
         sentences.append(say("The face has no {names}", names=", ".join(capture.unknown)))
     if capture.lost:
         sentences.append(say("In {rows} rows no face was seen: bridged", rows=capture.lost))
+    if locked:
+        names = ", ".join(locked)
+        sentences.append(say("Without a keyframe, as they are locked: {names}", names=names))
     if kept:
         sentences.append(say("Your own keyframes among them stay: {count}", count=kept))
     return sentences

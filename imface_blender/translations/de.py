@@ -254,10 +254,11 @@ _TOOLTIPS = {
         "damit aufhören"
     ),
     "Compute the network's own surface along the active face's animation, and add in-between "
-    "shape keys where the mix of its expressions is off. Baking again replaces them": (
+    "shape keys where the mix of its expressions is off. Baking again replaces those within its "
+    "frames": (
         "Die eigene Oberfläche des Netzwerks entlang der Animation des aktiven Gesichts berechnen "
         "und Zwischenformen als Formschlüssel hinzufügen, wo die Mischung seiner Ausdrücke "
-        "abweicht. Erneutes Backen ersetzt sie"
+        "abweicht. Erneutes Backen ersetzt die in seinen Einzelbildern"
     ),
     "Copy the active face's codes to the clipboard, for Paste Face in this Blender or another": (
         "Die Codes des aktiven Gesichts für „Gesicht einfügen“ in diesem oder einem anderen "
@@ -555,6 +556,9 @@ _REPORTS = {
         "{count} Zwischenformen auf „{name}“, Einzelbilder {start} bis {end}: Abweichung vorher "
         "höchstens {before:.2f} mm, jetzt {after:.2f} mm, über {measured} verschiedene Mischungen"
     ),
+    "Beside frames that are not baked it jumps by {edge:.2f} mm": (
+        "Neben nicht gebackenen Einzelbildern springt es um {edge:.2f} mm"
+    ),
     "About {minutes:.0f} min left": "Noch etwa {minutes:.0f} min",
     "About {seconds:.0f} s left": "Noch etwa {seconds:.0f} s",
     "{mean:.2f} mm mean, {within:.0f} % within 2 mm, {unseen:.0f} % of the face not seen": (
@@ -663,6 +667,9 @@ _ERRORS = {
     ),
     "Frames {start} to {end} are {count}. Bake 1 to {most} frames at once.": (
         "Einzelbilder {start} bis {end} sind {count}. 1 bis {most} Einzelbilder auf einmal backen."
+    ),
+    "The keyframes of '{key}' are locked. Unlock its channel and bake again.": (
+        "Die Schlüsselbilder von „{key}“ sind gesperrt. Den Kanal entsperren und erneut backen."
     ),
     "Landmarks of '{scan}' have not been moved yet: {landmarks}. Drag them onto the face, or "
     "delete all five.": (

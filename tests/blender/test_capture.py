@@ -34,14 +34,17 @@ def keys(face):
 
 
 def points(owner, path, index=0):
-    """Return a curve's keyframes, read in the way of this Blender."""
+    """Return a curve's keyframes."""
+    return curve(owner, path, index).keyframe_points
+
+
+def curve(owner, path, index=0):
+    """Return an F-curve, found in the way of this Blender."""
     animation = owner.animation_data
     if bpy.app.version < (5, 0, 0):
-        curves = animation.action.fcurves
-    else:
-        strip = animation.action.layers[0].strips[0]
-        curves = strip.channelbag(animation.action_slot).fcurves
-    return curves.find(path, index=index).keyframe_points
+        return animation.action.fcurves.find(path, index=index)
+    strip = animation.action.layers[0].strips[0]
+    return strip.channelbag(animation.action_slot).fcurves.find(path, index=index)
 
 
 def values(face, name):
@@ -307,6 +310,23 @@ def test_the_report_tells_of_keyframes_that_stay(face, take, capfd):
     bpy.ops.imface.import_capture(filepath=take({"JawOpen": SECOND}))
     assert "61 rows at 60 per second" in (text := reported(capfd))
     assert "Your own keyframes among them stay: 1" in text
+
+
+def test_locked_curves_are_left_out_and_told_of(face, take, capfd):
+    keys(face).key_blocks["jawOpen"].keyframe_insert("value", frame=3)
+    curve(keys(face), 'key_blocks["jawOpen"].value').lock = True
+    face.keyframe_insert("delta_rotation_euler", index=2, frame=3)
+    curve(face, "delta_rotation_euler", 2).lock = True
+    path = take({"JawOpen": SECOND, "MouthSmileLeft": SECOND, "HeadYaw": SECOND})
+    bpy.ops.imface.import_capture(filepath=path, head=True)
+    assert values(face, "jawOpen") == {3: 0}
+    assert len(points(face, "delta_rotation_euler", 2)) == 1
+    assert curve(face, "delta_rotation_euler", 0) is None
+    assert len(values(face, "mouthSmileLeft")) == 61
+    text = reported(capfd)
+    assert "Keyframed 2 expressions of 'Face'" in text
+    left_out = "HeadYaw, HeadPitch, HeadRoll, jawOpen"
+    assert f"Without a keyframe, as they are locked: {left_out}" in text
 
 
 def test_one_undo_step(face, take):
