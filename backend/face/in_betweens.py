@@ -7,6 +7,7 @@ known at some frames, the knots, and run straight between them: as few as a tole
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -21,6 +22,9 @@ Offsets = Callable[[int], np.ndarray]
 _KEYS_SHARE = 0.3
 #: Weights that add up to no more than this beside a straight line are on it.
 _STRAIGHT = 1e-6
+#: Mixes whose offsets are kept, as an interval that was halved asks for them again; a head's take
+#: 300 kB each.
+_KEPT = 500
 
 
 @dataclass(frozen=True)
@@ -73,31 +77,31 @@ def in_betweens(
     names, weights = [names[i] for i in used], np.minimum(weights[:, used], 1)
     keys = shape_keys(model, codes, names, level, lambda at, text: report(_KEYS_SHARE * at, text))
     moves = keys.vertices_mm - keys.basis_mm
-    known: dict[bytes, np.ndarray] = {}
+    before: dict[tuple[float, ...], float] = {}
 
-    def offsets(frame: int) -> np.ndarray:
-        row = weights[frame]
-        if row.tobytes() not in known:
-            mixed = keys.basis_mm + np.tensordot(row.astype(np.float32), moves, 1)
-            mix = dict(zip(names, row.tolist(), strict=True))
-            exact = expressed_mm(model, codes, mix, level)
-            known[row.tobytes()] = exact - mixed
-        return known[row.tobytes()]
+    @lru_cache(_KEPT)
+    def of_mix(row: tuple[float, ...]) -> np.ndarray:
+        mixed = keys.basis_mm + np.tensordot(np.array(row, np.float32), moves, 1)
+        offset: np.ndarray = (
+            expressed_mm(model, codes, dict(zip(names, row, strict=True)), level) - mixed
+        )
+        before[row] = _largest(offset)
+        return offset
 
     knots, after = place_knots(
-        offsets,
+        lambda frame: of_mix(tuple(weights[frame].tolist())),
         weights,
         tolerance_mm,
         lambda at, text: report(_KEYS_SHARE + (1 - _KEYS_SHARE) * at, text),
     )
-    at_knots = np.stack([offsets(knot) for knot in knots])
-    before = max(map(_largest, known.values()))
-    return InBetweens(keys.basis_mm, knots, at_knots, before, after, len(known))
+    offsets = np.stack(list(knots.values()))
+    most = max(before.values())
+    return InBetweens(keys.basis_mm, list(knots), offsets, most, after, len(before))
 
 
 def place_knots(
     offsets: Offsets, weights: np.ndarray, tolerance_mm: float, report: Report
-) -> tuple[list[int], float]:
+) -> tuple[dict[int, np.ndarray], float]:
     """Halve an animation until straight lines between knots are near the true offsets.
 
     Parameters
@@ -109,13 +113,13 @@ def place_knots(
 
     Returns
     -------
-    knots : list of int
-        Rising, from the first frame to the last.
+    knots : dict
+        Frame -> true offsets (V, 3) [mm]; rising, from the first frame to the last.
     deviation_mm : float
         The largest at all frames between the knots.
     """
     last = len(weights) - 1
-    knots, worst = {0, last}, 0.0
+    knots, worst = {frame: offsets(frame) for frame in (0, last)}, 0.0
     pending = [(0, last)]
     while pending:
         start, end = pending.pop()
@@ -124,16 +128,17 @@ def place_knots(
             text = Text("In-betweens, frame {frame} of {count}", frame=at + 1, count=last + 1)
             report(at / max(last, 1), text)
             share = (frame - start) / (end - start)
-            straight = (1 - share) * offsets(start) + share * offsets(end)
-            deviation = _largest(offsets(frame) - straight)
+            true = offsets(frame)
+            straight = (1 - share) * knots[start] + share * knots[end]
+            deviation = _largest(true - straight)
             if deviation > tolerance_mm:
-                knots.add(frame)
+                knots[frame] = true
                 pending += [(frame, end), (start, frame)]
                 break
             most = max(most, deviation)
         else:
             worst = max(worst, most)
-    return sorted(knots), worst
+    return dict(sorted(knots.items())), worst
 
 
 def _by_doubt(weights: np.ndarray, start: int, end: int) -> list[int]:
