@@ -9,13 +9,13 @@ import pytest
 from imface_blender import jobs
 from imface_blender.errors import UserError
 from imface_blender.operators.fit_file import EXTENSIONS, IMFACE_FH_scan
-from tests.blender_versions import no_gltf_in_4_2
+from tests.blender_versions import export_gltf
 
 EXPORTERS = {
     ".obj": lambda path: bpy.ops.wm.obj_export(filepath=path),
     ".ply": lambda path: bpy.ops.wm.ply_export(filepath=path),
     ".stl": lambda path: bpy.ops.wm.stl_export(filepath=path),
-    ".glb": lambda path: bpy.ops.export_scene.gltf(filepath=path),
+    ".glb": export_gltf,
 }
 
 
@@ -32,11 +32,7 @@ def scan_file(request, make_mesh, tmp_path):
     return path
 
 
-@pytest.mark.parametrize(
-    "scan_file",
-    [pytest.param(e, marks=no_gltf_in_4_2) if e == ".glb" else e for e in EXTENSIONS],
-    indirect=True,
-)
+@pytest.mark.parametrize("scan_file", EXTENSIONS, indirect=True)
 def test_a_file_is_imported_and_fitted(scan_file):
     assert bpy.ops.imface.fit_file(filepath=str(scan_file), topology="FACE", refine=True) == {
         "FINISHED"

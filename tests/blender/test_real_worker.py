@@ -16,19 +16,25 @@ from tests.blender.test_jobs import Window
 ROOT = Path(__file__).resolve().parents[2]
 HAS_WEIGHTS = any((ROOT / "weights").glob("*.safetensors"))
 
-pytestmark = [
+NEEDS_REAL_WORKER = [
     pytest.mark.real_worker,
     pytest.mark.skipif(not HAS_WEIGHTS, reason="weights/ holds no model"),
 ]
+pytestmark = NEEDS_REAL_WORKER
 
 
-@pytest.fixture(autouse=True)
-def real_worker(blender, monkeypatch):
+def choose_real_worker(monkeypatch):
     """Choose the true worker; the Python of the checkout's .venv unless another is set."""
     python = os.environ.get("IMFACE_TEST_PYTHON", str(ROOT / ".venv" / "bin" / "python"))
     monkeypatch.setenv("IMFACE_PYTHON", python)
     monkeypatch.setattr(jobs, "backend_dir", lambda: ROOT)
     jobs.close_worker()
+
+
+@pytest.fixture(autouse=True)
+def real_worker(blender, monkeypatch):
+    """Choose the true worker, and end it."""
+    choose_real_worker(monkeypatch)
     yield
     jobs.close_worker()
 
