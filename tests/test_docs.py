@@ -22,6 +22,7 @@ BLENDERS_LABELS = {
     "All Actions",
     "Allow Online Access",
     "Animation",
+    "Animation Offset",
     "Apply Modifiers",
     "Baked Animation",
     "Embed Textures",
