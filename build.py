@@ -20,6 +20,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -38,6 +39,7 @@ LEFT_OUT = shutil.ignore_patterns("__pycache__", ".*", "ruff.toml")
 SHIPPED_TYPES = {".py", ".toml", ".md", ".txt", ".json", ".npz", ".safetensors"}
 SHIPPED_NAMES = {"LICENSE"}
 NO_TESTS_COLLECTED = 5  # pytest's exit status
+NOTHING_RAN = re.compile(r"(no tests ran|\d+ (skipped|deselected))\b")  # how its summary begins
 
 WORKER_REQUIREMENTS = ROOT / "requirements-worker.txt"
 REQUIREMENT = re.compile(
@@ -120,6 +122,29 @@ class Wheel:
     sha256: str
     size: int  # [bytes]
     licence: str
+
+
+@dataclass(frozen=True)
+class Check:
+    """One command of `build.py test`."""
+
+    title: str
+    environment: Environment
+    words: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a check ended: its exit status, and the last line that it wrote."""
+
+    status: int
+    closing: str
+
+    @property
+    def summary(self) -> str:
+        """Its last line without rules; marked when all that it says is that nothing ran."""
+        said = self.closing.strip("= ")
+        return f"NOT RUN, see above: {said}" if NOTHING_RAN.match(said) else said
 
 
 @contextmanager
@@ -448,30 +473,69 @@ def demo() -> int:
 
 
 def test(arguments: Sequence[str], blender: str) -> int:
-    """Run every check, whatever the ones before said; pytest's closing line comes last.
+    """Run every check, whatever the others said, and say how each ended; pytest's closing line of
+    all tests in Blender 5.0 comes last.
 
-    The window of a Blender is driven too, if one is given.
+    Those take about as long as all other checks, which run beside them, one after another. The
+    window of a Blender is driven too, if one is given.
     """
     prepare(MAIN)
     prepare(BLENDER_42)
-    failed = []
-    checks = [
-        ("Lint", MAIN, ["ruff", "check"]),
-        ("Format", MAIN, ["ruff", "format", "--check"]),
-        ("Types", MAIN, ["mypy"]),
-        ("Tests in Blender 4.2", BLENDER_42, ["pytest", "tests/blender", *arguments]),
+    beside = [
+        Check("Lint", MAIN, ["ruff", "check"]),
+        Check("Format", MAIN, ["ruff", "format", "--check"]),
+        Check("Types", MAIN, ["mypy"]),
+        Check("Tests in Blender 4.2", BLENDER_42, ["pytest", "tests/blender", *arguments]),
     ]
     if blender:
         words = ["pytest", "tests/gui", "-rs", "--blender", blender, *arguments]
-        checks.append(("Tests in a window of Blender", MAIN, words))
-    for title, environment, words in checks:
-        with step(title):
-            status = run_module(environment, words)
-        if status and not (arguments and status == NO_TESTS_COLLECTED):
-            failed.append(title)
-    print(f"== All tests, in Blender 5.0. Failed so far: {', '.join(failed) or 'none'}", flush=True)
-    status = run_module(MAIN, ["pytest", *arguments])
-    return 1 if failed else status
+        beside.append(Check("Tests in a window of Blender", MAIN, words))
+    words = ["pytest", "--durations=30", "--durations-min=5", *arguments]
+    main = Check("All tests, in Blender 5.0", MAIN, words)
+    pool = ThreadPoolExecutor(max_workers=1)
+    try:
+        others = [pool.submit(run_check, check) for check in beside]
+        last = run_check(main, live=True)
+        outcomes = [other.result() for other in others]
+    finally:
+        pool.shutdown(cancel_futures=True)
+    failed = []
+    for check, outcome in zip(beside, outcomes, strict=True):
+        print(f"== {check.title}: {outcome.summary}")
+        if outcome.status and not (arguments and outcome.status == NO_TESTS_COLLECTED):
+            failed.append(check.title)
+    if not blender:
+        print("== Tests in a window of Blender: NOT RUN, for want of --gui")
+    print(f"== {main.title}. Failed besides: {', '.join(failed) or 'none'}")
+    print(last.closing, flush=True)
+    return 1 if failed else last.status
+
+
+def run_check(check: Check, live: bool = False) -> Outcome:
+    """Run a check and show what it writes: each line as it comes, or, as others run beside it, all
+    in one piece at its end."""
+    start = time.monotonic()
+    lines = [f"== {check.title}\n"]
+    if live:
+        print(lines[0], end="", flush=True)
+    with subprocess.Popen(
+        [check.environment.python, "-u", "-m", *check.words],
+        cwd=ROOT,
+        env={**os.environ, "IMFACE_PYTHON": str(MAIN.python)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines.append(line)
+            if live:
+                print(line, end="", flush=True)
+    took = f"   {time.monotonic() - start:.1f} s\n"
+    print(took if live else "".join([*lines, took]), end="", flush=True)
+    closing = next(line for line in reversed(lines) if line.strip())
+    return Outcome(process.returncode, closing.strip())
 
 
 def find_blender(name: str) -> str:

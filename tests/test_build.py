@@ -174,41 +174,112 @@ def test_a_linked_environment_is_never_emptied(tmp_path: Path) -> None:
     assert (tmp_path / "theirs" / "python").read_text() == "in use"
 
 
+MAIN = "All tests, in Blender 5.0"
+WINDOW = "Tests in a window of Blender"
+
+
+class Checks(dict[str, tuple[int, str]]):
+    """Stands in for all checks: a status and a closing line by title; and what has run."""
+
+    def __init__(self) -> None:
+        self.ran: dict[str, list[str]] = {}
+
+    def __call__(self, check: build.Check, live: bool = False) -> build.Outcome:
+        assert live == (check.title == MAIN)
+        self.ran[check.title] = [str(word) for word in check.words]
+        return build.Outcome(*self.get(check.title, (0, f"=== {check.title}: passed ===")))
+
+
+@pytest.fixture
+def checks(monkeypatch: pytest.MonkeyPatch) -> Checks:
+    """Let every check end as it is told."""
+    checks = Checks()
+    monkeypatch.setattr(build, "prepare", lambda environment: None)
+    monkeypatch.setattr(build, "run_check", checks)
+    return checks
+
+
 @pytest.mark.parametrize(
     ("statuses", "expected"),
-    [((0, 0, 0, 0, 0), 0), ((1, 0, 0, 0, 0), 1), ((0, 0, 0, 2, 0), 1), ((0, 0, 0, 0, 3), 3)],
+    [
+        ({}, 0),
+        ({"Lint": 1}, 1),
+        ({"Tests in Blender 4.2": 2}, 1),
+        ({MAIN: 3}, 3),
+        ({WINDOW: 1}, 1),
+        ({WINDOW: build.NO_TESTS_COLLECTED}, 1),
+    ],
 )
-def test_every_check_runs_whatever_the_ones_before_said(
-    statuses: tuple[int, ...], expected: int, monkeypatch: pytest.MonkeyPatch
+def test_every_check_runs_whatever_the_others_said(
+    statuses: dict[str, int], expected: int, checks: Checks
 ) -> None:
-    ran: list[str] = []
+    checks.update({title: (status, "") for title, status in statuses.items()})
+    assert build.test([], "a Blender") == expected
+    assert sorted(words[0] for words in checks.ran.values()) == [
+        "mypy",
+        "pytest",
+        "pytest",
+        "pytest",
+        "ruff",
+        "ruff",
+    ]
 
-    def run_module(environment: build.Environment, words: list[str]) -> int:
-        ran.append(words[0])
-        return statuses[len(ran) - 1]
 
-    monkeypatch.setattr(build, "prepare", lambda environment: None)
-    monkeypatch.setattr(build, "run_module", run_module)
-    assert build.test([], "") == expected
-    assert ran == ["ruff", "ruff", "mypy", "pytest", "pytest"]
-
-
-def test_the_window_s_tests_count_and_come_before_the_closing_line(
-    monkeypatch: pytest.MonkeyPatch,
+def test_how_all_checks_ended_is_said_last(
+    checks: Checks, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ran: list[list[str]] = []
+    checks["Types"] = (1, "Found 1 error")
+    checks[WINDOW] = (0, "===== 52 skipped in 45.61s =====")
+    assert build.test([], "a Blender") == 1
+    assert capsys.readouterr().out.splitlines()[-5:] == [
+        "== Types: Found 1 error",
+        "== Tests in Blender 4.2: Tests in Blender 4.2: passed",
+        "== Tests in a window of Blender: NOT RUN, see above: 52 skipped in 45.61s",
+        "== All tests, in Blender 5.0. Failed besides: Types",
+        "=== All tests, in Blender 5.0: passed ===",
+    ]
+    assert build.test([], "") == 1
+    assert f"== {WINDOW}: NOT RUN, for want of --gui\n" in capsys.readouterr().out
 
-    def run_module(environment: build.Environment, words: list[str]) -> int:
-        ran.append(words)
-        return int("tests/gui" in words)
 
-    monkeypatch.setattr(build, "prepare", lambda environment: None)
-    monkeypatch.setattr(build, "run_module", run_module)
-    assert build.main(["test", "--gui", "--blender", sys.executable, "--", "-v"]) == 1
-    assert {"tests/gui", "--blender", "-v"} <= set(ran[-2])
-    assert ran[-1] == ["pytest", "-v"]
+@pytest.mark.parametrize(
+    ("closing", "ran"),
+    [
+        ("=== 52 skipped in 1s ===", False),
+        ("=== 52 deselected in 1s ===", False),
+        ("=== no tests ran in 1s ===", False),
+        ("=== 570 passed, 6 skipped in 1s ===", True),
+        ("=== 1 failed, 51 skipped in 1s ===", True),
+        ("271 files already formatted", True),
+    ],
+)
+def test_nothing_that_ran_is_called_so(closing: str, ran: bool) -> None:
+    assert build.Outcome(0, closing).summary.startswith("NOT RUN") != ran
+
+
+def test_the_window_is_asked_for(checks: Checks) -> None:
+    assert build.main(["test", "--gui", "--blender", sys.executable, "--", "-v"]) == 0
+    assert {"tests/gui", "--blender", "-v"} <= set(checks.ran[WINDOW])
+    assert "tests/gui" not in checks.ran[MAIN]
+    assert checks.ran[MAIN][-1] == "-v"
+    checks.ran.clear()
     assert build.main(["test", "--gui", "--blender", "no-such-blender"]) == 1
-    assert len(ran) == 6  # it had not begun
+    assert checks.ran == {}  # it had not begun
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_a_check_s_lines_are_kept_together(
+    live: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    program = tmp_path / "says_two_lines.py"
+    program.write_text(
+        "import sys\nprint('one')\nprint('== two ==', '\\n', file=sys.stderr)\nsys.exit(3)"
+    )
+    monkeypatch.setattr(build, "ROOT", tmp_path)
+    outcome = build.run_check(build.Check("Title", HERE, ["says_two_lines"]), live)
+    assert outcome == build.Outcome(3, "== two ==")
+    assert outcome.summary == "two"
+    assert capfd.readouterr().out.startswith("== Title\none\n== two == \n")
 
 
 def test_help_needs_nothing_but_the_standard_library() -> None:
