@@ -75,6 +75,7 @@ class Status:
     details: str = ""
     line: list[Turn] = field(default_factory=list)  # what comes after the job
     weights: str = ""  # the sha256 of the model that Test Worker found
+    freed: bool = False  # the user ended the worker and has asked for nothing since
 
 
 status = Status()
@@ -154,8 +155,8 @@ def _track(job: ThreadJob) -> ThreadJob:
 
 
 def has_worker() -> bool:
-    """Tell whether a worker has been started, and holds memory."""
-    return _client is not None and bool(_client.hello)
+    """Tell whether a worker runs, and holds memory."""
+    return _client is not None and _client.is_running()
 
 
 def worker_line() -> str:
@@ -220,10 +221,15 @@ def refuse_while_busy() -> None:
         raise UserError("ImFace is busy ({job}). Wait, or cancel it.", job=status.label)
 
 
+def show_error(message: str, details: str = "") -> None:
+    """Show in the panel what went wrong last; an empty message is nothing."""
+    if (message, details) != (status.error, status.details):
+        status.error, status.details = message, details
+        redraw_panels(bpy.context)
+
+
 class PolledOperator(bpy.types.Operator):
     """An operator that is greyed out with a reason: by itself, outside Object Mode."""
-
-    by_itself = False  # not asked for by the user, whose last error it leaves in the panel
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -246,12 +252,8 @@ class PolledOperator(bpy.types.Operator):
             self._fail(say(UNEXPECTED), "".join(traceback.format_exception(error)))
 
     def _fail(self, message: str, details: str = "") -> None:
-        if self.by_itself:
-            print(f"ImFace: {message}\n{details}".rstrip(), flush=True)
-            return
-        status.error, status.details = message, details
+        show_error(message, details)
         self.report({"ERROR"}, message)
-        redraw_panels(bpy.context)
 
 
 class QuickOperator(PolledOperator):
@@ -263,7 +265,7 @@ class QuickOperator(PolledOperator):
 
     def execute(self, context: bpy.types.Context) -> Outcome:
         """Do it, or show in the panel why not."""
-        status.error = status.details = ""
+        show_error("")
         try:
             return self.work(context)
         except Exception as error:
@@ -303,6 +305,7 @@ class JobOperator(PolledOperator):
     bl_options = {"UNDO"}  # noqa: RUF012 - Blender only reads it
     label = ""  # what it does, for the panel and the console
     submit = staticmethod(submit)
+    by_itself = False  # not asked for by the user, whose last error it leaves in the panel
     _asked_in = 0  # session_uid of the scene
     _turn: Turn | None = None  # while it waits in line
     _job: Job | None = None
@@ -349,14 +352,15 @@ class JobOperator(PolledOperator):
         return {"RUNNING_MODAL"}
 
     def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> Outcome:
-        """Look after the job on each tick of the timer; Esc cancels it."""
+        """Look after the job on each tick of the timer; Esc cancels it, or stops an animation."""
         if self._turn is not None:
             return self._wait_in_line(context, event)
         job = self._job
         if job is None or job is not status.job:  # its result was declined
             self._end(context)
             return {"CANCELLED"}
-        if event.type == "ESC" and event.value == "PRESS" and job.state == "running":
+        escape = event.type == "ESC" and event.value == "PRESS"
+        if escape and job.state == "running" and not context.screen.is_animation_playing:
             job.cancel()
             return {"RUNNING_MODAL"}
         if event.type != "TIMER":
@@ -380,7 +384,8 @@ class JobOperator(PolledOperator):
     def _begin(self, context: bpy.types.Context) -> bool:
         """Get in line, and start if it is empty; False when that fails, which has been reported."""
         if not self.by_itself:
-            status.error = status.details = ""
+            show_error("")
+            status.freed = False
         self._asked_in = context.scene.session_uid
         try:
             self._turn = Turn(label(self.label), self.prepare(context))

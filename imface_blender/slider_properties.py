@@ -15,6 +15,7 @@ from bpy.props import BoolProperty, FloatProperty, PointerProperty
 
 from . import sliders
 from .errors import UserError
+from .jobs import show_error
 from .slider_names import GROUPS, LOCK, LOCK_MEANING, NAMES, UNIT, title
 
 GROUP = "imface_sliders"
@@ -32,14 +33,20 @@ def _getter(name: str) -> Callable[[Any], float]:
 
 def _setter(name: str) -> Callable[[Any, float], None]:
     def move(group: Any, value: float) -> None:
-        face = sliders.face_of(group.id_data)
-        if face is None:
-            raise UserError(
-                "'{name}' is not the mesh of a face. Select a face.", name=group.id_data.name
-            )
-        sliders.move(face, {name: value})
+        try:
+            sliders.move(_face_of(group.id_data), {name: value})
+        except UserError as error:  # which Blender writes to the console alone
+            show_error(str(error))
+            raise
 
     return move
+
+
+def _face_of(mesh: bpy.types.Mesh) -> bpy.types.Object:
+    face = sliders.face_of(mesh)
+    if face is None:
+        raise UserError("'{name}' is not the mesh of a face. Select a face.", name=mesh.name)
+    return face
 
 
 def _slider(name: str, meaning: str) -> Any:

@@ -26,7 +26,7 @@ from . import faces, jobs, mesh_io, shape_keys
 from .errors import UserError
 from .properties import of_key, of_mesh, of_object
 from .slider_names import NAMES
-from .translations import say
+from .translations import label, say
 from .wire import Arrays
 
 LARGEST_VALUE = 5.0
@@ -79,7 +79,8 @@ class Preview:
 
 _previews: dict[tuple[str, str], Preview] = {}  # by weights and level of detail
 _surfaces: dict[tuple[str, str, str], np.ndarray] = {}  # (V, 3) [m] by codes, sliders and level
-_moved = 0  # session_uid of the face whose sliders moved last
+_waiting: set[int] = set()  # session_uids of the faces that shall become ready and exact
+_asked: dict[int, str] = {}  # of those that were asked for: why not, once that is known
 
 
 def values_of(mesh: bpy.types.Mesh) -> Values:
@@ -131,6 +132,7 @@ def load(obj: bpy.types.Object, exact: Values, values: Mapping[str, Any], arrays
     preview = Preview.from_answer(values, arrays)
     _keep_surface(obj, exact, mesh_io.metres_from_mm(arrays["vertices_mm"]))
     _previews[_model_key(obj)] = preview
+    _arrive(obj)
 
 
 def move(obj: bpy.types.Object, values: Values) -> None:
@@ -148,7 +150,7 @@ def move(obj: bpy.types.Object, values: Values) -> None:
         raise UserError("A slider's value is not a number. Choose -5 to 5.")
     before = _record(of_mesh(mesh_io.mesh_of(obj)).sliders)
     _bring(obj, Record(_without_zeros(before.values | values), before.exact))
-    _refine_later(obj)
+    _wait(obj)
 
 
 def refine(obj: bpy.types.Object, exact: Values, vertices_mm: np.ndarray) -> None:
@@ -159,6 +161,14 @@ def refine(obj: bpy.types.Object, exact: Values, vertices_mm: np.ndarray) -> Non
         raise UserError("{reason}.", reason=reason)
     _keep_surface(obj, exact, mesh_io.metres_from_mm(vertices_mm))
     _bring(obj, Record(values_of(mesh_io.mesh_of(obj)), exact))
+    _arrive(obj)
+
+
+def _arrive(obj: bpy.types.Object) -> None:
+    """Go on with a face that has got what was asked for, in case it lacks more by now."""
+    _asked.pop(obj.session_uid, None)
+    if not is_exact(mesh_io.mesh_of(obj)):
+        _wait(obj)
 
 
 def _bring(obj: bpy.types.Object, after: Record) -> None:
@@ -235,52 +245,133 @@ def _keep_surface(obj: bpy.types.Object, exact: Values, vertices: np.ndarray) ->
         del _surfaces[next(iter(_surfaces))]
 
 
-def _refine_later(obj: bpy.types.Object) -> None:
-    """Ask for a face's exact surface when its sliders have come to rest; scripts ask themselves."""
-    global _moved
-    _moved = obj.session_uid
+def get_ready(obj: bpy.types.Object) -> None:
+    """Let a face's sliders get ready by themselves, once; not after the user ended the worker."""
+    uid = obj.session_uid
+    if preview_of(obj) is not None or faces.why_not_kept(obj):
+        return
+    if not (uid in _waiting or uid in _asked or jobs.status.freed):
+        _wait(obj)
+
+
+def news(obj: bpy.types.Object) -> str:
+    """Return why a face's sliders do not move, or why its mesh stays a preview; an empty string
+    when all is well."""
+    reason, failure = why_not(obj), _asked.get(obj.session_uid)
+    if reason == say(NOT_LOADED):
+        soon = label("The sliders are being made ready")
+        return soon if _is_under_way(obj) else failure or reason
+    if not reason and failure and _what_lacks(obj):
+        return label("The shape is a preview: {reason}", reason=failure)
+    return reason
+
+
+def remedy(obj: bpy.types.Object) -> str:
+    """Return the operator that would bring a face up to date; an empty string when nothing is
+    lacking, or is on its way."""
+    return "" if _is_under_way(obj) else _what_lacks(obj)
+
+
+def give_up(session_uid: int, reason: str) -> None:
+    """Remember why a face, asked for by itself, has not become ready or exact."""
+    _asked[session_uid] = reason
+
+
+def _is_under_way(obj: bpy.types.Object) -> bool:
+    return obj.session_uid in _waiting or _asked.get(obj.session_uid) == ""
+
+
+def _wait(obj: bpy.types.Object) -> None:
+    """Bring a face up to date once its sliders have come to rest; scripts ask themselves."""
+    _asked.pop(obj.session_uid, None)
+    _waiting.add(obj.session_uid)
     if bpy.app.background:
         return
-    _forget_refinement()
-    bpy.app.timers.register(refine_moved_face, first_interval=SECONDS_UNTIL_EXACT)
+    _forget_timer()
+    bpy.app.timers.register(bring_up_to_date, first_interval=SECONDS_UNTIL_EXACT)
 
 
-def _forget_refinement() -> None:
-    if bpy.app.timers.is_registered(refine_moved_face):
-        bpy.app.timers.unregister(refine_moved_face)
+def _forget_timer() -> None:
+    if bpy.app.timers.is_registered(bring_up_to_date):
+        bpy.app.timers.unregister(bring_up_to_date)
 
 
-def refine_moved_face() -> float | None:
-    """Make the face exact whose sliders moved last, whichever is active by now; return when to try
-    again [s] if it has to wait for another job or for Object Mode."""
-    face = next((obj for obj in bpy.data.objects if obj.session_uid == _moved), None)
-    if face is None:
-        return None
-    with bpy.context.temp_override(window=bpy.context.window_manager.windows[0]):
-        if jobs.status.job is not None or bpy.context.mode != "OBJECT":
-            return SECONDS_UNTIL_EXACT
+def bring_up_to_date() -> float | None:
+    """Ask for what the faces that wait lack, whichever is active by now; return when to try again
+    [s] if some have to wait: for another job, for Object Mode, or until a window shows them."""
+    there = {obj.session_uid: obj for obj in bpy.data.objects if faces.is_face(obj)}
+    _waiting.intersection_update(there)
+    for uid in sorted(_waiting):
+        operator = _what_lacks(there[uid])
+        if not operator:
+            _waiting.discard(uid)
+        else:
+            _ask(there[uid], operator)
+    return SECONDS_UNTIL_EXACT if _waiting else None
+
+
+def _what_lacks(face: bpy.types.Object) -> str:
+    """Return the operator that brings a face further; an empty string if it is up to date."""
+    if preview_of(face) is None:
+        return "imface.edit_shape"
+    return "" if is_exact(mesh_io.mesh_of(face)) else "imface.refine_shape"
+
+
+def _ask(face: bpy.types.Object, operator: str) -> None:
+    """Start a job for a face, unless it has to wait."""
+    window = _window_with(face)
+    if window is None or jobs.status.job is not None or jobs.status.line:
+        return
+    with bpy.context.temp_override(window=window):
+        if bpy.context.mode != "OBJECT":
+            return
         with bpy.context.temp_override(object=face, active_object=face):
-            refine_shape = bpy.ops.imface.refine_shape  # type: ignore[attr-defined]
-            if refine_shape.poll():
-                refine_shape("INVOKE_DEFAULT", by_itself=True)
-    return None
+            start = getattr(bpy.ops.imface, operator.partition(".")[2])  # type: ignore[attr-defined]
+            if start.poll():
+                _waiting.discard(face.session_uid)
+                _asked[face.session_uid] = ""
+                start("INVOKE_DEFAULT", by_itself=True)
+
+
+def _window_with(face: bpy.types.Object) -> bpy.types.Window | None:
+    """Return a window that shows the face's scene; None without any."""
+    windows = bpy.context.window_manager.windows
+    return next((w for w in windows if w.view_layer.objects.get(face.name) == face), None)
 
 
 @bpy.app.handlers.persistent
-def _after_undo(*_: Any) -> None:
-    """Undo and redo end at the preview that their step holds."""
-    if bpy.context.object is not None:
-        _refine_later(bpy.context.object)
+def _look_for_previews(*_: Any) -> None:
+    """Undo, redo and files bring back the previews that they hold."""
+    for obj in bpy.data.objects:
+        if faces.is_face(obj) and not is_exact(mesh_io.mesh_of(obj)):
+            _wait(obj)
+
+
+@bpy.app.handlers.persistent
+def _after_load(*_: Any) -> None:
+    """Forget the last file's faces."""
+    _waiting.clear()
+    _asked.clear()
+    _look_for_previews()
+
+
+def _handlers() -> tuple[tuple[Any, Any], ...]:
+    handlers = bpy.app.handlers
+    return (
+        (handlers.undo_post, _look_for_previews),
+        (handlers.redo_post, _look_for_previews),
+        (handlers.load_post, _after_load),
+    )
 
 
 def register() -> None:
-    """Look out for undo and redo."""
-    for handlers in (bpy.app.handlers.undo_post, bpy.app.handlers.redo_post):
-        handlers.append(_after_undo)
+    """Look out for undo, redo and files."""
+    for calls, handler in _handlers():
+        calls.append(handler)
 
 
 def unregister() -> None:
-    """Ask for no exact surface any more."""
-    for handlers in (bpy.app.handlers.undo_post, bpy.app.handlers.redo_post):
-        handlers.remove(_after_undo)
-    _forget_refinement()
+    """Ask for no face any more."""
+    for calls, handler in _handlers():
+        calls.remove(handler)
+    _forget_timer()

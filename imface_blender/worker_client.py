@@ -136,7 +136,7 @@ class WorkerClient:
         WorkerError
             If the system cannot run the command.
         """
-        if self._process is not None and self._process.is_alive():
+        if self.is_running():
             return
         self.hello = {}
         try:
@@ -144,6 +144,10 @@ class WorkerClient:
         except (OSError, ValueError) as error:
             self._process = None
             raise cannot_start(self._python, error, self._remedy) from error
+
+    def is_running(self) -> bool:
+        """Tell whether there is a worker process, ready or not."""
+        return self._process is not None and self._process.is_alive()
 
     def submit(self, name: str, params: dict[str, Any], arrays: wire.Arrays | None = None) -> Job:
         """Hand the worker a job, starting the worker if need be; return at once.

@@ -53,5 +53,6 @@ CLASSES = (
     worker.IMFACE_OT_cancel_job,
     worker.IMFACE_OT_settle_job,
     worker.IMFACE_OT_copy_details,
+    worker.IMFACE_OT_dismiss_error,
 )
 FILE_HANDLERS = (fit_file.IMFACE_FH_scan,)

@@ -19,6 +19,13 @@ class _ShapeJob(JobOperator):
     """Leaves no undo step: what it changes is how exact the mesh is, not what face it is."""
 
     bl_options = set()  # noqa: RUF012 - Blender only reads it
+    _session_uid = 0
+
+    by_itself: BoolProperty(
+        name="By Itself",
+        description="Not asked for by the user: errors go to the section Shape and the console",
+        options={"HIDDEN", "SKIP_SAVE"},
+    )
 
     @classmethod
     def why_not(cls, context: bpy.types.Context) -> str:
@@ -34,6 +41,18 @@ class _ShapeJob(JobOperator):
         if of_object(face).codes != self._codes:
             raise UserError("'{name}' is another face by now. Nothing was changed.", name=face.name)
         return face
+
+    def _fail(self, message: str, details: str = "") -> None:
+        if not self.by_itself:
+            super()._fail(message, details)
+            return
+        sliders.give_up(self._session_uid, message)
+        print(f"ImFace: {message}\n{details}".rstrip(), flush=True)
+
+    def _end(self, context: bpy.types.Context) -> None:
+        super()._end(context)
+        if self.by_itself:  # unless a result or an error follows
+            sliders.give_up(self._session_uid, say("Cancelled: {job}", job=say(self.label)))
 
 
 class IMFACE_OT_edit_shape(_ShapeJob):
@@ -65,12 +84,6 @@ class IMFACE_OT_refine_shape(_ShapeJob):
     bl_idname = "imface.refine_shape"
     bl_label = "Refine Shape"
     label = "Refining the shape"
-
-    by_itself: BoolProperty(
-        name="By Itself",
-        description="Asked for by the sliders: errors go to the console",
-        options={"HIDDEN", "SKIP_SAVE"},
-    )
 
     @classmethod
     def why_not(cls, context: bpy.types.Context) -> str:

@@ -84,6 +84,7 @@ class IMFACE_OT_free_memory(PolledOperator):
     def execute(self, context: bpy.types.Context) -> Outcome:
         """End the worker."""
         jobs.close_worker()
+        jobs.status.freed = True
         return {"FINISHED"}
 
 
@@ -103,6 +104,7 @@ class IMFACE_OT_remove_runtime(QuickOperator):
     def work(self, context: bpy.types.Context) -> Outcome:
         """End the worker, which may use it, and delete it."""
         jobs.close_worker()
+        jobs.status.freed = True
         worker_setup.remove_runtime()
         return {"FINISHED"}
 
@@ -171,4 +173,22 @@ class IMFACE_OT_copy_details(PolledOperator):
         """Copy."""
         text = f"{jobs.status.error}\n{jobs.worker_line()}\n{jobs.status.details}"
         context.window_manager.clipboard = text
+        return {"FINISHED"}
+
+
+class IMFACE_OT_dismiss_error(PolledOperator):
+    """Take the last error out of the panel"""
+
+    bl_idname = "imface.dismiss_error"
+    bl_label = "Dismiss Error"
+    bl_options = {"INTERNAL"}  # noqa: RUF012 - Blender only reads it
+
+    @classmethod
+    def why_not(cls, context: bpy.types.Context) -> str:
+        """Return why there is nothing to dismiss."""
+        return "" if jobs.status.error else say("There was no error")
+
+    def execute(self, context: bpy.types.Context) -> Outcome:
+        """Dismiss."""
+        jobs.show_error("")
         return {"FINISHED"}

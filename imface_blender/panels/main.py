@@ -66,4 +66,6 @@ def _draw_job(layout: bpy.types.UILayout) -> None:
 def _draw_error(layout: bpy.types.UILayout) -> None:
     box = layout.box()
     draw_text(box, status.error)
-    box.operator("imface.copy_details", icon="COPYDOWN")
+    row = box.row(align=True)
+    row.operator("imface.copy_details", icon="COPYDOWN")
+    row.operator("imface.dismiss_error", text="", icon="X")

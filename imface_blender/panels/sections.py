@@ -95,8 +95,10 @@ class IMFACE_PT_shape(_Section):
     bl_label = "Shape"
 
     def draw(self, context: bpy.types.Context) -> None:
-        """Draw the buttons and, once there is a face, its sliders; unmovable ones can be read."""
-        _draw_button(self.layout, context, "imface.edit_shape")
+        """Draw the buttons and, once there is a face, its sliders; unmovable ones can be read.
+
+        To be drawn is to ask for them: this section is open.
+        """
         _draw_choices(self.layout, context, "seed", "strength")
         column = self.layout.column(align=True)
         for operator in ("imface.randomize_shape", "imface.reset_shape", "imface.refine_shape"):
@@ -107,8 +109,13 @@ class IMFACE_PT_shape(_Section):
         row = self.layout.row(align=True)
         row.menu("IMFACE_MT_presets")
         row.operator("imface.save_preset", text="", icon="ADD")
-        if not faces.why_not_fixed(context.object):
+        reason = faces.why_not_fixed(context.object)
+        if not reason:
+            sliders.get_ready(context.object)
+            _draw_news(self.layout, context.object)
             _draw_sliders(self.layout, context.object)
+        elif faces.is_face(context.object):
+            draw_text(self.layout, reason, "INFO")
 
 
 class IMFACE_MT_presets(bpy.types.Menu):
@@ -125,6 +132,16 @@ class IMFACE_MT_presets(bpy.types.Menu):
             right.operator("imface.remove_preset", text="", icon="REMOVE").preset = name
         if not names:
             left.label(text="None yet: save one with the button beside")
+
+
+def _draw_news(layout: bpy.types.UILayout, face: bpy.types.Object) -> None:
+    """Draw why the sliders do not move, or the mesh stays a preview, and the button that helps."""
+    if not (news := sliders.news(face)):
+        return
+    box = layout.box()
+    draw_text(box, news, "INFO")
+    if operator := sliders.remedy(face):
+        box.operator(operator)
 
 
 def _draw_sliders(layout: bpy.types.UILayout, face: bpy.types.Object) -> None:

@@ -15,6 +15,7 @@ OPERATORS = {
     "Cancel Face Job": "Gesichtsberechnung abbrechen",
     "Copy Details": "Details kopieren",
     "Copy Face": "Gesicht kopieren",
+    "Dismiss Error": "Fehler ausblenden",
     "Edit Face Shape": "Gesichtsform bearbeiten",
     "Fit Face to File": "Gesicht an Datei anpassen",
     "Fit Face to Scan": "Gesicht an Scan anpassen",
@@ -198,6 +199,7 @@ _INTERFACE = {
     ),
     "Sculpt Surface": "Skulptur-Oberfläche",
     "Surface": "Oberfläche",
+    "Take the last error out of the panel": "Den letzten Fehler aus dem Panel nehmen",
     "The CSV file": "Die CSV-Datei",
     "The face without its outer rim: the fewest vertices": (
         "Das Gesicht ohne seinen äußeren Rand: die wenigsten Vertices"
@@ -532,6 +534,8 @@ _REPORTS = {
         "Die Farben des Scans wurden ausgelassen: Es muss ein einziges Bild für den ganzen Scan "
         "sein, ohne UDIM-Kacheln, dessen Datei da ist"
     ),
+    "The shape is a preview: {reason}": "Die Form ist eine Vorschau: {reason}",
+    "The sliders are being made ready": "Die Regler werden vorbereitet",
     "The sliders of '{name}' are ready": "Die Regler von „{name}“ sind bereit",
     "The worker has not started yet": "Der Worker ist noch nicht gestartet",
     "Unpacking the runtime, once": "Laufzeitumgebung wird entpackt, einmalig",

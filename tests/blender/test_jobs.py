@@ -173,6 +173,18 @@ def test_a_worker_is_idle_once_its_job_was_given_up(monkeypatch):
     assert not jobs.has_worker()
 
 
+def test_a_worker_holds_memory_from_its_start_to_its_end(census):
+    jobs.close_worker()
+    assert not jobs.has_worker()
+    job = jobs.submit(jobs.Request("info", {}, {}))
+    assert jobs.has_worker()  # though it has not said hello
+    job.wait()
+    refused(census, DEATH)
+    assert not jobs.has_worker()
+    with pytest.raises(RuntimeError, match="The worker is not running"):
+        bpy.ops.imface.free_memory()
+
+
 class Window:
     """Stands in for a job operator in a window: the true methods, but no Blender behind them."""
 
@@ -194,6 +206,7 @@ class Window:
         self.context = SimpleNamespace(
             mode="OBJECT",
             scene=bpy.context.scene,
+            screen=SimpleNamespace(is_animation_playing=False),
             window=SimpleNamespace(modal_operators=[self]),
             window_manager=bpy.context.window_manager,
         )
@@ -256,6 +269,16 @@ def test_a_running_job_can_be_cancelled(way):
     assert window.finished == 0
     assert window.reports == [("INFO", "Cancelled: Doing it")]
     assert jobs.status.error == ""
+
+
+def test_escape_stops_an_animation_first():
+    window = Window(ENDLESS)
+    window.tick_until(lambda _: jobs.status.job.fraction == 0.5)
+    window.context.screen.is_animation_playing = True
+    assert window.event("ESC", "PRESS") == {"PASS_THROUGH"}
+    window.context.screen.is_animation_playing = False
+    assert window.event("ESC", "PRESS") == {"RUNNING_MODAL"}
+    assert window.tick_until(ended) == {"CANCELLED"}
 
 
 def test_a_running_job_can_be_settled():

@@ -9,7 +9,7 @@ import bpy
 import numpy as np
 import pytest
 
-from imface_blender import fit_error, jobs, panels
+from imface_blender import fit_error, jobs, panels, sliders
 from imface_blender.panels import sections
 from imface_blender.slider_names import NAMES
 
@@ -135,6 +135,44 @@ def test_sliders_are_shown_with_millimetres_once_they_move(make_mesh, make_face)
     assert draw(sections.IMFACE_PT_shape).locks == {"lock_Nose"}
 
 
+def test_an_open_shape_section_gets_the_sliders_ready(make_face):
+    make_face(seed=78)
+    layout = draw(sections.IMFACE_PT_shape)
+    assert "The sliders are being made ready" in layout.drawn
+    assert "imface.edit_shape" not in layout.buttons
+    sliders.bring_up_to_date()
+    drawn = draw(sections.IMFACE_PT_shape).drawn
+    assert "The sliders are being made ready" not in drawn
+    assert "Length +0.0 mm" in drawn
+
+
+def test_why_sliders_are_grey_stands_beside_them(make_face, monkeypatch):
+    face = make_face(seed=79)
+    sliders.give_up(face.session_uid, "The worker failed.")
+    layout = draw(sections.IMFACE_PT_shape)
+    assert "The worker failed." in layout.drawn
+    assert "imface.edit_shape" in layout.buttons
+    assert bpy.ops.imface.edit_shape() == {"FINISHED"}
+    face.data.vertices.add(1)
+    drawn = " ".join(draw(sections.IMFACE_PT_shape).drawn)
+    assert "'Face' has 6 vertices, but its codes give 5" in drawn
+    make_face(topology="SURFACE")
+    assert "is a raw surface" in " ".join(draw(sections.IMFACE_PT_shape).drawn)
+
+
+def test_a_shape_that_stays_a_preview_is_told_with_a_button(make_face):
+    face = make_face(seed=80)
+    bpy.ops.imface.edit_shape()
+    face.data.imface_sliders.noseLength = 1
+    before = draw(sections.IMFACE_PT_shape).drawn
+    assert not any("preview" in text for text in before)
+    sliders.give_up(face.session_uid, "The worker failed.")
+    sliders._waiting.clear()
+    drawn = draw(sections.IMFACE_PT_shape).drawn
+    place = drawn.index("The shape is a preview: The worker")
+    assert drawn[place + 1 : place + 3] == ["failed.", "imface.refine_shape"]
+
+
 def test_poses_to_keyframe():
     bpy.context.scene.imface.expressions = "jawOpen=0.2"
     buttons = draw(sections.IMFACE_PT_animate).buttons
@@ -196,7 +234,12 @@ def test_the_head_shows_the_worker_the_job_and_the_error():
         "A sentence that is too long for one",
         "line of the sidebar.",
         "imface.copy_details",
+        "imface.dismiss_error",
     ]
+    assert bpy.ops.imface.dismiss_error() == {"FINISHED"}
+    assert draw(head).drawn == drawn[:2]
+    with pytest.raises(RuntimeError, match="There was no error"):
+        bpy.ops.imface.dismiss_error()
 
 
 @pytest.mark.parametrize(

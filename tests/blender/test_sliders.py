@@ -7,6 +7,7 @@ preview by a tenth of the square of the values, in millimetres, at the last vert
 
 import json
 import random
+from types import SimpleNamespace
 
 import bpy
 import numpy as np
@@ -134,7 +135,7 @@ def test_what_the_sliders_ask_for_by_themselves_leaves_errors_as_they_are(
         return faces.find(-1) if change == "gone" else recall(operator)
 
     monkeypatch.setattr(IMFACE_OT_refine_shape, "_recall", after_the_change)
-    assert sliders.refine_moved_face() is None
+    assert sliders.bring_up_to_date() is None
     assert (jobs.status.error, jobs.status.details) == ("Another job's error", "and its details")
     assert sliders.is_exact(face.data) == (change == "none")
     told = {"none": "", "hidden": "'Face' is hidden. Show it first.", "gone": "was deleted"}
@@ -164,18 +165,145 @@ def test_the_face_that_moved_becomes_exact_whichever_is_active(face, make_mesh):
     set_slider(face, noseLength=1)
     other = make_mesh("Other")
     assert bpy.context.object == other
-    assert sliders.refine_moved_face() is None
+    assert sliders.bring_up_to_date() is None
     assert sliders.is_exact(face.data)
+
+
+@pytest.fixture
+def two_faces(make_face, select_only):
+    """Return two faces whose sliders have been moved, the second one active."""
+    both = [make_face(seed=1), make_face(seed=2)]
+    for face in both:
+        select_only(face)
+        bpy.ops.imface.edit_shape()
+        set_slider(face, noseLength=1)
+    return both
+
+
+def test_no_face_that_moved_is_forgotten(two_faces):
+    assert sliders.bring_up_to_date() is None
+    assert [sliders.is_exact(face.data) for face in two_faces] == [True, True]
+
+
+def test_what_cannot_be_refined_now_waits(two_faces):
+    hidden = two_faces[0]
+    hidden.hide_set(True)
+    assert sliders.bring_up_to_date() == sliders.SECONDS_UNTIL_EXACT
+    assert [sliders.is_exact(face.data) for face in two_faces] == [False, True]
+    hidden.hide_set(False)
+    assert sliders.bring_up_to_date() is None
+    assert sliders.is_exact(hidden.data)
+
+
+def test_a_face_in_another_scene_waits_for_a_window_that_shows_it(face):
+    set_slider(face, noseLength=1)
+    window, scene = bpy.context.window_manager.windows[0], bpy.context.scene
+    window.scene = bpy.data.scenes.new("Other")
+    assert sliders.bring_up_to_date() == sliders.SECONDS_UNTIL_EXACT
+    assert not sliders.is_exact(face.data)
+    window.scene = scene
+    assert sliders.bring_up_to_date() is None
+    assert sliders.is_exact(face.data)
+
+
+@pytest.mark.parametrize("loaded", [True, False])
+def test_a_preview_in_a_file_becomes_exact(two_faces, points, tmp_path, loaded):
+    path = str(tmp_path / "previews.blend")
+    bpy.ops.wm.save_as_mainfile(filepath=path)
+    if not loaded:  # as in another Blender
+        sliders._previews.clear()
+        sliders._surfaces.clear()
+    bpy.ops.wm.open_mainfile(filepath=path)
+    while sliders.bring_up_to_date() is not None:
+        pass
+    for obj in bpy.data.objects:
+        np.testing.assert_allclose(points(obj.data.vertices), exact({"noseLength": 1}), atol=1e-7)
+
+
+def test_a_preview_that_undo_brings_back_becomes_exact_whichever_is_active(face, make_mesh):
+    set_slider(face, noseLength=1)
+    bpy.ops.ed.undo_push(message="Drag")
+    bpy.ops.imface.refine_shape("EXEC_DEFAULT", True)
+    set_slider(face, noseLength=2)
+    make_mesh("Other")
+    bpy.ops.ed.undo_push(message="Other")
+    sliders._waiting.clear()
+    bpy.ops.ed.undo()
+    bpy.ops.ed.redo()
+    assert bpy.context.object.name == "Other"
+    assert sliders.bring_up_to_date() is None
+    assert sliders.is_exact(bpy.data.objects["Face"].data)
+
+
+def test_a_face_that_was_deleted_is_waited_for_no_more(face):
+    set_slider(face, noseLength=1)
+    bpy.data.objects.remove(face)
+    assert sliders.bring_up_to_date() is None
+
+
+def test_sliders_get_ready_by_themselves_once_they_are_looked_at(make_face):
+    face = make_face()
+    sliders.get_ready(face)
+    assert sliders.news(face) == "The sliders are being made ready"
+    assert sliders.remedy(face) == ""
+    assert sliders.bring_up_to_date() is None
+    assert sliders.why_not(face) == sliders.news(face) == sliders.remedy(face) == ""
+    set_slider(face, noseLength=1)
+    assert sliders.values_of(face.data) == {"noseLength": 1}
+
+
+@pytest.mark.parametrize("remedy", ["imface.edit_shape", "imface.refine_shape"])
+def test_what_failed_by_itself_is_told_and_not_tried_again(make_face, monkeypatch, remedy):
+    face = make_face()
+    if remedy == "imface.refine_shape":
+        bpy.ops.imface.edit_shape()
+        set_slider(face, noseLength=1)
+    sliders.get_ready(face)
+    monkeypatch.setenv("IMFACE_PYTHON", "/nowhere/python")
+    assert sliders.bring_up_to_date() is None
+    told = sliders.news(face)
+    assert "/nowhere/python cannot be started" in told
+    assert told.startswith("The shape is a preview: ") == (remedy == "imface.refine_shape")
+    assert sliders.remedy(face) == remedy
+    assert jobs.status.error == ""
+    sliders.get_ready(face)
+    assert sliders.bring_up_to_date() is None
+    assert sliders.news(face) == told
+
+
+def test_a_cancelled_job_is_told_and_the_button_does_it(face, monkeypatch):
+    set_slider(face, noseLength=1)
+    cancelled = SimpleNamespace(state="cancelled", wait=lambda on_progress: None)
+    with monkeypatch.context() as patch:
+        patch.setattr(IMFACE_OT_refine_shape, "submit", lambda *_: cancelled)
+        assert sliders.bring_up_to_date() is None
+    assert sliders.news(face) == "The shape is a preview: Cancelled: Refining the shape"
+    assert bpy.ops.imface.refine_shape() == {"FINISHED"}
+    assert sliders.news(face) == sliders.remedy(face) == ""
+
+
+def test_after_free_memory_no_face_starts_the_worker_by_itself(make_face):
+    face = make_face()
+    assert bpy.ops.imface.free_memory() == {"FINISHED"}
+    sliders.get_ready(face)
+    assert sliders.bring_up_to_date() is None
+    assert not jobs.has_worker()
+    assert sliders.news(face) == "Press Edit Face Shape first"
+    assert sliders.remedy(face) == "imface.edit_shape"
+    other = make_face(seed=2)  # which starts the worker
+    sliders.get_ready(other)
+    assert sliders.bring_up_to_date() is None
+    assert sliders.news(other) == ""
 
 
 def test_it_waits_for_object_mode(face, make_mesh):
     set_slider(face, noseLength=1)
     make_mesh("Other")
     bpy.ops.object.mode_set(mode="SCULPT")
-    assert sliders.refine_moved_face() == sliders.SECONDS_UNTIL_EXACT
+    assert sliders.bring_up_to_date() == sliders.SECONDS_UNTIL_EXACT
     assert not sliders.is_exact(face.data)
     bpy.ops.object.mode_set(mode="OBJECT")
-    assert sliders.refine_moved_face() is None
+    assert sliders.bring_up_to_date() is None
     assert sliders.is_exact(face.data)
 
 
@@ -237,10 +365,11 @@ def test_linked_duplicates_share_mesh_and_sliders(face, select_only):
 
 
 def refused(face, points, capfd, sentence):
-    """See that a slider does not move, and says why in the console."""
+    """See that a slider does not move, and says why in the console and the panel."""
     before, text = points(face.data.vertices), face.data.imface.sliders
     set_slider(face, noseLength=2)
     assert sentence in capfd.readouterr().err
+    assert sentence in jobs.status.error
     assert face.data.imface_sliders.noseLength == 0
     assert (points(face.data.vertices) == before).all()
     assert face.data.imface.sliders == text
