@@ -36,6 +36,7 @@ def register() -> None:
     properties.register()
     slider_properties.register()
     sliders.register()
+    panels.menus.register()
     command_line.register()
 
 
@@ -43,6 +44,7 @@ def unregister() -> None:
     """End the worker and take the add-on out of Blender."""
     jobs.close_worker()
     command_line.unregister()
+    panels.menus.unregister()
     sliders.unregister()
     slider_properties.unregister()
     properties.unregister()

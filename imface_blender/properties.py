@@ -179,6 +179,16 @@ class ExpressionValues:
     )
 
 
+class ExpressionFilter:
+    """Which expressions the panel shows."""
+
+    filter: StringProperty(
+        name="Filter",
+        description="Show only the expressions whose names contain this; empty for all",
+        options={"TEXTEDIT_UPDATE"},
+    )
+
+
 class SceneSettings(
     GenerateChoice,
     BlendChoice,
@@ -186,6 +196,7 @@ class SceneSettings(
     FitChoice,
     MeshChoice,
     ExpressionNames,
+    ExpressionFilter,
     ExpressionValues,
     bpy.types.PropertyGroup,
 ):

@@ -33,6 +33,12 @@ def own_keys(obj: bpy.types.Object) -> dict[str, bpy.types.ShapeKey]:
     return {name: blocks[key] for name, key in names.items() if key in blocks}
 
 
+def reset(obj: bpy.types.Object) -> None:
+    """Set all ImFace shape keys to 0, or as near to it as their limits allow; keyframes stay."""
+    for key in own_keys(obj).values():
+        key.value = min(max(0.0, key.slider_min), key.slider_max)
+
+
 def why_none(obj: bpy.types.Object) -> str:
     """Return why a face has no expressions to keyframe, or an empty string."""
     if own_keys(obj):

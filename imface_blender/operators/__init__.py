@@ -42,6 +42,7 @@ CLASSES = (
     *edit_shape.CLASSES,
     *preset.CLASSES,
     expressions.IMFACE_OT_add_expressions,
+    expressions.IMFACE_OT_reset_expressions,
     animate.IMFACE_OT_keyframe_expression,
     capture.IMFACE_OT_import_capture,
     bake.IMFACE_OT_bake_animation,

@@ -4,7 +4,7 @@
 import bpy
 
 from .. import faces, shape_keys
-from ..jobs import JobOperator, Request
+from ..jobs import JobOperator, Outcome, QuickOperator, Request
 from ..properties import ExpressionNames, of_object
 from ..translations import say
 from ..worker_client import Job
@@ -48,3 +48,22 @@ class IMFACE_OT_add_expressions(ExpressionNames, JobOperator):
         if absent := job.values.get("absent"):
             sentences.append(say("The model does not know {names}", names=", ".join(absent)))
         return ". ".join(sentences)
+
+
+class IMFACE_OT_reset_expressions(QuickOperator):
+    """Set all expressions of the active face to 0; keyframes and your own shape keys stay"""
+
+    bl_idname = "imface.reset_expressions"
+    bl_label = "Reset Expressions"
+    bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012 - Blender only reads it
+
+    @classmethod
+    def why_not(cls, context: bpy.types.Context) -> str:
+        """Return why the active object has no expressions to reset."""
+        reason = super().why_not(context) or faces.why_not_face(context.object)
+        return reason or shape_keys.why_none(context.object)
+
+    def work(self, context: bpy.types.Context) -> Outcome:
+        """Reset."""
+        shape_keys.reset(context.object)
+        return {"FINISHED"}

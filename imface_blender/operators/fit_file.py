@@ -8,10 +8,11 @@ from bpy.props import StringProperty
 
 from ..errors import UserError
 from ..jobs import FileOperator, Outcome, refuse_while_busy
-from ..properties import FitChoice, MeshChoice
+from ..properties import FitChoice, MeshChoice, of_scene
 from ..translations import say
 
 EXTENSIONS = (".obj", ".ply", ".stl", ".glb")
+CHOICES = ("topology", "resolution", "refine")
 
 
 class IMFACE_OT_fit_file(FitChoice, MeshChoice, FileOperator):
@@ -31,6 +32,12 @@ class IMFACE_OT_fit_file(FitChoice, MeshChoice, FileOperator):
         options={"HIDDEN", "SKIP_SAVE"},
     )
 
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Outcome:
+        """Take what the panel shows for what the caller has not chosen: a dropped file brings no
+        choices."""
+        complete(self.properties, context.scene)
+        return super().invoke(context, event)
+
     def work(self, context: bpy.types.Context) -> Outcome:
         """Import the scan, an undo step of its own, and start the fit."""
         if self._how == "EXEC_DEFAULT":
@@ -38,8 +45,15 @@ class IMFACE_OT_fit_file(FitChoice, MeshChoice, FileOperator):
         scan = import_scan(context, Path(bpy.path.abspath(self.filepath)))
         self.report({"INFO"}, say("Imported '{name}'", name=scan.name))
         bpy.ops.ed.undo_push(message="Import Scan")
-        choices = {name: getattr(self, name) for name in ("topology", "resolution", "refine")}
+        choices = {name: getattr(self, name) for name in CHOICES}
         return self.start(bpy.ops.imface.fit_scan, **choices)  # type: ignore[attr-defined]
+
+
+def complete(choices: bpy.types.OperatorProperties, scene: bpy.types.Scene) -> None:
+    """Set the choices that nobody has made to what the panel shows."""
+    for name in CHOICES:
+        if not choices.is_property_set(name):
+            setattr(choices, name, getattr(of_scene(scene), name))
 
 
 def import_scan(context: bpy.types.Context, path: Path) -> bpy.types.Object:

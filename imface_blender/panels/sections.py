@@ -9,7 +9,7 @@ from typing import Any
 
 import bpy
 
-from .. import faces, fit_error, presets, sliders
+from .. import faces, fit_error, presets, shape_keys, sliders
 from ..mesh_io import mesh_of
 from ..properties import SURFACES, of_scene
 from ..slider_names import GROUPS, short_title
@@ -21,6 +21,14 @@ POSES = {
     "Neutral": "",
     "Smile": "mouthSmileLeft=1, mouthSmileRight=1",
     "Jaw Open": "jawOpen=1",
+}
+#: Region -> how the names of its expressions begin.
+EXPRESSION_REGIONS = {
+    "Brows": ("brow",),
+    "Eyes": ("eye",),
+    "Cheeks and Nose": ("cheek", "nose"),
+    "Jaw": ("jaw",),
+    "Mouth": ("mouth", "tongue"),
 }
 
 
@@ -39,17 +47,17 @@ class IMFACE_PT_generate(_Section):
     def draw(self, context: bpy.types.Context) -> None:
         """Draw the seed, the mesh and the button."""
         _draw_choices(self.layout, context, "seed", "strength", "topology", "resolution")
-        _draw_button(self.layout, context, "imface.generate")
+        draw_button(self.layout, context, "imface.generate")
         row = self.layout.row(align=True)
-        _draw_button(row, context, "imface.random_gallery")
-        _draw_button(row, context, "imface.keep_face")
+        draw_button(row, context, "imface.random_gallery")
+        draw_button(row, context, "imface.keep_face")
         row = self.layout.row(align=True)
-        _draw_button(row, context, "imface.import_codes")
-        _draw_button(row, context, "imface.export_codes")
+        draw_button(row, context, "imface.import_codes")
+        draw_button(row, context, "imface.export_codes")
         row = self.layout.row(align=True)
-        _draw_button(row, context, "imface.copy_codes")
-        _draw_button(row, context, "imface.paste_codes")
-        _draw_button(self.layout, context, "imface.save_asset")
+        draw_button(row, context, "imface.copy_codes")
+        draw_button(row, context, "imface.paste_codes")
+        draw_button(self.layout, context, "imface.save_asset")
 
 
 class IMFACE_PT_fit_scan(_Section):
@@ -60,9 +68,9 @@ class IMFACE_PT_fit_scan(_Section):
     def draw(self, context: bpy.types.Context) -> None:
         """Draw the mesh, the button, and how well the active face matches its scan."""
         _draw_choices(self.layout, context, "topology", "resolution", "refine")
-        _draw_button(self.layout, context, "imface.fit_scan")
-        _draw_button(self.layout, context, "imface.fit_file")
-        _draw_button(self.layout, context, "imface.mark_landmarks")
+        draw_button(self.layout, context, "imface.fit_scan")
+        draw_button(self.layout, context, "imface.fit_file")
+        draw_button(self.layout, context, "imface.mark_landmarks")
         face = context.object
         as_fitted = faces.is_face(face) and not sliders.values_of(mesh_of(face))
         if as_fitted and (report := faces.report_of(face)):
@@ -77,6 +85,7 @@ class IMFACE_PT_blend(_Section):
     """A face between two"""
 
     bl_label = "Blend"
+    bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012 - Blender only reads it
 
     def draw(self, context: bpy.types.Context) -> None:
         """Draw the weight, what is mixed, the mesh and the button."""
@@ -85,8 +94,8 @@ class IMFACE_PT_blend(_Section):
         column.label(text="Regions")  # the buttons do not say it
         column.prop(of_scene(context.scene), "regions")
         _draw_choices(self.layout, context, "topology", "resolution")
-        _draw_button(self.layout, context, "imface.blend")
-        _draw_button(self.layout, context, "imface.morph")
+        draw_button(self.layout, context, "imface.blend")
+        draw_button(self.layout, context, "imface.morph")
 
 
 class IMFACE_PT_shape(_Section):
@@ -102,7 +111,7 @@ class IMFACE_PT_shape(_Section):
         _draw_choices(self.layout, context, "seed", "strength")
         column = self.layout.column(align=True)
         for operator in ("imface.randomize_shape", "imface.reset_shape", "imface.refine_shape"):
-            _draw_button(column, context, operator)
+            draw_button(column, context, operator)
         _draw_choices(self.layout, context, "method")
         if of_scene(context.scene).method == "MIX":
             _draw_choices(self.layout, context, "factor")
@@ -128,7 +137,7 @@ class IMFACE_MT_presets(bpy.types.Menu):
         names, row = presets.names(), self.layout.row()
         left, right = row.column(), row.column()
         for name in names:
-            _draw_button(left, context, "imface.apply_preset", name).preset = name
+            draw_button(left, context, "imface.apply_preset", name).preset = name
             right.operator("imface.remove_preset", text="", icon="REMOVE").preset = name
         if not names:
             left.label(text="None yet: save one with the button beside")
@@ -174,18 +183,49 @@ class IMFACE_PT_expressions(_Section):
     """Expressions as shape keys"""
 
     bl_label = "Expressions"
+    bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012 - Blender only reads it
 
     def draw(self, context: bpy.types.Context) -> None:
-        """Draw the names and the buttons."""
+        """Draw the names, the buttons and, once the active face has any, its expressions."""
         _draw_choices(self.layout, context, "names")
-        _draw_button(self.layout, context, "imface.add_expressions")
-        _draw_button(self.layout, context, "imface.neutralize")
+        draw_button(self.layout, context, "imface.add_expressions")
+        draw_button(self.layout, context, "imface.neutralize")
+        if faces.is_face(context.object) and (keys := shape_keys.own_keys(context.object)):
+            _draw_expressions(self.layout, context, keys)
+
+
+def _draw_expressions(
+    layout: bpy.types.UILayout, context: bpy.types.Context, keys: dict[str, bpy.types.ShapeKey]
+) -> None:
+    """Draw the expressions' own values by region, or those that the filter lets through."""
+    row = layout.row(align=True)
+    row.prop(of_scene(context.scene), "filter", text="", icon="VIEWZOOM")
+    row.operator("imface.reset_expressions", text="", icon="LOOP_BACK")
+    if wanted := of_scene(context.scene).filter.lower():
+        _draw_values(layout, [key for key in keys.values() if wanted in key.name.lower()])
+        return
+    for region, beginnings in EXPRESSION_REGIONS.items():
+        shown = [key for name, key in keys.items() if name.startswith(beginnings)]
+        if shown:
+            header, body = layout.panel(f"IMFACE_PT_{beginnings[0]}", default_closed=True)
+            header.label(text=region)
+            if body is not None:
+                _draw_values(body, shown)
+
+
+def _draw_values(layout: bpy.types.UILayout, keys: list[bpy.types.ShapeKey]) -> None:
+    column = layout.column(align=True)
+    for key in keys:
+        row = column.row()
+        row.active = not key.mute
+        row.prop(key, "value", text=key.name, slider=True, translate=False)
 
 
 class IMFACE_PT_animate(_Section):
     """Keyframes on expressions"""
 
     bl_label = "Animate"
+    bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012 - Blender only reads it
 
     def draw(self, context: bpy.types.Context) -> None:
         """Draw a button for each pose, one for the user's own values, then the rest."""
@@ -194,11 +234,10 @@ class IMFACE_PT_animate(_Section):
             button = row.operator("imface.keyframe_expression", text=name)
             button.expressions = expressions
         _draw_choices(self.layout, context, "expressions")
-        _draw_button(self.layout, context, "imface.keyframe_expression")
+        draw_button(self.layout, context, "imface.keyframe_expression")
         self.layout.operator("imface.import_capture")  # its choices stand in the file browser
         row = self.layout.row(align=True)
-        bake = row.operator("imface.bake_animation")
-        bake.start, bake.end = context.scene.frame_start, context.scene.frame_end
+        draw_bake(row, context)
         row.operator("imface.remove_bake")
 
 
@@ -208,7 +247,13 @@ def _draw_choices(layout: bpy.types.UILayout, context: bpy.types.Context, *names
             layout.prop(of_scene(context.scene), name)
 
 
-def _draw_button(
+def draw_bake(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    """Draw the button that bakes the scene's frames."""
+    button = layout.operator("imface.bake_animation")
+    button.start, button.end = context.scene.frame_start, context.scene.frame_end
+
+
+def draw_button(
     layout: bpy.types.UILayout, context: bpy.types.Context, operator: str, name: str = ""
 ) -> Any:
     """Draw the operator's button, by its own name unless another is given, with all values that

@@ -17,6 +17,8 @@ OPERATORS = {
     "Copy Face": "Gesicht kopieren",
     "Dismiss Error": "Fehler ausblenden",
     "Edit Face Shape": "Gesichtsform bearbeiten",
+    "Face Capture (.csv)": "Mimikaufnahme (.csv)",
+    "Face Scan (.obj, .ply, .stl, .glb)": "Gesichtsscan (.obj, .ply, .stl, .glb)",
     "Fit Face to File": "Gesicht an Datei anpassen",
     "Fit Face to Scan": "Gesicht an Scan anpassen",
     "Free Memory": "Speicher freigeben",
@@ -38,6 +40,7 @@ OPERATORS = {
     "Remove Bake": "Backen entfernen",
     "Remove Runtime": "Laufzeitumgebung entfernen",
     "Remove Shape Preset": "Formvorgabe entfernen",
+    "Reset Expressions": "Ausdrücke zurücksetzen",
     "Reset Shape": "Form zurücksetzen",
     "Save Face": "Gesicht speichern",
     "Save Face to Library": "Gesicht in Bibliothek speichern",
@@ -82,6 +85,7 @@ _INTERFACE = {
     "Brows and the forehead just above them": "Brauen und die Stirn dicht darüber",
     "Capture Detail": "Details erfassen",
     "Capture Rate": "Aufnahmerate",
+    "Cheeks and Nose": "Wangen und Nase",
     "Chin, jaw and the outer cheeks": "Kinn, Kiefer und die äußeren Wangen",
     "Codes": "Codes",
     "End": "Ende",
@@ -103,6 +107,7 @@ _INTERFACE = {
         "Faktor für alle Ausdrücke; die Werte bleiben in den Bereichen der Formschlüssel"
     ),
     "File": "Datei",
+    "Filter": "Filter",
     "First frame": "Erstes Einzelbild",
     "Fit Face to Scan": "Gesicht an Scan anpassen",
     "Fit Scan": "An Scan anpassen",
@@ -185,6 +190,9 @@ _INTERFACE = {
     "Scan": "Scan",
     "Seed": "Startwert",
     "Shape": "Form",
+    "Show only the expressions whose names contain this; empty for all": (
+        "Nur die Ausdrücke zeigen, deren Namen dies enthalten; leer für alle"
+    ),
     "Shape Keys": "Formschlüssel",
     "Sliders": "Regler",
     "Smoothing": "Glättung",
@@ -359,6 +367,10 @@ _TOOLTIPS = {
     "Save where the active face's sliders stand, to apply that to other faces": (
         "Speichern, wo die Regler des aktiven Gesichts stehen, um das auf andere Gesichter "
         "anzuwenden"
+    ),
+    "Set all expressions of the active face to 0; keyframes and your own shape keys stay": (
+        "Alle Ausdrücke des aktiven Gesichts auf 0 setzen; Schlüsselbilder und eigene "
+        "Formschlüssel bleiben"
     ),
     "Set all unlocked sliders to 0: the face as it was made": (
         "Alle nicht gesperrten Regler auf 0 setzen: das Gesicht, wie es erstellt wurde"

@@ -313,3 +313,27 @@ def test_what_cannot_be_keyframed(lively_face, census, expressions, sentence):
 def test_a_face_without_expressions_cannot_be_keyframed(face):
     with pytest.raises(RuntimeError, match="'Face' has no expressions yet. Use Add Expressions"):
         bpy.ops.imface.keyframe_expression()
+
+
+def test_a_reset_is_one_undo_step_and_leaves_keyframes_and_own_keys(lively_face):
+    bpy.ops.imface.keyframe_expression(expressions="jawOpen=1")
+    lively_face.shape_key_add(name="Mine").value = 0.5
+    keys(lively_face)["mouthSmileLeft"].value = 0.7
+    keys(lively_face)["mouthSmileRight"].slider_min = 0.1
+    keys(lively_face)["mouthSmileRight"].value = 0.9
+    before = keyframes(lively_face)
+    bpy.ops.ed.undo_push(message="Before")
+    assert bpy.ops.imface.reset_expressions("EXEC_DEFAULT", True) == {"FINISHED"}
+    values = {key.name: round(key.value, 6) for key in lively_face.data.shape_keys.key_blocks}
+    expected = {"jawOpen": 0, "mouthSmileLeft": 0, "mouthSmileRight": 0.1, "Mine": 0.5}
+    assert values == {"Basis": values["Basis"]} | expected
+    assert keyframes(lively_face) == before
+    bpy.context.scene.frame_set(bpy.context.scene.frame_current)
+    assert keys(lively_face)["jawOpen"].value == 1  # its keyframe again, as in Blender
+    bpy.ops.ed.undo()
+    face = bpy.data.objects["Face"]
+    assert keys(face)["mouthSmileLeft"].value == pytest.approx(0.7)
+
+
+def test_a_face_without_expressions_has_nothing_to_reset(face, assert_refused):
+    assert_refused(bpy.ops.imface.reset_expressions, "'Face' has no expressions yet")

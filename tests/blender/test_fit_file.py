@@ -8,7 +8,7 @@ import pytest
 
 from imface_blender import jobs
 from imface_blender.errors import UserError
-from imface_blender.operators.fit_file import EXTENSIONS, IMFACE_FH_scan
+from imface_blender.operators.fit_file import CHOICES, EXTENSIONS, IMFACE_FH_scan, complete
 from tests.blender_versions import export_gltf
 
 EXPORTERS = {
@@ -91,3 +91,17 @@ def test_dropping_offers_it():
     assert IMFACE_FH_scan.bl_import_operator == "imface.fit_file"
     assert "fit_file" in dir(bpy.ops.imface)
     assert IMFACE_FH_scan.bl_file_extensions == ".obj;.ply;.stl;.glb"
+
+
+def test_a_dropped_file_is_fitted_as_the_panel_says():
+    settings = bpy.context.scene.imface
+    settings.topology, settings.refine, settings.resolution = "FACE", True, 64
+    choices = bpy.context.window_manager.operator_properties_last("imface.fit_file")
+    for name in CHOICES:
+        choices.property_unset(name)
+    complete(choices, bpy.context.scene)
+    assert (choices.topology, choices.refine, choices.resolution) == ("FACE", True, 64)
+    settings.topology, settings.refine = "NARROW", False
+    choices.property_unset("refine")
+    complete(choices, bpy.context.scene)
+    assert (choices.topology, choices.refine, choices.resolution) == ("FACE", False, 64)

@@ -10,15 +10,17 @@ import numpy as np
 import pytest
 
 from imface_blender import fit_error, jobs, panels, sliders
-from imface_blender.panels import sections
+from imface_blender.operators import CLASSES
+from imface_blender.panels import menus, sections
 from imface_blender.slider_names import NAMES
 
 
 class Layout:
     """Writes down what is drawn; rows and boxes write into the same list."""
 
-    def __init__(self):
+    def __init__(self, closed=()):
         self.drawn = []
+        self.closed = closed
         self.icons = []
         self.buttons = {}
         self.locks = set()
@@ -27,6 +29,10 @@ class Layout:
         return self
 
     box = column = row
+
+    def panel(self, idname, default_closed=False):
+        self.drawn.append(idname)
+        return self, None if idname in self.closed else self
 
     def label(self, text="", icon="NONE", text_ctxt="", translate=True):
         self.drawn.append(text)
@@ -41,9 +47,12 @@ class Layout:
         if icon == "LOCKED":
             self.locks.add(name)
 
-    def menu(self, menu):
+    def menu(self, menu, text="", translate=True):
         assert getattr(bpy.types, menu).is_registered
-        self.drawn.append(menu)
+        self.drawn.append(text or menu)
+
+    def separator(self):
+        pass
 
     def operator(self, operator, text="", icon="NONE", translate=True):
         category, name = operator.split(".")
@@ -54,8 +63,8 @@ class Layout:
         return button
 
 
-def draw(panel):
-    layout = Layout()
+def draw(panel, closed=()):
+    layout = Layout(closed)
     panel.draw(SimpleNamespace(layout=layout), bpy.context)
     return layout
 
@@ -171,6 +180,61 @@ def test_a_shape_that_stays_a_preview_is_told_with_a_button(make_face):
     drawn = draw(sections.IMFACE_PT_shape).drawn
     place = drawn.index("The shape is a preview: The worker")
     assert drawn[place + 1 : place + 3] == ["failed.", "imface.refine_shape"]
+
+
+@pytest.fixture
+def lively_face(make_face):
+    face = make_face()
+    bpy.ops.imface.add_expressions()
+    face.shape_key_add(name="mouthOfMyOwn")
+    return face
+
+
+def test_expressions_are_moved_where_they_were_made(lively_face):
+    drawn = draw(sections.IMFACE_PT_expressions).drawn
+    assert drawn[drawn.index("IMFACE_PT_jaw") :] == [
+        *("IMFACE_PT_jaw", "Jaw", "jawOpen"),
+        *("IMFACE_PT_mouth", "Mouth", "mouthSmileLeft", "mouthSmileRight"),
+    ]
+    closed = draw(sections.IMFACE_PT_expressions, closed=("IMFACE_PT_mouth",)).drawn
+    assert closed[-2:] == ["IMFACE_PT_mouth", "Mouth"]
+
+
+def test_expressions_are_filtered_by_name(lively_face):
+    bpy.context.scene.imface.filter = "LEFT"
+    drawn = draw(sections.IMFACE_PT_expressions).drawn
+    assert drawn[-2:] == ["imface.reset_expressions", "mouthSmileLeft"]
+
+
+def test_a_face_without_expressions_has_none_to_move(make_face):
+    make_face()
+    assert "imface.reset_expressions" not in draw(sections.IMFACE_PT_expressions).drawn
+
+
+@pytest.mark.parametrize("panel", sections.CLASSES)
+def test_what_is_needed_first_is_open(panel):
+    opened = not getattr(panel, "bl_options", set())
+    assert opened == (panel.bl_label in ("Generate", "Fit Scan", "Shape"))
+
+
+def test_blender_s_menus_have_all_that_artists_look_for():
+    bpy.context.scene.imface.seed = 7
+    layout = Layout()
+    for _, draw_entries in menus.PLACES:
+        draw_entries(SimpleNamespace(layout=layout), bpy.context)
+    assert layout.buttons["Face"].seed == 7  # as in the panel
+    assert [text for text in layout.drawn if "." in text] == [
+        "Face Scan (.obj, .ply, .stl, .glb)",
+        "Face Capture (.csv)",
+    ]
+    buttons = draw(menus.IMFACE_MT_object).buttons
+    shown = {*buttons, "imface.generate", "imface.fit_file", "imface.import_capture"}
+    inner = {cls for cls in CLASSES if "INTERNAL" in getattr(cls, "bl_options", ())}
+    of_presets = {"imface.apply_preset", "imface.remove_preset"}
+    of_the_worker = {cls.bl_idname for cls in CLASSES if cls.__module__.endswith(".worker")}
+    known = {cls.bl_idname for cls in {*CLASSES} - inner}
+    assert known - shown - of_presets - of_the_worker == set()
+    assert buttons["imface.bake_animation"].end == bpy.context.scene.frame_end
 
 
 def test_poses_to_keyframe():

@@ -24,16 +24,31 @@ GROUPS = [
     for cls in imface_blender.CLASSES
     if issubclass(cls, bpy.types.PropertyGroup | bpy.types.AddonPreferences)
 ]
+MENUS = ("VIEW3D_MT_mesh_add", "TOPBAR_MT_file_import", "VIEW3D_MT_object")
 UNITS = ("millimetres", "Minutes", "per second", "in frames", "Grid cells", "standard deviations")
 UNIT_SUBTYPES = ("FACTOR", "TIME", "TRANSLATION")
 WITHOUT_UNIT = ("seed", "place")
 
 
+def our_entries():
+    """Return how many entries each of Blender's menus has from the add-on."""
+    return {
+        menu: sum(draw.__module__.startswith("imface_blender") for draw in drawers(menu))
+        for menu in MENUS
+    }
+
+
+def drawers(menu):
+    return getattr(bpy.types, menu)._dyn_ui_initialize()
+
+
 def test_unregistering_leaves_nothing_and_can_be_repeated():
     for _ in range(2):
+        assert our_entries() == dict.fromkeys(MENUS, 1)
         imface_blender.unregister()
         assert not any(cls.is_registered for cls in imface_blender.CLASSES)
         assert not hasattr(bpy.types.Object, "imface")
+        assert our_entries() == dict.fromkeys(MENUS, 0)
         imface_blender.register()
     assert bpy.ops.imface.generate() == {"FINISHED"}
 

@@ -86,6 +86,7 @@ def written():
         yield OWN_CONTEXT, region
         yield from ((OWN_CONTEXT, short_title(region, name)) for name in sliders)
     yield from ((OPERATOR_CONTEXT, pose) for pose in sections.POSES)
+    yield from ((TEXT_CONTEXT, region) for region in sections.EXPRESSION_REGIONS)
 
 
 def call_texts(call, place):

@@ -65,19 +65,25 @@ class Session:
         self.check_no_error()
 
     def finish_job(self) -> Steps:
-        """Wait until no job runs."""
-        while (job := self.status.job) is not None:
-            seen = job.fraction, job.message
+        """Wait until no job runs, nor one that comes by itself."""
+        yield SETTLE_S
+        while self._is_busy():
+            job = self.status.job
+            seen = job and (job.fraction, job.message)
             yield from until(
                 lambda job=job, seen=seen: (
-                    self.status.job is not job or (job.fraction, job.message) != seen
+                    self.status.job is not job or (job and (job.fraction, job.message)) != seen
                 ),
-                f"News of {self.status.label}, after '{job.message}'",
+                f"News of {self.status.label}, after {seen}",
                 STANDSTILL_S,
             )
+            yield SETTLE_S if self.status.job is None else 0.0
         self._started = self.status.started
         self.check_no_error()
-        yield SETTLE_S
+
+    def _is_busy(self) -> bool:
+        waiting = sys.modules[f"{PACKAGE}.sliders"]._waiting
+        return bool(self.status.job or self.status.line or waiting)
 
     def rest(self) -> Steps:
         """Wait until the sliders' exact surface has come."""

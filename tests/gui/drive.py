@@ -31,6 +31,12 @@ ASIDE_M = 0.5  # more than a head is wide
 WATCH_S = 5  # the drawing itself takes time from the worker where no GPU does it
 FRAMES = 24
 MOST_UNDOS = 32  # Blender keeps no more
+#: Of each section that is closed at first: the last button before it, and its own first one.
+CLOSED = (
+    ("imface.mark_landmarks", "imface.blend"),
+    ("imface.save_preset", "imface.add_expressions"),
+    ("imface.neutralize", "imface.keyframe_expression"),
+)
 
 
 def points(data: object) -> np.ndarray:
@@ -61,7 +67,7 @@ def install(session: Session) -> Steps:
 
 
 def open_tab(session: Session) -> Steps:
-    """Empty the scene and open the sidebar's tab."""
+    """Empty the scene and open the sidebar's tab, with all its sections."""
     hand = session.hand
     hand.area.type = "VIEW_3D"
     hand.area.spaces.active.show_region_ui = True
@@ -71,6 +77,9 @@ def open_tab(session: Session) -> Steps:
     yield from hand.key("A")
     yield from hand.key("DEL")
     check(not objects(), f"Del has left {objects()}.")
+    for before, within in CLOSED:
+        yield from hand.open_section(before, within)
+    yield from hand.turn_pages(-PAGES)
 
 
 def generate(session: Session) -> Steps:
@@ -85,12 +94,9 @@ def generate(session: Session) -> Steps:
 
 
 def shape(session: Session) -> Steps:
-    """Wake the sliders, drag one, undo and redo it, draw a random shape."""
+    """Drag a slider, undo and redo it."""
     hand, face = session.hand, session.head("Face")
     before = points(face.data.vertices)
-    yield from hand.press("imface.edit_shape")
-    yield from session.start_job()
-    yield from session.finish_job()
     yield from session.drag_nose("slider, no shape keys")
     yield from session.rest()
     value, moved = face.data.imface_sliders.noseLength, points(face.data.vertices)
@@ -215,9 +221,6 @@ def paste(session: Session) -> Steps:
 def express(session: Session) -> Steps:
     """Add the expressions, then drag a slider with them there."""
     face = session.head("Blend")
-    with session.hand.at():
-        bpy.ops.imface.edit_shape("INVOKE_DEFAULT")
-    yield from session.start_job()
     yield from session.finish_job()
     yield from session.hand.turn_pages(PAGES)
     yield from session.hand.press("imface.add_expressions")
@@ -301,10 +304,11 @@ def load(session: Session) -> Steps:
     with session.hand.at():
         bpy.ops.imface.fit_file("INVOKE_DEFAULT", filepath=str(session.scan))
     yield from session.start_job()
-    check(session.status.job, "The job is over before the file is loaded.")
+    fit = session.status.job
+    check(fit, "The job is over before the file is loaded.")
     bpy.ops.wm.open_mainfile(filepath=path, load_ui=False)
     yield SETTLE_S
-    check(session.status.job is None, "The job has outlived its file.")
+    check(session.status.job is not fit, "The job has outlived its file.")
     check_shapes(before)
     session.hand = Hand()
     known = objects()

@@ -76,9 +76,23 @@ class Hand:
         """Press the sidebar's button of an operator, such as imface.generate, that passes these
         values, such as seed=1."""
         x, y = yield from self._find(operator, values)
-        yield from self._event("LEFTMOUSE", "PRESS", x, y)
-        yield from self._event("LEFTMOUSE", "RELEASE", x, y)
+        yield from self._click(x, y)
         yield from self._hover(*self._middle())
+
+    def open_section(self, before: str, within: str) -> Steps:
+        """Open the closed section that comes after an operator's button and has one of its own."""
+        yield from self._find(before)
+        yield from self.scroll(SCROLLS // 2)
+        x, y = yield from self._find(before)
+        rows = [y - ROW_PX * row for row in range(1, 16)]
+        for row in rows[:4]:
+            yield from self._click(x, row)
+            yield SETTLE_S
+            for below in rows:
+                yield from self._hover(x, below)
+                if self._is_below(within, ()):
+                    return
+        raise Missed(f"No section opens after {before}.")
 
     def drag(self, name: str, way_px: int, at_each: Callable[[], Steps]) -> Steps:
         """Drag the sidebar's slider of a property to the right, two pixels at a time."""
@@ -109,13 +123,21 @@ class Hand:
 
     def turn_pages(self, count: int) -> Steps:
         """Scroll the sidebar down by so many pages, or up."""
+        yield from self.scroll(SCROLLS * count)
+
+    def scroll(self, count: int) -> Steps:
+        """Turn the wheel over the sidebar by so many notches, down or up."""
         scroll = bpy.ops.view2d.scroll_down if count > 0 else bpy.ops.view2d.scroll_up
         with self.at("UI"):
-            for _ in range(SCROLLS * abs(count)):
+            for _ in range(abs(count)):
                 scroll()
         self.area.tag_redraw()
         self._row = 0
         yield SETTLE_S
+
+    def _click(self, x: int, y: int) -> Steps:
+        yield from self._event("LEFTMOUSE", "PRESS", x, y)
+        yield from self._event("LEFTMOUSE", "RELEASE", x, y)
 
     def _event(self, kind: str, value: str, x: int, y: int, **modifiers: bool) -> Steps:
         self.window.event_simulate(type=kind, value=value, x=x, y=y, **modifiers)
