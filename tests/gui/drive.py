@@ -31,10 +31,10 @@ ASIDE_M = 0.5  # more than a head is wide
 WATCH_S = 5  # the drawing itself takes time from the worker where no GPU does it
 FRAMES = 24
 MOST_UNDOS = 32  # Blender keeps no more
-#: Of each section that is closed at first: the last button before it, and its own first one.
+#: Of each section that is closed at first: what comes before it, and what it has first.
 CLOSED = (
-    ("imface.mark_landmarks", "imface.blend"),
-    ("imface.save_preset", "imface.add_expressions"),
+    ("imface.mark_landmarks", "weight"),
+    ("method", "names"),
     ("imface.neutralize", "imface.keyframe_expression"),
 )
 

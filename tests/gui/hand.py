@@ -80,18 +80,21 @@ class Hand:
         yield from self._hover(*self._middle())
 
     def open_section(self, before: str, within: str) -> Steps:
-        """Open the closed section that comes after an operator's button and has one of its own."""
+        """Open the closed section that comes soon after one property or operator, and begins with
+        another."""
         yield from self._find(before)
         yield from self.scroll(SCROLLS // 2)
         x, y = yield from self._find(before)
-        rows = [y - ROW_PX * row for row in range(1, 16)]
-        for row in rows[:4]:
+        rows = [y - ROW_PX * row for row in range(1, 10)]
+        for row in rows[:5]:
+            yield from self._hover(x, row)
             yield from self._click(x, row)
             yield SETTLE_S
             for below in rows:
                 yield from self._hover(x, below)
                 if self._is_below(within, ()):
                     return
+            yield from self.key("ESC")  # should it have been a menu
         raise Missed(f"No section opens after {before}.")
 
     def drag(self, name: str, way_px: int, at_each: Callable[[], Steps]) -> Steps:
