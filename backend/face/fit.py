@@ -16,6 +16,7 @@ from ..scan.align import Similarity
 from ..scan.clean import faced_out, wound_alike
 from ..scan.cloud import squares_of_points, visible_surface
 from ..scan.compare import FrontSurface, compare_strict, front_surface
+from ..scan.floating import without_floating_bits
 from ..scan.pose import NO_FACE, find_pose, find_pose_by_landmarks
 from ..scan.watertight import visible_points
 from .extract import ExtractConfig, extract_mesh, face_sdf
@@ -37,7 +38,8 @@ class FitResult:
     pose : Similarity
         Scan space -> model space.
     surface : Mesh
-        What was fitted, scan space: the scan, or of points without faces their visible sheet.
+        What was fitted, scan space: the scan without what floats in the air around its face, or
+        of points without faces their visible sheet.
     seconds : dict
         Time per stage.
     landmarks_used : bool or None
@@ -95,6 +97,7 @@ def fit_scan(
     pose, landmarks_used = _place(model, scan, landmarks)
     clock.lap("pose")
     report(0.1, "Looking at what is visible")
+    scan = without_floating_bits(scan, pose)
     if is_cloud:
         scan = visible_surface(scan, pose)
     points, normals = visible_points(scan, pose, seed=config.seed)

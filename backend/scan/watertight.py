@@ -24,7 +24,7 @@ BORDER_EDGE = 0.1
 _MIN_VISIBLE = 300
 #: More of a plane than this [model units] is never in the ball: a wall behind the head must not
 #: take all of the head's points.
-_LARGEST = np.pi
+LARGEST = np.pi
 _NOTHING_SEEN = (
     "Hardly any of the scan is visible from the front. Select one that shows eyes, nose and mouth."
 )
@@ -92,7 +92,7 @@ def visible_points(
         If hardly any surface lies in the ball.
     """
     vertices = pose.apply(scan.vertices)
-    triangles = without_spikes(vertices, _near_ball(vertices, scan.triangles))
+    triangles = without_spikes(vertices, scan.triangles[near_ball(vertices, scan.triangles)])
     if len(triangles) == 0:
         raise ScanError("No part of the scan lies where the face should be. Check its orientation.")
     depth = depth_map(vertices, triangles)
@@ -127,18 +127,19 @@ def _drawn(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw points and normals (N, 3); keep those in the ball that the front sees."""
     rng = np.random.default_rng(seed)
-    points, face, _ = sample_surface(vertices, triangles, samples, rng, _LARGEST)
+    points, face, _ = sample_surface(vertices, triangles, samples, rng, LARGEST)
     normals = triangle_normals(vertices, triangles)[0][face]
     seen = visible_from_front(points, normals, depth) & ((points * points).sum(1) <= 1)
     points, normals = points[seen], normals[seen]
     return points, normals * np.where(normals[:, 2:] < 0, -1.0, 1.0)
 
 
-def _near_ball(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """Keep the triangles whose bounding box meets the ball's column seen from the front."""
-    corners = vertices[triangles]
+def near_ball(vertices: np.ndarray, polygons: np.ndarray) -> np.ndarray:
+    """Tell which polygons' (F,) bounding boxes meet the ball's own."""
+    corners = vertices[polygons]
     low, high = corners.min(1), corners.max(1)
-    return triangles[((low < 1).all(1)) & ((high > -1).all(1))]
+    near: np.ndarray = (low < 1).all(1) & (high > -1).all(1)
+    return near
 
 
 def depth_map(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import trimesh
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
@@ -300,6 +301,36 @@ def test_triangles_that_are_turned_over_hide_nothing(
     result = fit_scan(bundled, Mesh(scan.vertices, turned), FitConfig(rounds=1, points=500))
     seen = front_surface(scan, result.pose)
     assert len(result.visible.mesh.polygons) == len(seen.mesh.polygons)
+
+
+def test_a_bit_that_floats_before_the_face_hides_nothing_and_counts_nothing(
+    bundled: FaceModel,
+    lee_perry_smith: Path,
+    lee_perry_smith_landmarks: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A ball of 20 mm, 40 mm before the tip of the nose."""
+    scan = load_scan(lee_perry_smith)
+    landmarks = read_scan_landmarks(lee_perry_smith_landmarks, scan)
+    mm = np.linalg.norm(landmarks[0] - landmarks[3]) / 90  # between the eyes' outer corners
+    ball = trimesh.creation.icosphere(subdivisions=3, radius=10 * mm)
+    before = np.asarray(ball.vertices) + landmarks[4] + np.array([0, 0, 50 * mm])
+    with_ball = Mesh(
+        np.concatenate([scan.vertices, before]),
+        np.concatenate([scan.polygons, len(scan.vertices) + np.asarray(ball.faces)]),
+    )
+    fitted = []
+
+    def no_search(model: FaceModel, points: np.ndarray, *_: Any) -> tuple[Codes, Similarity]:
+        fitted.append(points)
+        return generate(model, seed=1), IDENTITY
+
+    monkeypatch.setattr("backend.face.fit.fit_points", no_search)
+    result = fit_scan(bundled, with_ball, landmarks=landmarks)
+    seen = front_surface(scan, result.pose)
+    assert len(result.visible.mesh.polygons) == len(seen.mesh.polygons)
+    assert len(front_surface(with_ball, result.pose).mesh.polygons) != len(seen.mesh.polygons)
+    np.testing.assert_allclose(fitted[0], visible_points(scan, result.pose)[0])
 
 
 def test_a_part_of_a_face_is_fitted_where_landmarks_show_it(
