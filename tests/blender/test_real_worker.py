@@ -89,6 +89,16 @@ def test_a_scan_of_five_triangles_is_refused(make_mesh, census):
     assert jobs.status.details == ""
 
 
+def test_a_monkey_is_no_human(census):
+    bpy.ops.mesh.primitive_monkey_add(rotation=(1, 2, 3))
+    subdivision = bpy.context.object.modifiers.new("Subdivision", "SUBSURF")
+    before = census()
+    for subdivision.levels in (0, 1):
+        with pytest.raises(RuntimeError, match="No face was found in the scan"):
+            bpy.ops.imface.fit_scan()
+    assert census() == before
+
+
 def test_the_same_seed_gives_the_same_face(points):
     bpy.ops.imface.generate(seed=3)
     first = points(bpy.context.object.data.vertices)
