@@ -70,7 +70,8 @@ _DAMAGE = (ValueError, TypeError, KeyError, IndexError, AttributeError, StopIter
 
 def landmark_file(mesh: Path) -> Path | None:
     """Return the landmark file beside a mesh: its stem with an extension that can be read."""
-    candidates = (mesh.with_suffix(extension) for extension in _READERS)
+    extensions = (*_READERS, *(extension.upper() for extension in _READERS))
+    candidates = (mesh.with_suffix(extension) for extension in extensions)
     return next((path for path in candidates if path.is_file()), None)
 
 
@@ -90,7 +91,7 @@ def read_landmarks(path: Path) -> np.ndarray:
     LandmarkError
         If the file cannot be read, or does not hold 68 points.
     """
-    points = _checked(path, _read(path, _READERS[path.suffix]))
+    points = _checked(path, _read(path, _READERS[path.suffix.lower()]))
     _check_count(path, len(points))
     return points
 
@@ -113,11 +114,12 @@ def read_scan_landmarks(path: Path, scan: Mesh) -> np.ndarray:
     """
     if not path.is_file():
         raise LandmarkError(f"There is no file {path}. Check the path.")
-    if path.suffix not in _READERS:
+    extension = path.suffix.lower()
+    if extension not in _READERS:
         raise LandmarkError(f"{path.name} is no landmark file. Use {_EXTENSIONS}.")
-    places = _read(path, _places_on_triangles) if path.suffix == ".json" else None
+    places = _read(path, _places_on_triangles) if extension == ".json" else None
     if places is None:
-        return _checked(path, _read(path, _READERS[path.suffix]))
+        return _checked(path, _read(path, _READERS[extension]))
     try:
         corners = scan.vertices[scan.triangles[[triangle for triangle, _, _ in places]]]
         u, v = np.array([[u, v] for _, u, v in places], np.float64).T[..., None]

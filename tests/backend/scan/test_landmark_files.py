@@ -34,6 +34,20 @@ def test_every_format_gives_the_same_points(tmp_path: Path, extension: str) -> N
     np.testing.assert_array_equal(read_scan_landmarks(path, SCAN), points)
 
 
+def test_an_extension_may_be_in_capitals(tmp_path: Path) -> None:
+    points = np.random.default_rng(0).normal(0, 50, (68, 3))
+    for extension in EXTENSIONS:
+        folder = tmp_path / extension
+        folder.mkdir()
+        write_landmarks(points, folder / f"face{extension}")
+        loud = (folder / f"face{extension}").rename(folder / f"face{extension.upper()}")
+        found = landmark_file(folder / "face.ply")
+        assert found is not None
+        assert found.samefile(loud)
+        np.testing.assert_array_equal(read_landmarks(loud), points)
+        np.testing.assert_array_equal(read_scan_landmarks(loud, SCAN), points)
+
+
 @pytest.mark.parametrize("extension", EXTENSIONS)
 def test_a_scan_may_have_any_number_of_landmarks(tmp_path: Path, extension: str) -> None:
     points = np.random.default_rng(0).normal(0, 50, (5, 3))
