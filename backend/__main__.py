@@ -16,22 +16,32 @@ SURFACES = ("surface", "quads")
 
 EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
-
+EXIT_INTERRUPTED = 130
 
 #: What ``--data`` is.
 _ICT = "ICT-FaceKit: our .npz, or the repository"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; returns the exit status: 0, 1 (failed) or 2 (bad input)."""
+    """Run one command; returns the exit status: 0, 1 (failed), 2 (bad input) or 130 (Ctrl-C)."""
     let_waiting_threads_sleep()
     options = _parser().parse_args(arguments)
+    try:
+        return _run(options)
+    except KeyboardInterrupt:
+        go_on = ". Go on with --resume" if "resume" in options else ""
+        print(f"Interrupted: what was finished is kept{go_on}.", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+def _run(options: argparse.Namespace) -> int:
     if options.command == "serve":  # before anything imports NumPy or PyTorch
         from .worker.server import serve
 
         return serve()
     with uncollected():
         from . import commands
+        from .torchrun import wait_for_the_others
 
     try:
         answer = commands.COMMANDS[options.command](options)
@@ -43,7 +53,11 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{where}: {error.strerror}. Check path and free space.", file=sys.stderr)
         return EXIT_FAILED
     if options.json:
-        print(json.dumps(answer))
+        print(json.dumps(answer), flush=True)
+    if answer.get("interrupted"):
+        return EXIT_INTERRUPTED
+    if "failed" in answer:
+        wait_for_the_others()
     return EXIT_FAILED if answer.get("failed") else 0
 
 

@@ -3,10 +3,7 @@
 
 import argparse
 import json
-import os
 import sys
-import time
-import traceback
 from collections.abc import Callable
 from dataclasses import fields, replace
 from importlib.util import find_spec
@@ -32,10 +29,9 @@ from .checkpoint import (
     save_head,
 )
 from .codes import Codes, read_json
-from .errors import BackendError, NoFaceError
+from .errors import BackendError
 from .face.blend import average
 from .face.correspondence import check_against_warp
-from .face.fit import fit_scan, refine_fit, report_fit, report_refined
 from .face.generate import express, generate
 from .face.regions import blend_regions
 from .face.shapes import build_mesh, shape_keys
@@ -48,6 +44,7 @@ from .face.sliders import (
     sliders,
 )
 from .files import replacing, write_text
+from .fit_command import check_names, fit_all
 from .learn.ablate import VARIANTS, Ablation
 from .learn.cache import DatasetConfig, ScanCache, ScanSource, prepare
 from .learn.evaluate import evaluate_set, linear_bases, markdown, summarise
@@ -61,17 +58,15 @@ from .learn.ict_scans import IctScans
 from .learn.publish import head_of_published, publish, training_directions, training_summary
 from .learn.train import Trainer, training_device
 from .learn.train_config import load_config
-from .mesh import FORMATS, Mesh, load_scan, save_mesh
+from .mesh import FORMATS, Mesh, save_mesh
 from .model.imface import UNIT_MM, FieldValues, query_gradient
 from .model.released import load_released_checkpoint
-from .scan.landmark_files import read_scan_landmarks
 
 Options = argparse.Namespace
 Answer = dict[str, Any]
 
 #: MakeHuman's heads that are laid other ways.
 _POSED_HEADS = 20
-_LANDMARKS_LEFT_OUT = "The landmarks were left out: without them the face matches plainly better."
 
 
 def _model(options: Options) -> FaceModel:
@@ -154,107 +149,10 @@ def _blend(options: Options) -> Answer:
 
 
 def _fit(options: Options) -> Answer:
-    _check_names(options.scans)
+    check_names(options.scans)
     if options.landmarks is not None and len(options.scans) > 1:
         raise BackendError("Landmarks are of one scan. Fit each scan in a call of its own.")
-    model = _model(options)
-    reports: dict[str, Any] = {}
-    failed: dict[str, str] = {}
-    for path in tqdm(_share(options.scans), disable=None, unit="scan"):
-        try:
-            done = _earlier_report(model, path, options) if options.resume else None
-            reports[str(path)] = done or _fit_one(model, path, options)
-        except BackendError as error:
-            failed[str(path)] = str(error)
-            print(f"{path.name}: {error}", file=sys.stderr)
-        except Exception as error:  # whatever ails one scan, the others are fitted
-            failed[str(path)] = f"{type(error).__name__}: {error}"
-            print(f"{path.name}: {traceback.format_exc()}", file=sys.stderr)
-    return {"reports": reports, "failed": failed}
-
-
-def _check_names(scans: list[Path]) -> None:
-    """Raise BackendError if results of two scans would go by one name."""
-    stems = [path.stem for path in scans]
-    twice = next((stem for stem in stems if stems.count(stem) > 1), None)
-    if twice is not None:
-        raise BackendError(f"Two scans are called '{twice}'. Rename one, or choose another --out.")
-
-
-def _share(scans: list[Path]) -> list[Path]:
-    """Return this process's scans of those that torchrun shares among processes."""
-    return scans[int(os.environ.get("RANK", "0")) :: int(os.environ.get("WORLD_SIZE", "1"))]
-
-
-def _earlier_report(model: FaceModel, path: Path, options: Options) -> Answer | None:
-    """Return the report of such a fit of this scan that an earlier call has finished.
-
-    Raises
-    ------
-    NoFaceError
-        If it found no face.
-    """
-    try:
-        report: Answer = json.loads((options.out / path.stem / "report.json").read_text())
-        made_from = _made_from(model, path, options)
-        if {name: report[name] for name in made_from} != made_from:
-            return None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    if not report["face_found"]:
-        raise NoFaceError(report["reason"])
-    return report if ("refined" in report) == options.refine else None
-
-
-def _fit_one(model: FaceModel, path: Path, options: Options) -> Answer:
-    started = time.perf_counter()
-    scan = load_scan(path)
-    landmarks = options.landmarks and read_scan_landmarks(options.landmarks, scan)
-    made_from = _made_from(model, path, options)
-    folder = options.out / path.stem
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        result = fit_scan(model, scan, landmarks=landmarks)
-    except NoFaceError as error:
-        missed = {"face_found": False, "reason": str(error)}
-        _write_report(folder, made_from | missed)
-        raise
-    surface = build_mesh(model, result.codes, "surface", options.resolution)
-    report = made_from | report_fit(result, surface)
-    if options.refine:
-        result = refine_fit(model, result)
-        surface = build_mesh(model, result.codes, "surface", options.resolution)
-        report |= report_refined(result, surface)
-    mesh = surface
-    if options.topology != "surface":
-        mesh = build_mesh(model, result.codes, options.topology, options.resolution)
-    save_mesh(
-        replace(mesh, vertices=result.pose.inverse().apply(mesh.vertices)), folder / "fit.ply"
-    )
-    result.codes.save(folder / "codes.json")
-    report["seconds"]["total"] = round(time.perf_counter() - started, 3)
-    _write_report(folder, report)
-    mean_mm = report.get("refined", report)["scan_to_fit_mean_mm"]
-    _say(f"{path.name}: {mean_mm:.2f} mm mean distance to the fit")
-    if report["landmarks_used"] is False:
-        print(f"{path.name}: {_LANDMARKS_LEFT_OUT}", file=sys.stderr)
-    return report
-
-
-def _made_from(model: FaceModel, path: Path, options: Options) -> Answer:
-    landmarks: Path | None = options.landmarks
-    return {
-        "scan": str(path),
-        "landmarks": landmarks and str(landmarks),
-        "sha256": [file_sha256(file) for file in (path, landmarks) if file],
-        "weights": model.fitted_by,
-        "topology": options.topology,
-        "resolution": options.resolution,
-    }
-
-
-def _write_report(folder: Path, report: Answer) -> None:
-    write_text(folder / "report.json", json.dumps(report, indent=1))
+    return fit_all(_model(options), options)
 
 
 def _shape_keys(options: Options) -> Answer:
@@ -441,7 +339,7 @@ def _write_card(path: Path, card: Answer) -> None:
 
 def _evaluate(options: Options) -> Answer:
     _require_matplotlib()
-    _check_names(options.scans)
+    check_names(options.scans)
     model, ict = _model(options), load_ict(options.data)
     options.out.mkdir(parents=True, exist_ok=True)
     sets = {

@@ -30,7 +30,7 @@ def run(words: list[str]) -> int:
     Returns
     -------
     int
-        The backend's exit status: 0, 1 (failed) or 2 (bad input).
+        The backend's exit status: 0, 1 (failed), 2 (bad input) or 130 (Ctrl-C).
     """
     try:
         job = unpacking()

@@ -18,10 +18,7 @@ from .translations import label, say
 from .wire import Arrays
 from .worker_client import Job
 
-POOR_ABOVE_MM = 1.5  # mean distance from the scan to the fit
-POOR_BELOW_COVERAGE = 0.6  # share of the fit that is near the scan
 LANDMARKS_LEFT_OUT = "the landmarks were left out, as without them the face matches plainly better"
-POOR_FIT = "poor fit: check that nothing hides eyes, nose and mouth"
 
 
 def is_face(obj: bpy.types.Object | None) -> bool:
@@ -127,10 +124,8 @@ def report_of(obj: bpy.types.Object) -> dict[str, Any] | None:
 
 
 def is_poor_fit(report: Mapping[str, Any]) -> bool:
-    """Tell whether a fitted face, without detail, is so far from its scan that the scan must stand
-    wrongly: detail would hide it."""
-    mean_mm, coverage = report["scan_to_fit_mean_mm"], report["coverage"]
-    return not (mean_mm <= POOR_ABOVE_MM and coverage >= POOR_BELOW_COVERAGE)  # nor is NaN good
+    """Tell whether the worker says that a fitted face was probably put to the wrong place."""
+    return bool(report.get("poor"))  # no report of an older version has it
 
 
 def report_line(report: Mapping[str, Any]) -> str:
@@ -147,8 +142,8 @@ def report_line(report: Mapping[str, Any]) -> str:
     ]
     if report.get("landmarks_used") is False:  # no report of an older version has it
         parts.append(label(LANDMARKS_LEFT_OUT))
-    if is_poor_fit(report):
-        parts.append(label(POOR_FIT))
+    if report.get("advice"):
+        parts.append(label(report["advice"]))
     return "; ".join(parts)
 
 

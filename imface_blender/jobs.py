@@ -306,6 +306,7 @@ class JobOperator(PolledOperator):
     label = ""  # what it does, for the panel and the console
     submit = staticmethod(submit)
     by_itself = False  # not asked for by the user, whose last error it leaves in the panel
+    _doubtful = False  # what `finish` has made
     _asked_in = 0  # session_uid of the scene
     _turn: Turn | None = None  # while it waits in line
     _job: Job | None = None
@@ -443,7 +444,8 @@ class JobOperator(PolledOperator):
         try:
             if self._scene(context) is None:
                 raise UserError("The scene was deleted while the job ran. Nothing was changed.")
-            self.report({"INFO"}, self.finish(context, job))
+            sentence = self.finish(context, job)
+            self.report({"WARNING" if self._doubtful else "INFO"}, sentence)
         except Exception as error:
             self._explain(error)
             return {"CANCELLED"}

@@ -2,6 +2,7 @@
 """Fitting: the codes, and the pose, of the face in a scan."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cache, cached_property
 from typing import Any
@@ -86,7 +87,7 @@ def fit_scan(
         If no face is found in it.
     """
     check_scan(scan.vertices, scan.triangles)
-    clock = _Clock()
+    clock = Clock()
     report(0.02, "Looking for the face")
     is_cloud = len(scan.polygons) == 0
     if is_cloud:
@@ -180,28 +181,34 @@ def refine_fit(
     report: Report = lambda fraction, message: None,
 ) -> FitResult:
     """Return a fit whose codes carry the detail of its scan too; see ``fit_detail``."""
-    clock = _Clock()
     detail = fit_detail(model, result.codes, result.visible, config, report)
-    clock.lap("refinement")
-    codes = replace(result.codes, detail=detail)
-    return replace(result, codes=codes, seconds=result.seconds | clock.seconds)
+    return replace(result, codes=replace(result.codes, detail=detail))
 
 
 def report_refined(result: FitResult, fitted: Mesh) -> dict[str, Any]:
     """Return what a refined fit adds to ``report_fit``: ``refined``, the same figures of the
-    refined face (triangles, model space), and ``seconds`` anew."""
-    figures = compare_strict(result.visible, fitted, samples=_MEASURED)
-    return {"refined": asdict(figures), "seconds": dict(result.seconds)}
+    refined face (triangles, model space)."""
+    return {"refined": asdict(compare_strict(result.visible, fitted, samples=_MEASURED))}
 
 
-class _Clock:
-    """Notes how long each stage took."""
+class Clock:
+    """Notes how long [s] each stage took."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
         self._last = time.perf_counter()
 
     def lap(self, stage: str) -> None:
+        """Count the time since the last stage to this one."""
         now = time.perf_counter()
-        self.seconds[stage] = round(now - self._last, 3)
+        self.seconds[stage] = round(self.seconds.get(stage, 0.0) + now - self._last, 3)
         self._last = now
+
+    def add(self, seconds: Mapping[str, float]) -> None:
+        """Take over the stages of what has just ended, which had a clock of its own."""
+        self.seconds |= seconds
+        self._last = time.perf_counter()
+
+    def total(self) -> dict[str, float]:
+        """Return the stages and their ``total``."""
+        return self.seconds | {"total": round(sum(self.seconds.values()), 3)}

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The worker's jobs: plain parameters and arrays in, JSON values and arrays out."""
 
-import time
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import cache
@@ -14,10 +13,11 @@ from ..codes import Codes
 from ..face.blend import average
 from ..face.correspondence import level_mesh, level_vertices, propose, require_head
 from ..face.expressions import absent_names
-from ..face.fit import fit_scan, refine_fit, report_fit, report_refined
+from ..face.fit import Clock
 from ..face.generate import express, generate
 from ..face.groups import vertex_groups
 from ..face.in_betweens import in_betweens
+from ..face.measured_fit import fit_and_measure
 from ..face.regions import blend_regions
 from ..face.self_check import self_check
 from ..face.shapes import build_mesh, materials, shape_keys
@@ -136,42 +136,37 @@ def fit_job(params: Params, arrays: Arrays, report: Report) -> Answer:
     over if they are given: `corner_colors` (T, 3, 3) uint8 of the triangles' corners, or `image`
     (H, W, 3) uint8 and `corner_uv` (T, 3, 2).
     """
-    started = time.perf_counter()
-    model = face_model()
+    model, clock = face_model(), Clock()
     scan = Mesh(arrays["vertices"].astype(np.float64), arrays["triangles"].astype(np.int64))
 
     def show(codes: Codes, pose: Similarity) -> None:
         if model.head is not None:
             report(preview=face_lines(model, codes, pose))
 
-    most = 0.5 if params.get("refine") else 0.85
-    result = fit_scan(
+    refine = bool(params.get("refine"))
+    fit = fit_and_measure(
         model,
         scan,
-        report=lambda share, text: report(most * share, text),
+        refine=refine,
+        resolution=192 if refine else 128,  # detail is as fine as 1.25 mm
+        report=lambda share, text: report(0.9 * share, text),
         landmarks=arrays.get("landmarks"),
         show=show,
     )
-    settled = report(most + 0.01, "Measuring the fit")
-    resolution = 192 if params.get("refine") else 128  # detail is as fine as 1.25 mm
-    figures = report_fit(result, build_mesh(model, result.codes, "surface", resolution))
-    if params.get("refine") and not settled:
-        result = refine_fit(
-            model, result, report=lambda share, text: report(0.55 + 0.3 * share, text)
-        )
-        report(0.86, "Measuring the detail")
-        figures |= report_refined(result, build_mesh(model, result.codes, "surface", resolution))
+    result, figures = fit.result, fit.report
+    clock.add(figures["seconds"])
     values, out = _face_answer(result.codes, params, lambda _, text: report(0.95, text))
     values["pose"] = millimetres_to_scan(result.pose).tolist()
-    values["report"] = figures
     vertices = out["vertices_mm"].astype(np.float64) / UNIT_MM
     out["error_mm"] = vertex_errors(result.visible, vertices).astype(np.float32)
+    clock.lap("answer")
     colors = _scan_colors(arrays)
     if colors is not None and "uv" in out:
         report(0.97, "Carrying the scan's colours over")
         skin = out["material_index"] == values["materials"].index("Skin")
         out["texture"] = _skin_texture(out, skin, scan, result.pose, colors)
-    figures["seconds"]["total"] = round(time.perf_counter() - started, 3)
+        clock.lap("colours")
+    values["report"] = figures | {"seconds": clock.total()}
     return values, out
 
 

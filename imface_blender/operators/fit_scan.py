@@ -42,7 +42,8 @@ class IMFACE_OT_fit_scan(FitChoice, MeshChoice, JobOperator):
     def finish(self, context: bpy.types.Context, job: Job) -> str:
         """Add the face where the scan was."""
         place = mesh_io.place_from_pose(job.values.get("pose"))
-        quality = faces.report_line(job.values["report"])
+        report = job.values["report"]
+        quality, self._doubtful = faces.report_line(report), faces.is_poor_fit(report)
         face = faces.add_face(context, self._name, self.topology, place, job)
         sentences = [say("Fitted '{name}': {quality}", name=face.name, quality=quality)]
         if self._colours_lost:

@@ -563,6 +563,9 @@ _REPORTS = {
     "poor fit: check that nothing hides eyes, nose and mouth": (
         "schlechte Anpassung: prüfen, ob etwas Augen, Nase oder Mund verdeckt"
     ),
+    "what the scan does not show of the face is a guess": (
+        "was der Scan vom Gesicht nicht zeigt, ist geraten"
+    ),
     "the landmarks were left out, as without them the face matches plainly better": (
         "die Landmarken wurden weggelassen, weil das Gesicht ohne sie deutlich besser passt"
     ),

@@ -62,8 +62,8 @@ def test_detail_is_captured_if_asked_for(make_mesh, refine):
 def test_a_refined_report_names_the_figures_with_detail():
     figures = {"scan_to_fit_mean_mm": 1.6, "within_2mm": 0.5, "coverage": 0.9}
     refined = {"scan_to_fit_mean_mm": 0.1, "within_2mm": 1.0, "coverage": 0.95}
-    line = faces.report_line(figures | {"refined": refined})
-    assert line.startswith("0.10 mm mean, 100 % within 2 mm, 5 % of the face not seen; poor fit")
+    line = faces.report_line(figures | {"refined": refined, "advice": "poor fit"})
+    assert line == "0.10 mm mean, 100 % within 2 mm, 5 % of the face not seen; poor fit"
 
 
 def test_detail_survives_saving(make_mesh, tmp_path):
@@ -78,15 +78,25 @@ def test_detail_survives_saving(make_mesh, tmp_path):
     assert faces.codes_of(bpy.data.objects["Anna Face"]) == detail
 
 
-@pytest.mark.parametrize(
-    ("mean_mm", "coverage", "poor"),
-    [(0.6, 0.9, False), (1.5, 0.6, False), (1.51, 0.9, True), (0.6, 0.59, True), (np.nan, 1, True)],
-)
-def test_a_poor_fit_is_named_and_says_what_to_check(mean_mm, coverage, poor):
-    figures = {"scan_to_fit_mean_mm": mean_mm, "within_2mm": 0.9, "coverage": coverage}
-    assert faces.is_poor_fit(figures) == poor
+@pytest.mark.parametrize(("triangles", "kind"), [(1, "Info"), (3, "Warning")])
+def test_a_poor_fit_is_a_warning_that_says_what_to_check(make_mesh, capfd, triangles, kind):
+    make_mesh("Anna", faces=((0, 1, 2),) * triangles)
+    bpy.ops.imface.fit_scan()
+    said = next(
+        line for line in capfd.readouterr().out.splitlines() if "Fitted 'Anna Face'" in line
+    )
+    assert said.startswith(f"{kind}: ")
     advice = "; poor fit: check that nothing hides eyes, nose and mouth"
-    assert faces.report_line(figures).endswith(advice) == poor
+    assert said.endswith(advice) == (kind == "Warning")
+
+
+def test_half_a_face_is_no_poor_fit(make_mesh):
+    make_mesh()
+    bpy.ops.imface.fit_scan()
+    half = {"coverage": 0.49, "advice": "what the scan does not show of the face is a guess"}
+    report = json.loads(bpy.context.object.imface.report) | half
+    assert not faces.is_poor_fit(report)
+    assert faces.report_line(report).endswith(f"51 % of the face not seen; {half['advice']}")
 
 
 def test_one_undo_step(make_mesh):

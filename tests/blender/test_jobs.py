@@ -196,7 +196,7 @@ class Window:
     submit = staticmethod(JobOperator.submit)
     bl_idname = "IMFACE_OT_generate"
     bl_options = JobOperator.bl_options
-    macros, by_itself = (), False
+    macros, by_itself, _doubtful = (), False, False
     label = "Doing it"
     limit_s = 10
     _turn = _job = _timer = None

@@ -19,7 +19,14 @@ from tests.blender.test_panels import draw
 ADDON = Path(imface_blender.__file__).parent
 BACKEND = ADDON.parent / "backend"
 #: What of the backend the worker never runs; the command line speaks English.
-COMMAND_LINE = {"learn", "commands.py", "__main__.py", "released.py", "landmark_files.py"}
+COMMAND_LINE = {
+    "learn",
+    "commands.py",
+    "fit_command.py",
+    "__main__.py",
+    "released.py",
+    "landmark_files.py",
+}
 COMMAND_LINE_FUNCTIONS = {"load_scan", "save_mesh", "read_json"}
 
 
@@ -43,7 +50,7 @@ WORKER_TEMPLATES = {"Text": 0, "_message": 0, "report": 1, "_report": 1} | {
 }
 #: What is drawn or translated by way of a variable, whose texts are collected elsewhere.
 KNOWN = ("self.label", "self.template", "title(name)", "region", "name", "header['message']")
-KNOWN += ("text", "template", "message", "error.text")  # the worker's
+KNOWN += ("text", "template", "message", "error.text", "report['advice']")  # the worker's
 #: Of a slider in a sidebar as wide as Blender makes it, what is left for name and value.
 TEXT_PX = 165
 

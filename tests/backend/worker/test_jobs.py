@@ -15,6 +15,7 @@ from torch import Tensor
 from backend.checkpoint import FaceModel
 from backend.codes import Codes
 from backend.errors import BackendError, LandmarkError, ScanError
+from backend.face import measured_fit
 from backend.face import self_check as self_check_module
 from backend.face.fit import fit_scan
 from backend.face.fit_codes import FitConfig
@@ -189,7 +190,7 @@ def test_a_fit_shows_itself_in_the_scans_place(
     lee_perry_smith: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scan = load_scan(lee_perry_smith)
-    monkeypatch.setattr(jobs, "fit_scan", partial(fit_scan, config=FitConfig(rounds=4)))
+    monkeypatch.setattr(measured_fit, "fit_scan", partial(fit_scan, config=FitConfig(rounds=4)))
     shown = []
 
     def report(fraction: float = 0.0, message: str = "", preview: np.ndarray | None = None) -> bool:
@@ -253,7 +254,7 @@ def test_landmarks_come_as_an_array(
         raise AssertionError("searched")
 
     monkeypatch.setattr(pose, "find_pose", without)
-    monkeypatch.setattr(jobs, "fit_scan", partial(fit_scan, config=FitConfig(rounds=1)))
+    monkeypatch.setattr(measured_fit, "fit_scan", partial(fit_scan, config=FitConfig(rounds=1)))
     five = {"landmarks": seven[[0, 3, 4, 5, 6]]}
     values, _ = _run("fit", {"topology": "surface", "resolution": 16}, **arrays | five)
     assert values["report"]["landmarks_used"] is True

@@ -43,6 +43,8 @@ REPORT = {
     "within_2mm": 0.97,
     "coverage": 0.9,
 }
+POOR_SCAN = 3  # triangles
+POOR_FIT = "poor fit: check that nothing hides eyes, nose and mouth"
 SLIDERS = slider_names.NAMES
 #: Each slider moves every vertex its own way.
 OFFSETS_MM = 0.3 * np.random.default_rng(0).normal(size=(len(SLIDERS), 5, 3))
@@ -102,7 +104,9 @@ def fit(params, arrays):
         answer["texture"] = TEXTURE
     received = {name: array.tolist() for name, array in arrays.items()}
     received["refine"] = params["refine"]
-    return values | {"codes": codes(0) | received, "pose": POSE, "report": REPORT}, answer
+    poor = len(arrays["triangles"]) == POOR_SCAN
+    report = REPORT | {"poor": poor, "advice": POOR_FIT if poor else ""}
+    return values | {"codes": codes(0) | received, "pose": POSE, "report": report}, answer
 
 
 def express(params, arrays):

@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command ``fit``: many scans, of which some may fail, or be done."""
+
+import argparse
+import json
+import signal
+import sys
+import traceback
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from tqdm import tqdm
+
+from .checkpoint import FaceModel, file_sha256
+from .errors import BackendError, NoFaceError
+from .face.fit import Clock
+from .face.fit_codes import Report
+from .face.measured_fit import fit_and_measure
+from .face.shapes import build_mesh
+from .files import write_text
+from .mesh import load_scan, save_mesh
+from .scan.landmark_files import read_scan_landmarks
+from .torchrun import share
+
+Options = argparse.Namespace
+Answer = dict[str, Any]
+
+_LANDMARKS_LEFT_OUT = "The landmarks were left out: without them the face matches plainly better."
+_REPORT, _FIT, _CODES = "report.json", "fit.ply", "codes.json"
+
+
+def fit_all(model: FaceModel, options: Options) -> Answer:
+    """Fit this process's share of the scans.
+
+    Returns
+    -------
+    dict
+        ``reports`` by scan; ``failed``, a sentence by scan; and ``interrupted`` if Ctrl-C kept some
+        scans from being fitted, or from being fitted to the end.
+    """
+    scans = share(options.scans)
+    reports: dict[str, Answer] = {}
+    failed: dict[str, str] = {}
+    with _Interruption() as interruption, closing(_Bar(len(scans), options.json)) as bar:
+
+        def report(fraction: float, text: str) -> bool:
+            bar.show(fraction, "Keeping the best so far" if interruption.wanted else text)
+            return interruption.wanted
+
+        for path in scans:
+            if interruption.wanted:
+                break
+            bar.begin(path.name)
+            try:
+                done = _earlier_report(model, path, options) if options.resume else None
+                reports[str(path)] = done or _fit_one(model, path, options, report)
+            except BackendError as error:
+                failed[str(path)] = str(error)
+                tqdm.write(f"{path.name}: {error}", sys.stderr)
+            except Exception as error:  # whatever ails one scan, the others are fitted
+                failed[str(path)] = f"{type(error).__name__}: {error}"
+                tqdm.write(f"{path.name}: {traceback.format_exc()}", sys.stderr)
+    for scan, known in reports.items():
+        _advise(Path(scan).name, known)
+    answer: Answer = {"reports": reports, "failed": failed}
+    finished = len(failed) + sum(not known["settled"] for known in reports.values())
+    if finished < len(scans):
+        left = len(scans) - finished
+        print(f"Interrupted: {left} of {len(scans)} scans are left for --resume.", file=sys.stderr)
+        answer["interrupted"] = True
+    return answer
+
+
+class _Interruption:
+    """Takes the first Ctrl-C as the wish for what is found by now; the second one ends all."""
+
+    wanted = False
+
+    def __enter__(self) -> "_Interruption":
+        self._before = signal.getsignal(signal.SIGINT)
+        if self._before is signal.default_int_handler:  # else it is to be ignored
+            signal.signal(signal.SIGINT, self._heed)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+    def _heed(self, number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, self._before)
+        self.wanted = True
+
+
+class _Bar:
+    """On a terminal, and without ``--json``: which scan is fitted, how far it is, and its loss."""
+
+    def __init__(self, scans: int, hidden: bool) -> None:
+        form = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
+        self._bar = tqdm(total=scans, disable=hidden or None, bar_format=form)
+        self._begun = 0
+
+    def begin(self, name: str) -> None:
+        """Show that the next scan's turn has come."""
+        self._begun += 1
+        self._bar.set_description_str(f"{name} ({self._begun}/{self._bar.total})", refresh=False)
+        self.show(0.0, "Reading")
+
+    def show(self, fraction: float, text: str) -> None:
+        """Show how much of the scan is done, from 0 to 1, and what is done now."""
+        self._bar.n = self._begun - 1 + fraction
+        self._bar.set_postfix_str(text)
+
+    def close(self) -> None:
+        """Leave the bar as it is."""
+        self._bar.close()
+
+
+def _advise(name: str, report: Answer) -> None:
+    """Say what has to be known of a fit before it is used."""
+    if report["landmarks_used"] is False:
+        print(f"{name}: {_LANDMARKS_LEFT_OUT}", file=sys.stderr)
+    if report["advice"]:
+        off, unseen = report["scan_to_fit_mean_mm"], 100 - 100 * report["coverage"]
+        figures = f"{off:.2f} mm mean distance, {unseen:.0f} % of the face not seen"
+        print(f"{name}: {report['advice']} ({figures}).", file=sys.stderr)
+
+
+def check_names(scans: list[Path]) -> None:
+    """Raise BackendError if results of two scans would go by one name."""
+    stems = [path.stem for path in scans]
+    twice = next((stem for stem in stems if stems.count(stem) > 1), None)
+    if twice is not None:
+        raise BackendError(f"Two scans are called '{twice}'. Rename one, or choose another --out.")
+
+
+def _earlier_report(model: FaceModel, path: Path, options: Options) -> Answer | None:
+    """Return the report of such a fit of this scan that an earlier call has finished.
+
+    Raises
+    ------
+    NoFaceError
+        If it found no face.
+    """
+    folder = options.out / path.stem
+    try:
+        report: Answer = json.loads((folder / _REPORT).read_text())
+        made_from = _made_from(model, path, options)
+        if {name: report[name] for name in made_from} != made_from:
+            return None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if not report["face_found"]:
+        raise NoFaceError(report["reason"])
+    there = all((folder / name).is_file() for name in (_FIT, _CODES))
+    as_wanted = report.get("settled") is False and ("refined" in report) == options.refine
+    return report if there and as_wanted else None
+
+
+def _fit_one(model: FaceModel, path: Path, options: Options, report: Report) -> Answer:
+    clock = Clock()
+    scan = load_scan(path)
+    landmarks = options.landmarks and read_scan_landmarks(options.landmarks, scan)
+    made_from = _made_from(model, path, options)
+    folder = options.out / path.stem
+    folder.mkdir(parents=True, exist_ok=True)
+    clock.lap("loading")
+    try:
+        fit = fit_and_measure(
+            model,
+            scan,
+            refine=options.refine,
+            resolution=options.resolution,
+            report=report,
+            landmarks=landmarks,
+        )
+    except NoFaceError as error:
+        missed = {"face_found": False, "reason": str(error)}
+        _write_report(folder, made_from | missed)
+        raise
+    clock.add(fit.report["seconds"])
+    mesh, codes = fit.surface, fit.result.codes
+    if options.topology != "surface":
+        mesh = build_mesh(model, codes, options.topology, options.resolution)
+        clock.lap("topology")
+    placed = fit.result.pose.inverse().apply(mesh.vertices)
+    save_mesh(replace(mesh, vertices=placed), folder / _FIT)
+    codes.save(folder / _CODES)
+    clock.lap("writing")
+    known = made_from | fit.report | {"seconds": clock.total()}
+    _write_report(folder, known)
+    if sys.stderr.isatty():
+        mean_mm = known.get("refined", known)["scan_to_fit_mean_mm"]
+        tqdm.write(f"{path.name}: {mean_mm:.2f} mm mean distance to the fit", sys.stderr)
+    return known
+
+
+def _made_from(model: FaceModel, path: Path, options: Options) -> Answer:
+    landmarks: Path | None = options.landmarks
+    return {
+        "scan": str(path),
+        "landmarks": landmarks and str(landmarks),
+        "sha256": [file_sha256(file) for file in (path, landmarks) if file],
+        "weights": model.fitted_by,
+        "topology": options.topology,
+        "resolution": options.resolution,
+    }
+
+
+def _write_report(folder: Path, report: Answer) -> None:
+    write_text(folder / _REPORT, json.dumps(report, indent=1))
