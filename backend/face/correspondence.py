@@ -8,27 +8,27 @@ gives the shape, moved smoothly so that it meets the skin. A scan's detail is pa
 moves the skin along, and fades out over lips and lids.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 
 import numpy as np
 import torch
-from scipy.sparse import coo_matrix, csr_matrix, diags
-from scipy.sparse.linalg import SuperLU, splu
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from ..checkpoint import FaceModel, Head
 from ..codes import Codes
 from ..errors import BackendError
-from ..mesh import Mesh, triangle_normals, triangulate, vertex_normals
+from ..mesh import Mesh, triangle_normals, vertex_normals
 from ..model.forward_map import HeadTemplate
 from ..model.imface import UNIT_MM, Face, query_sdf
 from ..model.pieces import by_pieces
-from ..scan.watertight import depth_map, visible_from_front
+from .gaze import turn_eyeballs
 from .generate import code_tensors, face_of, packed, unpacked
+from .lids import clear_lids, hang_on_lids
 from .seat_eyes import seat_eyes
+from .skin import skin, skin_triangles, spread
+from .teeth import stiffen_teeth
 
 #: The part that each level of detail ends with.
 LEVELS = {
@@ -41,17 +41,10 @@ LEVELS = {
 SURFACES = ("surface", "quads")
 #: Vertices and polygons, the first ones, of ICT-FaceKit's narrow face.
 _NARROW = (6706, 6560)
-#: Parts that the field's surface shows.
-_SURFACE_PARTS = ("face", "head_and_neck", "eyeball_left", "eyeball_right")
-#: Parts that share vertices with the face; the others are loose.
-JOINED_PARTS = ("face", "head_and_neck", "mouth_socket", "eye_socket_left", "eye_socket_right")
 #: So near [mm] to where it maps back, an inverse warp is exact enough.
 RESOLVED_MM = 0.01
 #: The search for an inverse warp ends here [mm].
 _REACHED_MM = 0.001
-#: Around lips and lids [model units] the forward map leads.
-_FREE_LIPS = 0.08
-_FREE_LIDS = 0.09
 #: Rim of the ball [model units] over which the field's lead fades out.
 _RIM = 0.15
 #: A vertex that the field moves this far [model units] from where the forward map does is not
@@ -59,8 +52,6 @@ _RIM = 0.15
 _MAX_APART = 0.06
 #: A triangle whose normal's cosine with what it was is less than this is folded.
 _FOLDED = 0.5
-#: How strongly an offset fades with distance, beside one edge's pull.
-_SCREENING = 0.02
 #: Most steps of the search for the level set.
 _SNAP_ROUNDS = 5
 #: A step that is shorter [mm] is the last, and where it ends is not asked: at most a quarter of it
@@ -131,14 +122,15 @@ def _level_ends(model: FaceModel, level: str) -> tuple[int, int]:
 
 
 def propose(model: FaceModel, codes: Codes) -> np.ndarray:
-    """Return the forward map's head (V, 3), eyes in their lids, in model space."""
+    """Return the forward map's head (V, 3), eyes in their lids and teeth stiff, in model space."""
     residual = None if codes.residual is None else packed(codes.residual)
     neutral = _neutral_head(model, packed(codes.identity), residual)
     _, expression = code_tensors(model, codes)
     if expression is None:
         return neutral.copy()
-    moved: np.ndarray = require_head(model).forward_map.expressed(expression).cpu().numpy()
-    return neutral + moved
+    head = require_head(model)
+    moved = neutral + head.forward_map.expressed(expression).cpu().numpy()
+    return stiffen_teeth(head.template, neutral, moved)
 
 
 @lru_cache(maxsize=1)  # all expressions of a person share it
@@ -149,11 +141,18 @@ def _neutral_head(model: FaceModel, identity: bytes, residual: bytes | None) -> 
     return seat_eyes(head.template, neutral.cpu().double().numpy())
 
 
-def template_mesh(model: FaceModel, codes: Codes) -> TemplateMesh:
+def template_mesh(
+    model: FaceModel, codes: Codes, weights: Mapping[str, float] | None = None
+) -> TemplateMesh:
     """Return the whole head on the fixed topology, its visible skin on the zero level set.
 
     The forward map tells where along the surface a vertex is, the field where the surface is: so
     vertices go along their normals alone.
+
+    Parameters
+    ----------
+    weights : mapping, optional
+        ARKit name -> strength, of the codes' expression; the eyes turn by it.
 
     Raises
     ------
@@ -164,7 +163,7 @@ def template_mesh(model: FaceModel, codes: Codes) -> TemplateMesh:
     proposal = propose(model, codes)
     rows = skin(template)
     rows = rows[np.linalg.norm(proposal[rows], axis=1) < 1]
-    normals = vertex_normals(proposal, _skin_triangles(template))[rows]
+    normals = vertex_normals(proposal, skin_triangles(template))[rows]
     away, reached = _to_level_set(face, proposal[rows], normals, model.device)
     trusted = reached & (np.abs(away) < _MAX_APART)
     fade = np.clip((1 - np.linalg.norm(proposal, axis=1)) / _RIM, 0, 1)
@@ -174,42 +173,18 @@ def template_mesh(model: FaceModel, codes: Codes) -> TemplateMesh:
     _carry_loose_parts(template, offset)
     snapped = np.zeros(len(proposal), bool)
     snapped[rows] = fade[rows] == 1
-    return TemplateMesh(proposal + offset, snapped)
+    turned = turn_eyeballs(template, proposal + offset, weights or {})
+    return TemplateMesh(clear_lids(template, turned), snapped)
 
 
 def _carry_loose_parts(template: HeadTemplate, offset: np.ndarray) -> None:
-    """Let eyes, lashes, teeth and tongue move along, unbent, with the lids and lips next to them;
-    changes the offsets (V, 3) in place."""
-    vertices, landmarks = template.vertices.cpu().numpy(), template.landmarks.cpu().numpy()
-    anchors = [landmarks[rows] for rows in (slice(36, 42), slice(42, 48), slice(48, 60))]
-    middles = np.stack([vertices[rows].mean(0) for rows in anchors])
-    for name, (first, end, _, _) in template.parts.items():
-        if name not in JOINED_PARTS:
-            apart = np.linalg.norm(middles - vertices[first:end].mean(0), axis=1)
-            offset[first:end] = offset[anchors[apart.argmin()]].mean(0)
-
-
-@cache
-def skin(template: HeadTemplate) -> np.ndarray:
-    """Return the face vertices (N,) where the field leads: seen from the front on the mean face,
-    inside the ball, and not of the lips or lids."""
-    vertices = template.vertices.cpu().numpy().astype(np.float64)
-    triangles = triangulate(template.part_polygons(_SURFACE_PARTS))
-    normals = vertex_normals(vertices, triangles)
-    seen = visible_from_front(vertices, normals, depth_map(vertices, triangles))
-    seen &= (normals[:, 2] > 0.1) & (np.linalg.norm(vertices, axis=1) < 1)
-    seen[template.parts["face"][1] :] = False
-    landmarks = vertices[template.landmarks.cpu().numpy()]
-    for free, distance in ((landmarks[48:68], _FREE_LIPS), (landmarks[36:48], _FREE_LIDS)):
-        seen &= cKDTree(free).query(vertices)[0] > distance
-    return np.flatnonzero(seen)
-
-
-@cache
-def _skin_triangles(template: HeadTemplate) -> np.ndarray:
-    """Return the face's triangles (T, 3) that have a vertex of the skin."""
-    triangles = triangulate(template.part_polygons(("face",)))
-    return triangles[np.isin(triangles, skin(template)).any(1)]
+    """Let what touches the lids move along: eyeballs unbent, lashes and fluids from where they
+    begin. Teeth and tongue stay, as the skull does. Changes the offsets (V, 3) in place."""
+    landmarks = template.landmarks.cpu().numpy()
+    for side, lids in (("right", slice(36, 42)), ("left", slice(42, 48))):
+        for name in ("eyeball", "eye_blend"):
+            offset[slice(*template.parts[f"{name}_{side}"][:2])] = offset[landmarks[lids]].mean(0)
+    hang_on_lids(template, offset)
 
 
 def _to_level_set(
@@ -255,88 +230,16 @@ def _spread_unfolded(
         The vertices that have kept their offsets.
     offset : ndarray (V, 3)
     """
-    triangles = _skin_triangles(template)
+    triangles = skin_triangles(template)
     before, _ = triangle_normals(proposal, triangles)
     while True:
-        offset = _spread(template, rows, offsets)
+        offset = spread(template, rows, offsets)
         after, _ = triangle_normals(proposal + offset, triangles)
         folded = triangles[(before * after).sum(1) < _FOLDED]
         kept = ~np.isin(rows, folded)
         if kept.all():
             return rows, offset
         rows, offsets = rows[kept], offsets[kept]
-
-
-def _spread(template: HeadTemplate, rows: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """Extend offsets (N, 3) of some of the skin's vertices, in its order, smoothly: first to the
-    rest of the skin, then to all that is joined to it, fading with distance. Those (V, 3) of loose
-    parts are zero."""
-    surroundings = _surroundings(template)
-    skin_rows = skin(template)
-    known = np.isin(skin_rows, rows, assume_unique=True)
-    on_skin = np.zeros((len(skin_rows), 3))
-    on_skin[known] = offsets
-    if not known.all():
-        gaps = surroundings.skin[~known]
-        on_skin[~known] = splu(gaps[:, ~known].tocsc()).solve(-gaps[:, known] @ offsets)
-    full = np.zeros((len(template.vertices), 3))
-    full[skin_rows] = on_skin
-    full[surroundings.rows] = surroundings.factored.solve(surroundings.pull @ on_skin)
-    return full
-
-
-@dataclass(frozen=True)
-class _Surroundings:
-    """What is joined to the skin, and how it follows.
-
-    Attributes
-    ----------
-    skin : csr_matrix (S, S)
-        The skin's own graph Laplacian, screened.
-    rows : ndarray (N,)
-        The vertices around it.
-    pull : csr_matrix (N, S)
-        By how much each of the skin's vertices pulls at those.
-    factored : SuperLU (N, N)
-        Of their Laplacian, screened.
-    """
-
-    skin: csr_matrix
-    rows: np.ndarray
-    pull: csr_matrix
-    factored: SuperLU
-
-
-@cache
-def _surroundings(template: HeadTemplate) -> _Surroundings:
-    adjacent, skin_rows = _adjacency(template), skin(template)
-    joined = [np.arange(*template.parts[name][:2]) for name in JOINED_PARTS]
-    rows = np.setdiff1d(np.concatenate(joined), skin_rows)
-    everything = _screened(adjacent[rows][:, rows], adjacent[rows].sum(1))
-    among_skin = adjacent[skin_rows][:, skin_rows]
-    return _Surroundings(
-        skin=_screened(among_skin, among_skin.sum(1)),
-        rows=rows,
-        pull=adjacent[rows][:, skin_rows],
-        factored=splu(everything.tocsc(), "MMD_AT_PLUS_A", options={"SymmetricMode": True}),
-    )
-
-
-def _screened(adjacent: csr_matrix, degrees: np.ndarray) -> csr_matrix:
-    """Return the matrix (N, N) that takes values at vertices to how far each is from its
-    neighbours' mean, and from zero."""
-    return (diags(np.asarray(degrees).ravel() + _SCREENING) - adjacent).tocsr()
-
-
-def _adjacency(template: HeadTemplate) -> csr_matrix:
-    """Return which vertices (V, V) edges of the triangulated topology join, as 1."""
-    triangles = triangulate(template.polygons.cpu().numpy())
-    pairs = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
-    a, b = np.concatenate([pairs, pairs[:, ::-1]]).T
-    count = len(template.vertices)
-    adjacency = coo_matrix((np.ones(len(a)), (a, b)), shape=(count, count)).tocsr()
-    adjacency.data[:] = 1.0
-    return adjacency
 
 
 @dataclass(frozen=True)

@@ -49,5 +49,7 @@ def _gaze(weights: Mapping[str, float], side: str, outward: float) -> Rotation:
 def sphere_centre(points: np.ndarray) -> np.ndarray:
     """Return the centre (3,) of the sphere nearest to points (N, 3): |x|^2 = 2 x.c + constant."""
     system = np.column_stack([2 * points, np.ones(len(points))])
-    solution: np.ndarray = np.linalg.lstsq(system, (points * points).sum(axis=1), rcond=None)[0]
+    solution: np.ndarray = np.linalg.solve(
+        system.T @ system, system.T @ (points * points).sum(axis=1)
+    )
     return solution[:3]

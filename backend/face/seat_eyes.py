@@ -46,7 +46,9 @@ def depths_in_ball(ball: np.ndarray, points: np.ndarray) -> np.ndarray:
     from its centre, below the outermost of the vertices in that direction."""
     centre = sphere_centre(ball)
     radius, distance = (np.linalg.norm(p - centre, axis=1) for p in (ball, points))
-    directions = cKDTree((ball - centre) / radius[:, None])
+    directions = cKDTree(
+        (ball - centre) / radius[:, None], compact_nodes=False, balanced_tree=False
+    )
     _, near = directions.query((points - centre) / distance[:, None], _AROUND)
     depths: np.ndarray = radius[near].max(1) - distance
     return depths

@@ -20,7 +20,6 @@ from .correspondence import (
 )
 from .expressions import arkit_mix, check_names, expression_code
 from .extract import ExtractConfig, extract_mesh, face_sdf
-from .gaze import turn_eyeballs
 from .generate import face_of
 from .quads import extract_quads
 
@@ -132,6 +131,5 @@ def expressed_mm(
     """
     expressed = replace(codes, expression=expression_code(model, weights))
     count = level_vertices(model, level)
-    vertices = template_mesh(model, expressed).vertices[:count]
-    turned = turn_eyeballs(require_head(model).template, vertices, arkit_mix(weights))
-    return (turned * UNIT_MM).astype(np.float32)
+    vertices = template_mesh(model, expressed, arkit_mix(weights)).vertices[:count]
+    return (vertices * UNIT_MM).astype(np.float32)

@@ -20,8 +20,9 @@ from ..codes import Codes
 from ..errors import BackendError
 from ..model.forward_map import HeadTemplate
 from ..model.imface import UNIT_MM
-from .correspondence import level_vertices, require_head, skin, template_mesh
+from .correspondence import level_vertices, require_head, template_mesh
 from .generate import check_codes
+from .skin import skin
 
 #: Standard deviations: nobody is beyond, and the model has seen nothing there.
 LARGEST_VALUE = 5.0

@@ -8,12 +8,13 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from ..checkpoint import FaceModel
-from ..face.correspondence import JOINED_PARTS, require_head
+from ..face.correspondence import require_head
 from ..face.expressions import ict_weights
 from ..face.gaze import turn_eyeballs
 from ..face.generate import generate
 from ..face.seat_eyes import depths_in_ball
 from ..face.shapes import expressed_mm
+from ..face.skin import JOINED_PARTS
 from ..mesh import triangle_normals, triangulate, vertex_normals
 from ..model.forward_map import HeadTemplate
 from ..model.imface import UNIT_MM

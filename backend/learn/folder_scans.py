@@ -14,7 +14,7 @@ from scipy.spatial import cKDTree
 
 from ..errors import BackendError, DataError
 from ..mesh import FORMATS, Mesh, load_scan
-from ..scan.align import NOSE_TIP_POSITION, Similarity, best_similarity
+from ..scan.align import NOSE_TIP_POSITION, Similarity, best_rigid, best_similarity
 from ..scan.landmark_files import landmark_file, read_landmark_indices, read_landmarks
 from ..scan.sampling import sample_sdf
 from ..scan.watertight import make_watertight
@@ -121,13 +121,6 @@ def _person(name: str) -> str:
     path = Path(name)
     folder = path.parent.parent if path.parent.name == _INNER_FOLDER else path.parent
     return path.stem.partition("_")[0] if folder == Path() else folder.as_posix()
-
-
-def _best_rigid(source: np.ndarray, target: np.ndarray) -> Similarity:
-    """Return the motion without scale that takes source points (N, 3) to target points, least
-    squares."""
-    rotation = best_similarity(source, target).rotation
-    return Similarity(1.0, rotation, target.mean(0) - rotation @ source.mean(0))
 
 
 def _rms(offsets: np.ndarray) -> float:
@@ -313,7 +306,7 @@ def _pose_like(neutral: _Person, landmarks: np.ndarray, name: str) -> Similarity
     unit = neutral.pose.scale
     if _rms(here - there) * unit < _STILL_MOTION:
         return neutral.pose
-    motion = _best_rigid(here, there)
+    motion = best_rigid(here, there)
     if _rms(motion.apply(here) - there) * unit > _NO_FACE:
         raise DataError(
             f"The landmarks of {name} do not fit those of the person's neutral scan. "

@@ -64,3 +64,10 @@ def best_similarity(source: np.ndarray, target: np.ndarray) -> Similarity:
     rotation = (u * sign) @ vt
     scale = float((values * sign).sum() / (a * a).sum())
     return Similarity(scale, rotation, target_mean - scale * rotation @ source_mean)
+
+
+def best_rigid(source: np.ndarray, target: np.ndarray) -> Similarity:
+    """Return the motion without scale that takes source points (N, 3) to target points, least
+    squares."""
+    rotation = best_similarity(source, target).rotation
+    return Similarity(1.0, rotation, target.mean(0) - rotation @ source.mean(0))

@@ -16,13 +16,13 @@ from backend.checkpoint import FaceModel
 from backend.codes import Codes
 from backend.errors import NoFaceError, ScanError
 from backend.face.correspondence import propose, require_head, template_mesh
-from backend.face.correspondence import skin as template_skin
 from backend.face.fit import FitResult, fit_scan, mean_face, report_fit
 from backend.face.fit_codes import FitConfig, fit_points
 from backend.face.fit_forward_map import ForwardFit, fit_forward_map, forward_basis
 from backend.face.generate import generate
 from backend.face.linear_fit import PARTS
 from backend.face.shapes import build_mesh
+from backend.face.skin import skin as template_skin
 from backend.mesh import (
     Mesh,
     load_scan,

@@ -11,8 +11,9 @@ import torch
 from backend.checkpoint import FaceModel
 from backend.codes import Codes
 from backend.errors import BackendError
-from backend.face.correspondence import JOINED_PARTS, propose, require_head
+from backend.face.correspondence import propose, require_head
 from backend.face.generate import generate
+from backend.face.skin import JOINED_PARTS
 from backend.face.sliders import (
     AXES,
     MEASUREMENTS,
