@@ -35,13 +35,12 @@ def blend(model: FaceModel, a: Codes, b: Codes, weight: float, what: What = "bot
     check_blend(model, a, b, weight, what)
     mixed = a
     if what != "expression":
-        detail = _blend_of_scans(a.detail, b.detail, weight)
         mixed = replace(
             mixed,
             identity=np.asarray((1 - weight) * a.identity + weight * b.identity, np.float32),
-            detail=None if detail is None else np.round(detail).astype(np.int16),
-            surface=_blend_of_scans(a.surface, b.surface, weight),
-            residual=_blend_of_scans(a.residual, b.residual, weight),
+            detail=mix_detail(a.detail, b.detail, weight),
+            surface=_mix(a.surface, b.surface, weight),
+            residual=_mix(a.residual, b.residual, weight),
         )
     if what != "identity":
         mixed = replace(mixed, expression=_blend_expression(model, a, b, weight))
@@ -62,9 +61,20 @@ def average(model: FaceModel, faces: Sequence[Codes]) -> Codes:
     return mean
 
 
-def _blend_of_scans(a: np.ndarray | None, b: np.ndarray | None, weight: float) -> np.ndarray | None:
-    if weight == 0 or weight == 1:  # an end has that face's very own, none included
-        return a if weight == 0 else b
+def mix_detail(
+    a: np.ndarray | None, b: np.ndarray | None, weight: float | np.ndarray
+) -> np.ndarray | None:
+    """Return detail between that of two scans, by one weight or by that of each control height."""
+    mixed = _mix(a, b, weight)
+    return None if mixed is None else np.round(mixed).astype(np.int16)
+
+
+def _mix(
+    a: np.ndarray | None, b: np.ndarray | None, weight: float | np.ndarray
+) -> np.ndarray | None:
+    for end, own in enumerate((a, b)):  # an end has that face's very own, none included
+        if np.all(weight == end):
+            return own
     if a is None and b is None:
         return None
     mixed = (1 - weight) * (0 if a is None else a) + weight * (0 if b is None else b)

@@ -23,7 +23,7 @@ def vertex_groups(template: HeadTemplate, vertices: int) -> Groups:
     groups: Groups = {}
     for name, (first, end, _, _) in template.parts.items():
         groups[name.replace("_", " ").title()] = _group(np.arange(first, end), np.ones(end - first))
-    rows, shares = (tensor.cpu().numpy() for tensor in region_shares(template))
+    rows, shares = region_shares(template)
     for name, share in zip(REGIONS, shares, strict=True):
         groups[f"Region {name.title()}"] = _group(rows, np.round(share * _LEVELS) / _LEVELS)
     landmarks = template.landmarks.cpu().numpy()
