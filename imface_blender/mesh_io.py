@@ -107,7 +107,7 @@ def scan_arrays(scan: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> Array
     if np.linalg.det(place[:3, :3]) < 0:  # a mirrored object shows its faces from the other side
         triangles = np.ascontiguousarray(triangles[:, ::-1])
         colours = {
-            name: array if name == "image" else np.ascontiguousarray(array[:, ::-1])
+            name: np.ascontiguousarray(array[:, ::-1]) if name.startswith("corner") else array
             for name, array in colours.items()
         }
     return {"vertices": backend_from_blender(world), "triangles": triangles} | colours

@@ -18,13 +18,15 @@ LARGEST_IMAGE = 4096  # pixels a side; of a larger one some are left out: a face
 
 
 def read(scan: bpy.types.Object, mesh: bpy.types.Mesh) -> Arrays:
-    """Read the colours of a mesh's loop triangles; nothing if it has none.
+    """Read the colours of a mesh's loop triangles, or of its vertices if it has none of those;
+    nothing if it has no colours.
 
     Returns
     -------
     dict
         `corner_uv` (T, 3, 2) float32 and `image` (H, W, 3) uint8, first row at the top; or
-        `corner_colors` (T, 3, 3) uint8; or nothing. Colours are as they are shown (sRGB).
+        `corner_colors` (T, 3, 3) uint8; or `point_colors` (V, 3) uint8; or nothing.
+        Colours are as they are shown (sRGB).
     """
     corners = np.empty(len(mesh.loop_triangles) * 3, np.int32)
     mesh.loop_triangles.foreach_get("loops", corners)
@@ -39,6 +41,9 @@ def read(scan: bpy.types.Object, mesh: bpy.types.Mesh) -> Arrays:
         return {}
     values = np.empty(len(colours.data) * 4, np.float32)
     colours.data.foreach_get("color_srgb", values)
+    if len(mesh.loop_triangles) == 0:
+        is_each = colours.domain == "POINT"
+        return {"point_colors": _as_bytes(values.reshape(-1, 4)[:, :3])} if is_each else {}
     if colours.domain == "POINT":
         vertices = np.empty(len(mesh.loops), np.int32)
         mesh.loops.foreach_get("vertex_index", vertices)

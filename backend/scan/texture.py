@@ -3,10 +3,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import trimesh
 from scipy.ndimage import distance_transform_edt, map_coordinates
+from scipy.spatial import cKDTree
 
 from ..mesh import Mesh, triangle_normals, triangulate
 from .sampling import NearestTriangle
@@ -49,6 +51,29 @@ class ImageColors:
             [map_coordinates(c, place, np.float64, order=1, mode="grid-wrap") for c in channels],
             axis=1,
         )
+
+
+@dataclass(frozen=True)
+class PointColors:
+    """Colours (N, 3), 0 to 255, of points (N, 3), on the triangles of a surface that joins them."""
+
+    points: np.ndarray
+    colors: np.ndarray
+    surface: Mesh
+
+    def __call__(self, triangle: np.ndarray, barycentric: np.ndarray) -> np.ndarray:
+        """Return the colours (N, 3) at points of the surface, of the nearer points more."""
+        corners = self.surface.vertices[self.surface.polygons[triangle]]
+        at = np.einsum("nk,nkc->nc", barycentric, corners)
+        distance, nearest = self._tree.query(at, 3, workers=-1)
+        weight = 1 / np.maximum(distance, 1e-300)
+        weight /= weight.sum(1, keepdims=True)
+        colors: np.ndarray = np.einsum("nk,nkc->nc", weight, self.colors[nearest])
+        return colors
+
+    @cached_property
+    def _tree(self) -> cKDTree:
+        return cKDTree(self.points)
 
 
 def bake_colors(

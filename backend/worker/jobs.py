@@ -26,7 +26,7 @@ from ..mesh import Mesh
 from ..model.imface import UNIT_MM
 from ..scan.align import Similarity
 from ..scan.compare import vertex_errors
-from ..scan.texture import Colors, CornerColors, ImageColors, bake_colors
+from ..scan.texture import Colors, CornerColors, ImageColors, PointColors, bake_colors
 from ..texts import Text
 from .protocol import Arrays
 from .server import JobFunction, Report
@@ -134,7 +134,8 @@ def fit_job(params: Params, arrays: Arrays, report: Report) -> Answer:
     Settled while it searches, it has the best codes so far, and no detail. `landmarks` (5, 3) or
     (68, 3) in scan space may show where its face is (`scan.landmarks`). Its colours are carried
     over if they are given: `corner_colors` (T, 3, 3) uint8 of the triangles' corners, or `image`
-    (H, W, 3) uint8 and `corner_uv` (T, 3, 2).
+    (H, W, 3) uint8 and `corner_uv` (T, 3, 2), or of points without triangles `point_colors` (V, 3)
+    uint8.
     """
     model, clock = face_model(), Clock()
     scan = Mesh(arrays["vertices"].astype(np.float64), arrays["triangles"].astype(np.int64))
@@ -160,11 +161,12 @@ def fit_job(params: Params, arrays: Arrays, report: Report) -> Answer:
     vertices = out["vertices_mm"].astype(np.float64) / UNIT_MM
     out["error_mm"] = vertex_errors(result.visible, vertices).astype(np.float32)
     clock.lap("answer")
-    colors = _scan_colors(arrays)
+    colors = _scan_colors(arrays, result.surface)
     if colors is not None and "uv" in out:
         report(0.97, "Carrying the scan's colours over")
         skin = out["material_index"] == values["materials"].index("Skin")
-        out["texture"] = _skin_texture(out, skin, scan, result.pose, colors)
+        painted = scan if len(scan.polygons) else result.surface
+        out["texture"] = _skin_texture(out, skin, painted, result.pose, colors)
         clock.lap("colours")
     values["report"] = figures | {"seconds": clock.total()}
     return values, out
@@ -178,12 +180,12 @@ def face_lines(model: FaceModel, codes: Codes, pose: Similarity) -> np.ndarray:
     return mesh.vertices[mesh.polygons[:, [[0, 1], [1, 2]]]].reshape(-1, 2, 3).astype(np.float32)
 
 
-def _scan_colors(arrays: Arrays) -> Colors | None:
-    """Return the colours of a scan's surface; points without faces carry none over."""
-    if len(arrays["triangles"]) == 0:
-        return None
+def _scan_colors(arrays: Arrays, surface: Mesh) -> Colors | None:
+    """Return the colours of a scan's surface; of points, on the surface that joins them."""
     if "image" in arrays:
         return ImageColors(arrays["corner_uv"], arrays["image"])
+    if "point_colors" in arrays:
+        return PointColors(arrays["vertices"], arrays["point_colors"], surface)
     return CornerColors(arrays["corner_colors"]) if "corner_colors" in arrays else None
 
 

@@ -124,6 +124,26 @@ def test_vertex_colours_are_sent_for_each_corner(scan, domain):
     assert (colours[..., 1:] == 255).all()
 
 
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_colours_of_points_without_faces_are_sent(make_mesh, tmp_path, mirrored):
+    """As Blender's importer leaves them."""
+    rows = "".join(f"{i} {i % 7} 0 {i % 256} 10 20\n" for i in range(2000))
+    path = tmp_path / "points.ply"
+    path.write_text(
+        "ply\nformat ascii 1.0\nelement vertex 2000\nproperty float x\nproperty float y\n"
+        "property float z\nproperty uchar red\nproperty uchar green\nproperty uchar blue\n"
+        f"end_header\n{rows}"
+    )
+    bpy.ops.wm.ply_import(filepath=str(path))
+    points = bpy.context.object
+    points.scale.x = -1 if mirrored else 1
+    bpy.context.view_layer.update()
+    arrays = arrays_of(points)
+    assert set(arrays) == {"vertices", "triangles", "point_colors"}
+    wanted = [[i % 256, 10, 20] for i in range(2000)]
+    np.testing.assert_allclose(arrays["point_colors"].astype(int), wanted, atol=1)
+
+
 def test_a_mirrored_scan_keeps_its_colours_in_place(scan):
     give_material(scan, image_of())
     scan.scale = (-1, 1, 1)
@@ -241,7 +261,8 @@ def test_coloured_points_without_faces_can_be_sent(make_mesh):
     give_vertex_colours(cloud, "POINT")
     arrays = arrays_of(cloud)
     assert len(arrays["vertices"]) == mesh_io.MIN_POINTS
-    assert len(arrays["triangles"]) == len(arrays["corner_colors"]) == 0
+    assert len(arrays["triangles"]) == 0
+    assert len(arrays["point_colors"]) == mesh_io.MIN_POINTS
 
 
 def test_the_error_of_an_earlier_fit_is_no_colour(scan):

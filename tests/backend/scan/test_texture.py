@@ -4,8 +4,8 @@
 import numpy as np
 import pytest
 
-from backend.mesh import Mesh
-from backend.scan.texture import Colors, CornerColors, ImageColors, bake_colors
+from backend.mesh import Mesh, sample_surface
+from backend.scan.texture import Colors, CornerColors, ImageColors, PointColors, bake_colors
 
 SIZE = 64
 
@@ -50,6 +50,14 @@ def test_every_pixel_gets_the_colour_beside_it(kind: str) -> None:
     np.testing.assert_allclose(baked[..., 0], red, atol=2)
     np.testing.assert_allclose(baked[..., 1], green, atol=2)  # the first row is the top
     np.testing.assert_allclose(baked[..., 2], 30, atol=1)
+
+
+def test_a_surface_has_the_colours_of_the_points_around() -> None:
+    surface, points = _as_triangles(_grid(1.0, 0.0)), _grid(1.0, 0.01, 100).vertices
+    colors = PointColors(points, 100 + 100 * points, surface)
+    rng = np.random.default_rng(0)
+    at, triangle, barycentric = sample_surface(surface.vertices, surface.polygons, 500, rng)
+    np.testing.assert_allclose(colors(triangle, barycentric)[:, :2], 100 + 100 * at[:, :2], atol=2)
 
 
 def test_what_the_scan_does_not_show_fades_into_its_median() -> None:

@@ -225,20 +225,25 @@ def test_a_fit_that_is_settled_has_the_codes_so_far(lee_perry_smith: Path) -> No
     assert heard[-1] == "Meshing the face"
 
 
-def test_coloured_points_are_fitted_without_their_colours(lee_perry_smith: Path) -> None:
+def test_coloured_points_carry_their_colours_over(
+    lee_perry_smith: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     scan = load_scan(lee_perry_smith)
+    monkeypatch.setattr(jobs, "fit_scan", partial(fit_scan, config=FitConfig(rounds=4)))
     rng = np.random.default_rng(0)
     points, _, _ = sample_surface(scan.vertices, scan.polygons, 20_000, rng)
-    none = np.zeros((0, 3), np.int32)
+    left = points[:, :1] > np.median(points[:, 0])  # the scan looks along +z
     values, out = _run(
         "fit",
         {"topology": "face"},
         vertices=points,
-        triangles=none,
-        corner_colors=np.zeros((0, 3, 3), np.uint8),
+        triangles=np.zeros((0, 3), np.int32),
+        point_colors=np.where(left, [200, 0, 0], [0, 0, 200]).astype(np.uint8),
     )
     assert values["report"]["face_found"]
-    assert "texture" not in out
+    face = out["texture"][300:700].astype(int)
+    assert (face[:, 600:900, 0] > 150).mean() > 0.9  # u grows to the person's left, as x does
+    assert (face[:, 100:400, 2] > 150).mean() > 0.9
 
 
 def test_landmarks_come_as_an_array(

@@ -100,7 +100,7 @@ def gallery(params, arrays):
 def fit(params, arrays):
     values, answer = mesh(params["topology"])
     answer["error_mm"] = ERROR_MM
-    if "corner_colors" in arrays or "image" in arrays:
+    if {"corner_colors", "point_colors", "image"} & set(arrays):
         answer["texture"] = TEXTURE
     received = {name: array.tolist() for name, array in arrays.items()}
     received["refine"] = params["refine"]
