@@ -57,7 +57,7 @@ def complete(choices: bpy.types.OperatorProperties, scene: bpy.types.Scene) -> N
 
 
 def import_scan(context: bpy.types.Context, path: Path) -> bpy.types.Object:
-    """Import a file with Blender's importers and make its largest mesh the active object.
+    """Import a file with Blender's importers and make its meshes, joined, the active object.
 
     Raises
     ------
@@ -88,14 +88,17 @@ def import_scan(context: bpy.types.Context, path: Path) -> bpy.types.Object:
         raise UserError(
             "{file} cannot be imported: {reason}. Export it again.", file=path.name, reason=error
         ) from error
-    made = [obj for obj in bpy.data.objects if obj not in before and obj.type == "MESH"]
+    made = [obj for obj in context.view_layer.objects if obj not in before and obj.type == "MESH"]
     if not made:
         raise UserError("{file} has no mesh in it. Choose another file.", file=path.name)
     scan = max(made, key=lambda obj: len(obj.data.vertices))
     for obj in context.selected_objects:
         obj.select_set(False)
-    scan.select_set(True)
+    for obj in made:
+        obj.select_set(True)
     context.view_layer.objects.active = scan
+    if len(made) > 1:
+        bpy.ops.object.join()
     return scan
 
 

@@ -4,6 +4,7 @@
 import json
 
 import bpy
+import numpy as np
 import pytest
 
 from imface_blender import jobs
@@ -21,7 +22,8 @@ EXPORTERS = {
 
 @pytest.fixture
 def scan_file(request, make_mesh, tmp_path):
-    """Return the file of a triangle, with a smaller one beside it where a file can hold two."""
+    """Return the file of two triangles, and of a smaller one that is an object of its own where a
+    file can hold two."""
     make_mesh("Crumb", vertices=((5, 0, 0), (5.1, 0, 0), (5, 0, 0.1)))
     make_mesh(vertices=((0, 0, 0), (1, 0, 0), (0, 0, 1), (0, 1, 0)), faces=((0, 1, 2), (0, 1, 3)))
     (tmp_path / "Büsten & Köpfe").mkdir()
@@ -41,9 +43,10 @@ def test_a_file_is_imported_and_fitted(scan_file):
     assert face.name.endswith(" Face")
     assert face.imface.topology == "FACE"
     scan = bpy.data.objects[face.name.removesuffix(" Face")]
-    assert len(scan.data.vertices) >= 4
+    assert set(bpy.data.objects) == {scan, face}
     received = json.loads(face.imface.codes)
-    assert len(received["triangles"]) == len(scan.data.polygons)
+    assert len(received["triangles"]) == len(scan.data.polygons) == 3  # all parts, joined
+    assert np.ptp(np.array(received["vertices"]), axis=0).max() > 5
     assert received["refine"] is True
 
 
