@@ -42,6 +42,15 @@ PRESET_METHODS = (
     ("REPLACE", "Replace", "Set them to the preset's values, and those that it does not have to 0"),
     ("MIX", "Mix", "Move them towards the preset's values, as far as the factor says"),
 )
+EXPRESSION_SETS = (
+    ("ARKIT", "ARKit", "Parts of expressions, such as jawOpen and mouthSmileLeft"),
+    (
+        "FACESCAPE",
+        "FaceScape",
+        "Whole expressions, such as smile, anger and eye_closed; not along with ARKit's parts, "
+        "which are in them",
+    ),
+)
 REGIONS = (
     ("BROWS", "Brows", "Brows and the forehead just above them"),
     ("EYES", "Eyes", "Eyes and lids"),
@@ -164,9 +173,15 @@ class LandmarkPlaces:
 class ExpressionNames:
     """Which expressions become shape keys."""
 
+    expression_set: EnumProperty(
+        name="Expression Set",
+        description="Which expressions there are, unless Names chooses some",
+        items=EXPRESSION_SETS,
+    )
     names: StringProperty(
         name="Names",
-        description="Expressions separated by commas, such as jawOpen, browInnerUp; empty for all",
+        description="Expressions of either set, separated by commas, such as jawOpen, browInnerUp; "
+        "empty for the whole set",
     )
 
 

@@ -104,7 +104,9 @@ def write_offsets(
 
 
 def add_morph(obj: bpy.types.Object, other: bpy.types.Object) -> bpy.types.ShapeKey:
-    """Give a face a shape key, at 0, with the neutral shape of another; the rest stays as it is.
+    """Give a face a shape key, at 0, with the shape of another; the rest stays as it is.
+
+    That is the other mesh without its shape keys: with the expression that a scan gave it.
 
     Raises
     ------

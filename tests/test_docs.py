@@ -14,6 +14,7 @@ import pytest
 
 import build
 from backend.__main__ import _parser
+from backend.face.expressions import FACESCAPE
 from tests.pages import DOCS, PAGES, ROOT, anchors, commands, links, prose, text_of
 
 GUIDE = DOCS / "guide.md"
@@ -31,6 +32,10 @@ BLENDERS_LABELS = {
     "NLA Strips",
     "Path Mode",
 }
+
+
+def test_the_guide_names_all_of_facescape_s_expressions() -> None:
+    assert all(f"`{name}`" in text_of(GUIDE) for name, mix in FACESCAPE.items() if mix)
 
 
 def _name(page: Path) -> str:

@@ -80,6 +80,15 @@ def absent_names(model: FaceModel) -> list[str]:
     return [name for name in ARKIT_NAMES if name not in model.expression_names]
 
 
+def set_names(model: FaceModel, kind: str) -> list[str]:
+    """Return the expressions of "arkit", or of "facescape" all but the neutral one, that this
+    model can make."""
+    if kind == "arkit":
+        return list(model.expression_names)
+    known = set(model.expression_names)
+    return [name for name, mix in FACESCAPE.items() if mix and mix.keys() <= known]
+
+
 def check_names(model: FaceModel, names: list[str]) -> None:
     """Raise BackendError if an expression is unknown or absent."""
     for name in names:

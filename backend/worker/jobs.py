@@ -12,7 +12,7 @@ from ..checkpoint import FaceModel, load_face_model
 from ..codes import Codes
 from ..face.blend import average
 from ..face.correspondence import level_mesh, level_vertices, propose, require_head
-from ..face.expressions import absent_names
+from ..face.expressions import absent_names, set_names
 from ..face.fit import Clock
 from ..face.generate import express, generate
 from ..face.groups import vertex_groups
@@ -209,13 +209,14 @@ def millimetres_to_scan(pose: Similarity) -> np.ndarray:
 
 
 def shape_keys_job(params: Params, arrays: Arrays, report: Report) -> Answer:
-    """Build a neutral basis and one mesh per named expression, all on one topology."""
+    """Build a neutral basis and one mesh per expression, named or of a set, on one topology."""
     model = face_model()
     codes = _codes(params.get("codes"))
-    names = list(params.get("names") or model.expression_names)
+    kind = params.get("set", "arkit")
+    names = list(params.get("names") or set_names(model, kind))
     level = params.get("topology", "head")
     keys = shape_keys(model, codes, names, level, report)
-    values = {"names": names, "absent": absent_names(model)}
+    values = {"names": names, "absent": absent_names(model) if kind == "arkit" else []}
     return values, {"basis_mm": keys.basis_mm, "vertices_mm": keys.vertices_mm}
 
 

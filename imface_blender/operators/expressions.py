@@ -36,6 +36,7 @@ class IMFACE_OT_add_expressions(ExpressionNames, JobOperator):
             "codes": faces.codes_of(face),
             "topology": of_object(face).topology.lower(),
             "names": wanted or None,
+            "set": self.expression_set.lower(),
         }
         return Request("shape_keys", params, {})
 

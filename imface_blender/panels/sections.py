@@ -27,8 +27,9 @@ EXPRESSION_REGIONS = {
     "Brows": ("brow",),
     "Eyes": ("eye",),
     "Cheeks and Nose": ("cheek", "nose"),
-    "Jaw": ("jaw",),
-    "Mouth": ("mouth", "tongue"),
+    "Jaw": ("jaw", "chin"),
+    "Mouth": ("mouth", "tongue", "lip", "dimpler"),
+    "Whole Face": ("smile", "grin", "anger", "sadness"),
 }
 
 
@@ -186,8 +187,8 @@ class IMFACE_PT_expressions(_Section):
     bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012 - Blender only reads it
 
     def draw(self, context: bpy.types.Context) -> None:
-        """Draw the names, the buttons and, once the active face has any, its expressions."""
-        _draw_choices(self.layout, context, "names")
+        """Draw the choices, the buttons and, once the active face has any, its expressions."""
+        _draw_choices(self.layout, context, "expression_set", "names")
         draw_button(self.layout, context, "imface.add_expressions")
         draw_button(self.layout, context, "imface.neutralize")
         if faces.is_face(context.object) and (keys := shape_keys.own_keys(context.object)):

@@ -86,14 +86,31 @@ _INTERFACE = {
     "Capture Detail": "Details erfassen",
     "Capture Rate": "Aufnahmerate",
     "Cheeks and Nose": "Wangen und Nase",
+    "Whole Face": "Ganzes Gesicht",
     "Chin, jaw and the outer cheeks": "Kinn, Kiefer und die äußeren Wangen",
     "Codes": "Codes",
     "End": "Ende",
     "Expression": "Ausdruck",
     "Expression to key name, as JSON": "Zu jedem Ausdruck der Name des Schlüssels, als JSON",
     "Expressions": "Ausdrücke",
-    "Expressions separated by commas, such as jawOpen, browInnerUp; empty for all": (
-        "Ausdrücke, durch Kommas getrennt, etwa jawOpen, browInnerUp; leer für alle"
+    "Expressions of either set, separated by commas, such as jawOpen, browInnerUp; empty for the "
+    "whole set": (
+        "Ausdrücke aus beiden Sätzen, durch Kommas getrennt, etwa jawOpen, browInnerUp; leer für "
+        "den ganzen Satz"
+    ),
+    "Expression Set": "Satz von Ausdrücken",
+    "Which expressions there are, unless Names chooses some": (
+        "Welche Ausdrücke es gibt, wenn „Namen“ keine auswählt"
+    ),
+    "ARKit": "ARKit",
+    "FaceScape": "FaceScape",
+    "Parts of expressions, such as jawOpen and mouthSmileLeft": (
+        "Teile von Ausdrücken, etwa jawOpen und mouthSmileLeft"
+    ),
+    "Whole expressions, such as smile, anger and eye_closed; not along with ARKit's parts, which "
+    "are in them": (
+        "Ganze Ausdrücke, etwa smile, anger und eye_closed; nicht zusammen mit ARKits Teilen, die "
+        "darin enthalten sind"
     ),
     "Eyes": "Augen",
     "Eyes and lids": "Augen und Lider",

@@ -45,6 +45,33 @@ def test_a_face_comes_back_from_the_library_with_keys_codes_and_picture(make_fac
     assert 0.05 < pixels.reshape(-1, 4)[:, 3].mean() < 0.9  # a face on a transparent ground
 
 
+@pytest.mark.parametrize("link", [False, True])
+def test_a_face_brings_its_keyframes_and_its_bake(make_face, library, link):
+    make_face()
+    bpy.ops.imface.add_expressions()
+    for frame, value in ((1, 0), (9, 1)):
+        bpy.ops.imface.keyframe_expression(expressions=f"jawOpen={value}", frame=frame)
+    bpy.ops.imface.bake_animation(start=1, end=9)
+    bpy.ops.imface.save_asset()
+    bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
+    with bpy.data.libraries.load(str(library / "Face.blend"), link=link) as (there, here):
+        here.objects = there.objects
+    (face,) = here.objects
+    bpy.context.scene.collection.objects.link(face)
+    keys = face.data.shape_keys.key_blocks
+    bpy.context.scene.frame_set(5)
+    assert [keys[name].value for name in ("In-Between 5", "In-Between 9")] == pytest.approx([1, 0])
+    bpy.context.scene.frame_set(9)
+    names = ("jawOpen", "In-Between 5", "In-Between 9")
+    assert [keys[name].value for name in names] == pytest.approx([1, 0, 1])
+    if not link:
+        bpy.context.view_layer.objects.active = face
+        assert bpy.ops.imface.keyframe_expression(expressions="jawOpen=0.5", frame=9)
+        assert bpy.ops.imface.bake_animation(start=1, end=9) == {"FINISHED"}
+        assert bpy.ops.imface.remove_bake() == {"FINISHED"}
+        assert keys.keys() == ["Basis", "jawOpen", "mouthSmileLeft", "mouthSmileRight"]
+
+
 def test_a_second_one_of_that_name_does_not_replace_the_first(make_face, library):
     make_face()
     for _ in range(2):

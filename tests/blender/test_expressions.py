@@ -48,6 +48,14 @@ def test_some_expressions(face):
     assert [key.name for key in keys(face)] == ["Basis", "jawOpen", "mouthSmileLeft"]
 
 
+def test_the_other_set(face, capfd):
+    bpy.ops.imface.add_expressions(expression_set="FACESCAPE")
+    assert [key.name for key in keys(face)] == ["Basis", "smile", "anger"]
+    assert "Info: 2 expressions on 'Face'\n" in capfd.readouterr().out
+    bpy.ops.imface.add_expressions(expression_set="FACESCAPE", names="jawOpen")
+    assert [key.name for key in keys(face)] == ["Basis", "smile", "anger", "jawOpen"]
+
+
 def test_again_updates_in_place(lively_face, points):
     jaw = keys(lively_face)["jawOpen"]
     jaw.value = 0.3

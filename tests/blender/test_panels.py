@@ -111,9 +111,9 @@ def test_buttons_carry_the_panel_s_settings():
     settings.weight, settings.what = 0.25, "BOTH"
     button = draw(sections.IMFACE_PT_blend).buttons["imface.blend"]
     assert (button.weight, button.what) == (0.25, "BOTH")
-    settings.names = "jawOpen"
+    settings.names, settings.expression_set = "jawOpen", "FACESCAPE"
     button = draw(sections.IMFACE_PT_expressions).buttons["imface.add_expressions"]
-    assert button.names == "jawOpen"
+    assert (button.names, button.expression_set) == ("jawOpen", "FACESCAPE")
 
 
 def test_what_the_regions_are_stands_above_them():
@@ -197,6 +197,18 @@ def test_expressions_are_moved_where_they_were_made(lively_face):
     ]
     closed = draw(sections.IMFACE_PT_expressions, closed=("IMFACE_PT_mouth",)).drawn
     assert closed[-2:] == ["IMFACE_PT_mouth", "Mouth"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    "smile mouth_stretch anger jaw_left jaw_right jaw_forward mouth_left mouth_right dimpler "
+    "chin_raiser lip_puckerer lip_funneler sadness lip_roll grin cheek_blowing eye_closed "
+    "brow_raiser brow_lower browInnerUp cheekPuff eyeBlinkLeft jawOpen mouthClose noseSneerLeft "
+    "tongueOut".split(),
+)
+def test_every_expression_has_one_region(name):
+    regions = sections.EXPRESSION_REGIONS.values()
+    assert sum(name.startswith(beginnings) for beginnings in regions) == 1
 
 
 def test_expressions_are_filtered_by_name(lively_face):

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """ARKit's names, and where they lead."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -14,6 +16,7 @@ from backend.face.expressions import (
     expression_code,
     ict_names,
     ict_weights,
+    set_names,
 )
 
 ICT = ("browInnerUp_L", "browInnerUp_R", "cheekPuff_L", "cheekPuff_R", "eyeBlink_L", "eyeBlink_R")
@@ -60,6 +63,13 @@ def test_facescape_has_20_expressions_that_differ() -> None:
     assert len(FACESCAPE) == 20
     assert [name for name, mix in FACESCAPE.items() if not mix] == ["neutral"]
     assert len({frozenset(mix.items()) for mix in FACESCAPE.values()}) == 20
+
+
+def test_a_set_holds_what_the_model_can_make(bundled: FaceModel) -> None:
+    assert set_names(bundled, "facescape") == [name for name in FACESCAPE if name != "neutral"]
+    assert set_names(bundled, "arkit") == [name for name in ARKIT_NAMES if name != "tongueOut"]
+    small = replace(bundled, expression_names=("jawOpen", "jawLeft"))
+    assert set_names(small, "facescape") == ["jaw_left"]
 
 
 @pytest.mark.parametrize("name", FACESCAPE)

@@ -121,6 +121,8 @@ def test_shape_keys_answer_names_and_basis() -> None:
     assert values == {"names": ["jawOpen"], "absent": ["tongueOut"]}
     assert arrays["basis_mm"].shape == (9409, 3)
     assert arrays["vertices_mm"].shape == (1, 9409, 3)
+    values, _ = _run("shape_keys", params | {"names": ["smile"], "set": "facescape"})
+    assert values == {"names": ["smile"], "absent": []}  # tongueOut is none of FaceScape's
 
 
 def test_in_betweens_of_an_animation() -> None:

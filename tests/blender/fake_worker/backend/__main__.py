@@ -27,6 +27,7 @@ wire, slider_names = addon_module("wire"), addon_module("slider_names")
 HAS_GPU = importlib.util.find_spec("fake_cuda") is not None
 DEVICE, TORCH_DEVICE = ("Fake GPU", "cuda:0") if HAS_GPU else ("CPU", "cpu")
 EXPRESSIONS = ["jawOpen", "mouthSmileLeft", "mouthSmileRight"]
+FACESCAPE = ["smile", "anger"]
 VERTICES_MM = np.array(
     [[-50, -100, 10], [50, -100, 10], [50, 100, 10], [-50, 100, 10], [0, 150, -30]], np.float32
 )
@@ -132,14 +133,16 @@ def exact_mm(values):
 
 def shape_keys(params, arrays):
     """Each expression moves the last vertex along +Y, the first by 1 mm, the second by 2 ..."""
-    names = params["names"] or EXPRESSIONS
-    if unknown := set(names) - set(EXPRESSIONS):
+    kind = params["set"]
+    names = params["names"] or {"arkit": EXPRESSIONS, "facescape": FACESCAPE}[kind]
+    known = [*EXPRESSIONS, *FACESCAPE]
+    if unknown := set(names) - set(known):
         template = "This model has no expression '{name}'. Leave it out."
         raise Refused("user", template, "", {"name": unknown.pop()})
     basis = exact_mm(params["codes"].get("sliders", {}))
     vertices = np.repeat(basis[None], len(names), axis=0)
-    vertices[:, 4, 1] += [1 + EXPRESSIONS.index(name) for name in names]
-    values = {"names": names, "absent": ["tongueOut"]}
+    vertices[:, 4, 1] += [1 + known.index(name) for name in names]
+    values = {"names": names, "absent": ["tongueOut"] if kind == "arkit" else []}
     return values, {"basis_mm": basis, "vertices_mm": vertices}
 
 
