@@ -201,10 +201,34 @@ def test_expressions_are_moved_where_they_were_made(lively_face):
 
 @pytest.mark.parametrize(
     "name",
-    "smile mouth_stretch anger jaw_left jaw_right jaw_forward mouth_left mouth_right dimpler "
-    "chin_raiser lip_puckerer lip_funneler sadness lip_roll grin cheek_blowing eye_closed "
-    "brow_raiser brow_lower browInnerUp cheekPuff eyeBlinkLeft jawOpen mouthClose noseSneerLeft "
-    "tongueOut".split(),
+    [
+        "smile",
+        "mouth_stretch",
+        "anger",
+        "jaw_left",
+        "jaw_right",
+        "jaw_forward",
+        "mouth_left",
+        "mouth_right",
+        "dimpler",
+        "chin_raiser",
+        "lip_puckerer",
+        "lip_funneler",
+        "sadness",
+        "lip_roll",
+        "grin",
+        "cheek_blowing",
+        "eye_closed",
+        "brow_raiser",
+        "brow_lower",
+        "browInnerUp",
+        "cheekPuff",
+        "eyeBlinkLeft",
+        "jawOpen",
+        "mouthClose",
+        "noseSneerLeft",
+        "tongueOut",
+    ],
 )
 def test_every_expression_has_one_region(name):
     regions = sections.EXPRESSION_REGIONS.values()

@@ -118,6 +118,7 @@ def test_fit_says_that_landmarks_were_left_out_and_the_fit_is_poor(
     assert report["poor"] is True
 
 
+@pytest.mark.usefixtures("quick_fits")
 def test_fit_goes_on_after_failures_and_keeps_what_is_done(
     tmp_path: Path,
     lee_perry_smith: Path,
