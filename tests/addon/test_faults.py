@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 HAS_WEIGHTS = any((ROOT / "weights").glob("*.safetensors"))
 MANY_JOBS = int(os.environ.get("IMFACE_TEST_JOBS", "200"))
 MANY_CANCELS = int(os.environ.get("IMFACE_TEST_CANCELS", "30"))
+STALL_S = float(os.environ.get("IMFACE_TEST_STALL", "1"))
 MB = 2**20
 
 pytestmark = [
@@ -165,6 +166,19 @@ def test_a_killed_worker(
     _assert_works(client, face)
 
 
+def test_a_worker_that_is_killed_while_it_fits(client: Any, face: np.ndarray) -> None:
+    made = _run(client, params=SMALL | {"resolution": 64}).arrays
+    job = client.submit(
+        "fit", SMALL, {"vertices": made["vertices_mm"], "triangles": made["polygons"]}
+    )
+    _wait_for(lambda: job.message.startswith("Fitting: "), job)
+    os.kill(_pid(client), signal.SIGKILL)
+    _wait_for(lambda: job.state != "running", job)
+    assert (job.state, job.arrays) == ("failed", {})
+    assert "Exit status: -9" in job.details
+    _assert_works(client, face)
+
+
 def test_memory_that_runs_out_in_a_job_keeps_the_worker(
     client: Any, face: np.ndarray, pid: int
 ) -> None:
@@ -223,7 +237,7 @@ def test_garbage_on_its_stdout(client: Any, face: np.ndarray, pid: int) -> None:
 def test_a_stall_that_ends_costs_nothing_but_time(client: Any, pid: int) -> None:
     job = _start_long_job(client)
     os.kill(pid, signal.SIGSTOP)
-    stalled = time.monotonic() + 1
+    stalled = time.monotonic() + STALL_S
     _wait_for(lambda: time.monotonic() > stalled, job)
     assert (job.state, job.fraction) == ("running", 0.5)
     os.kill(pid, signal.SIGCONT)
