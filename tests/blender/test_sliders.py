@@ -6,6 +6,7 @@ preview by a tenth of the square of the values, in millimetres, at the last vert
 """
 
 import json
+import os
 import random
 from types import SimpleNamespace
 
@@ -22,6 +23,8 @@ BASE_MM = np.array(
     [[-50, -100, 10], [50, -100, 10], [50, 100, 10], [-50, 100, 10], [0, 150, -30]], np.float32
 )
 OFFSETS_MM = 0.3 * np.random.default_rng(0).normal(size=(len(NAMES), 5, 3))
+SEEDS = range(1, 1 + int(os.environ.get("IMFACE_TEST_SEEDS", "2")))
+ACTIONS = int(os.environ.get("IMFACE_TEST_ACTIONS", "80"))
 KEYS = ("jawOpen", "mouthSmileLeft", "mouthSmileRight")  # the last vertex up by 1, 2, 3 mm
 
 
@@ -512,6 +515,7 @@ class Fuzz:
 
     def __init__(self, seed, folder, points):
         self.random, self.folder, self.points = random.Random(seed), folder, points
+        self.preset = {}
         self.begin({})
 
     def begin(self, shown):
@@ -526,20 +530,30 @@ class Fuzz:
         self.now += 1
         bpy.ops.ed.undo_push(message="Fuzz")
 
+    def push_values(self, face, values):
+        """Push what a face's sliders stand at, and with them those of all that share its mesh."""
+        users = [obj.name for obj in bpy.data.objects if obj.data == face.data]
+        self.push(**dict.fromkeys(users, values))
+
     def step(self):
         names = list(self.history[self.now])
         if not names:
             return self.new()
+        if bpy.context.mode != "OBJECT":  # as an undo may have left it
+            bpy.ops.object.mode_set(mode="OBJECT")
         face = bpy.data.objects[self.random.choice(names)]
         for obj in bpy.context.view_layer.objects:
             obj.select_set(obj == face)
         bpy.context.view_layer.objects.active = face
         if sliders.why_not(face):
             bpy.ops.imface.edit_shape()
-        actions = [self.slide] * 6 + [self.undo] * 4 + [self.redo] * 2 + [self.refine] * 3
-        actions += [self.draw, self.reset, self.duplicate, self.rename, self.delete, self.reload]
-        action = self.random.choice([*actions, self.express, self.material, self.new])
-        return action() if action in (self.undo, self.redo, self.reload, self.new) else action(face)
+        of_faces = [self.slide] * 6 + [self.refine] * 3
+        of_faces += [self.draw, self.reset, self.duplicate, self.rename, self.delete, self.express]
+        of_faces += [self.material, self.twin, self.append, self.copy, self.edit_mode]
+        of_faces += [self.save_preset, self.apply_preset]
+        others = [self.undo] * 5 + [self.redo] * 3 + [self.reload, self.new, self.gallery]
+        action = self.random.choice(of_faces + others)
+        return action() if action in others else action(face)
 
     def new(self):
         bpy.ops.imface.generate(seed=self.random.randrange(3))
@@ -551,7 +565,7 @@ class Fuzz:
         for _ in range(3):
             setattr(face.data.imface_sliders, name, self.random.choice([0, 1, -2.5, 4]))
         value = getattr(face.data.imface_sliders, name)
-        self.push(**{face.name: self.history[self.now][face.name] | {name: value}})
+        self.push_values(face, self.history[self.now][face.name] | {name: value})
 
     def undo(self):
         if self.now > 0:
@@ -569,15 +583,58 @@ class Fuzz:
 
     def draw(self, face):
         bpy.ops.imface.randomize_shape(seed=self.random.randrange(9))
-        self.push(**{face.name: sliders.values_of(face.data)})
+        self.push_values(face, sliders.values_of(face.data))
 
     def reset(self, face):
         bpy.ops.imface.reset_shape()
-        self.push(**{face.name: {}})
+        self.push_values(face, {})
 
-    def duplicate(self, face):
-        bpy.ops.object.duplicate(linked=False)
+    def save_preset(self, face):
+        bpy.ops.imface.save_preset(preset="Fuzz")
+        self.preset = self.history[self.now][face.name]
+
+    def apply_preset(self, face):
+        if self.preset:
+            bpy.ops.imface.apply_preset(preset="Fuzz", method="REPLACE")
+            self.push_values(face, self.preset)
+
+    def edit_mode(self, face):
+        bpy.ops.object.mode_set(mode="EDIT")
+        setattr(face.data.imface_sliders, NAMES[0], 3)  # says why it does not
+        self.push()
+        if self.random.random() < 0.5:
+            self.undo()
+            self.redo()
+        bpy.ops.object.mode_set(mode="OBJECT")
+        self.push()
+
+    def duplicate(self, face, linked=False):
+        bpy.ops.object.duplicate(linked=linked)
         self.push(**{bpy.context.object.name: self.history[self.now][face.name]})
+
+    def twin(self, face):
+        self.duplicate(face, linked=True)
+
+    def append(self, face):
+        path = str(self.folder / "library.blend")
+        bpy.data.libraries.write(path, {face})
+        with bpy.data.libraries.load(path) as (_, here):
+            here.objects = [face.name]
+        (appended,) = here.objects
+        bpy.context.scene.collection.objects.link(appended)
+        self.push(**{appended.name: self.history[self.now][face.name]})
+
+    def copy(self, face):
+        self.reset(face)  # the fake has no codes for a moved face
+        path = str(self.folder / "face.codes.json")
+        bpy.ops.imface.export_codes(filepath=path)
+        bpy.ops.imface.load_codes(filepath=path)
+        self.push(**{bpy.context.object.name: {}})
+
+    def gallery(self):
+        bpy.ops.imface.random_gallery(seed=self.random.randrange(3))
+        bpy.ops.imface.keep_face()
+        self.push(**{bpy.context.object.name: {}})
 
     def rename(self, face):
         values, old = self.history[self.now][face.name], face.name
@@ -632,9 +689,9 @@ class Fuzz:
         np.testing.assert_allclose(self.points(data), preview(text), atol=2e-6)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", SEEDS)
 def test_sliders_and_mesh_never_disagree(seed, tmp_path, points):
     fuzz = Fuzz(seed, tmp_path, points)
-    for _ in range(60):
+    for _ in range(ACTIONS):
         fuzz.step()
         fuzz.check()
