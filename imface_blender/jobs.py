@@ -74,7 +74,7 @@ class Status:
     error: str = ""  # what went wrong last
     details: str = ""
     line: list[Turn] = field(default_factory=list)  # what comes after the job
-    weights: str = ""  # the sha256 of the model that Test Worker found
+    weights: str = ""  # the sha256 of the worker's model, or its beginning
     freed: bool = False  # the user ended the worker and has asked for nothing since
 
 
@@ -177,6 +177,12 @@ def model_line() -> str:
     if not status.weights:
         return label("Test Worker names the model")
     return label("Face model {name}", name=status.weights[:8])
+
+
+def memory_line() -> str:
+    """Return in one line how much memory the worker holds; an empty string if that is unknown."""
+    held = _client.memory_bytes() if _client is not None else 0
+    return label("The worker holds {memory:.1f} GB of memory", memory=held / 2**30) if held else ""
 
 
 def close_worker() -> None:
@@ -444,6 +450,7 @@ class JobOperator(PolledOperator):
         try:
             if self._scene(context) is None:
                 raise UserError("The scene was deleted while the job ran. Nothing was changed.")
+            status.weights = job.values.get("codes", {}).get("weights", status.weights)
             sentence = self.finish(context, job)
             self.report({"WARNING" if self._doubtful else "INFO"}, sentence)
         except Exception as error:

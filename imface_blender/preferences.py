@@ -34,7 +34,8 @@ class ImFacePreferences(bpy.types.AddonPreferences):
         layout = self.layout
         layout.prop(self, "worker_python")
         layout.prop(self, "idle_minutes")
-        for line in (jobs.worker_line(), jobs.model_line(), worker_setup.runtime_line()):
+        lines = (jobs.worker_line(), jobs.model_line(), worker_setup.runtime_line())
+        for line in filter(None, (*lines, jobs.memory_line())):
             layout.label(text=line, translate=False)
         row = layout.row()
         row.operator("imface.check_worker")

@@ -8,6 +8,7 @@ died fails its job, and the next job starts a new worker.
 
 from __future__ import annotations
 
+import mmap
 import os
 import queue
 import subprocess
@@ -148,6 +149,11 @@ class WorkerClient:
     def is_running(self) -> bool:
         """Tell whether there is a worker process, ready or not."""
         return self._process is not None and self._process.is_alive()
+
+    def memory_bytes(self) -> int:
+        """Return how much memory the worker holds; 0 without one, or where the system tells it in
+        another way than Linux does."""
+        return self._process.memory_bytes() if self._process is not None else 0
 
     def submit(self, name: str, params: dict[str, Any], arrays: wire.Arrays | None = None) -> Job:
         """Hand the worker a job, starting the worker if need be; return at once.
@@ -411,6 +417,13 @@ class _Process:
 
     def is_alive(self) -> bool:
         return self._popen.poll() is None
+
+    def memory_bytes(self) -> int:
+        try:
+            pages = Path(f"/proc/{self._popen.pid}/statm").read_text("ascii").split()[1]
+        except OSError:
+            return 0
+        return int(pages) * mmap.PAGESIZE
 
     def next_event(self) -> Message | _Ended | None:
         try:

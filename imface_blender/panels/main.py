@@ -6,7 +6,7 @@ from typing import Literal
 
 import bpy
 
-from ..jobs import status, time_left, worker_line
+from ..jobs import memory_line, model_line, status, time_left, worker_line
 
 COLUMNS = 38  # of text in a sidebar of usual width: labels do not wrap by themselves
 Icon = Literal["NONE", "ERROR", "INFO"]
@@ -22,8 +22,10 @@ class IMFACE_PT_main(bpy.types.Panel):
     bl_category = "Generate Face"
 
     def draw(self, context: bpy.types.Context) -> None:
-        """Draw the worker's line, the running job and the last error."""
-        draw_text(self.layout, worker_line())
+        """Draw what is known of the worker, the running job and the last error."""
+        model = model_line() if status.weights else ""
+        for line in (worker_line(), model, memory_line()):
+            draw_text(self.layout, line)
         self.layout.operator("imface.check_worker")
         draw_status(self.layout)
 

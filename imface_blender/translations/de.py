@@ -655,6 +655,7 @@ _REASONS = {
         "Die Szene streckt die Zeit. „Old“ und „New“ von „Time Stretching“ auf dieselbe Zahl "
         "setzen, backen und sie zurücksetzen"
     ),
+    "The worker holds {memory:.1f} GB of memory": "Der Worker belegt {memory:.1f} GB Speicher",
     "The worker is not running": "Der Worker läuft nicht",
     "There was no error": "Es gab keinen Fehler",
     "Use this in a 3D viewport": "In einem 3D-Ansichtsfenster verwenden",

@@ -11,10 +11,10 @@ import bpy
 import pytest
 
 import build
-from imface_blender import gpu, jobs, runtime, worker_setup
+from imface_blender import gpu, jobs, panels, runtime, worker_setup
 from imface_blender.preferences import ImFacePreferences
 from imface_blender.worker_client import worker_command
-from tests.blender.test_panels import Layout
+from tests.blender.test_panels import Layout, draw
 
 
 @pytest.fixture
@@ -131,6 +131,21 @@ def test_test_worker_names_the_model():
     assert jobs.model_line() == "Test Worker names the model"
     bpy.ops.imface.check_worker()
     assert jobs.model_line() == "Face model 01234567"
+
+
+def test_the_panel_names_the_model_and_the_worker_s_memory():
+    head = panels.main.IMFACE_PT_main
+    jobs.close_worker()
+    assert jobs.memory_line() == ""
+    assert draw(head).drawn == ["The worker has not started yet", "imface.check_worker"]
+    bpy.ops.imface.generate()
+    lines = draw(head).drawn
+    assert lines[1] == "Face model fake"
+    if sys.platform == "linux":
+        status = Path(f"/proc/{jobs._client._process._popen.pid}/status").read_text()
+        kilobytes = int(status.split("VmRSS:")[1].split()[0])
+        assert jobs._client.memory_bytes() == pytest.approx(1024 * kilobytes, rel=0.1)
+        assert " ".join(lines[2:4]).startswith("The worker holds 0.")
 
 
 def test_unregistering_ends_the_unpacking(bundled, monkeypatch):

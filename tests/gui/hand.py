@@ -82,15 +82,15 @@ class Hand:
     def open_section(self, before: str, within: str) -> Steps:
         """Open the closed section that comes soon after one property or operator, and begins with
         another."""
-        yield from self._find(before)
-        yield from self.scroll(SCROLLS // 2)
-        x, y = yield from self._find(before)
-        rows = [y - ROW_PX * row for row in range(1, 10)]
-        for row in rows[:5]:
-            yield from self._hover(x, row)
-            yield from self._click(x, row)
-            yield SETTLE_S
-            for below in rows:
+        sidebar = self.region("UI")
+        for row in range(1, 6):
+            x, y = yield from self._find(before)
+            if y - ROW_PX * row > sidebar.y:
+                yield from self._hover(x, y - ROW_PX * row)
+                yield from self._click(x, y - ROW_PX * row)
+                yield SETTLE_S
+            yield from self.scroll(3)  # the last section opens below the border
+            for below in range(sidebar.y + sidebar.height, sidebar.y, -ROW_PX):
                 yield from self._hover(x, below)
                 if self._is_below(within, ()):
                     return

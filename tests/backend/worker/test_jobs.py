@@ -231,7 +231,7 @@ def test_coloured_points_carry_their_colours_over(
     lee_perry_smith: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scan = load_scan(lee_perry_smith)
-    monkeypatch.setattr(jobs, "fit_scan", partial(fit_scan, config=FitConfig(rounds=4)))
+    monkeypatch.setattr(measured_fit, "fit_scan", partial(fit_scan, config=FitConfig(rounds=4)))
     rng = np.random.default_rng(0)
     points, _, _ = sample_surface(scan.vertices, scan.polygons, 20_000, rng)
     left = points[:, :1] > np.median(points[:, 0])  # the scan looks along +z
