@@ -24,6 +24,9 @@ _SCALARS = {
 _ORDERS = {"binary_little_endian": "<", "binary_big_endian": ">"}
 _MATERIAL = re.compile(rb"^\s*usemtl[^\n]*", re.MULTILINE)
 _RELATIVE = re.compile(rb"^\s*f\s[^\n]*-\d", re.MULTILINE)
+_VERTEX = re.compile(rb"^\s*v\s+[-+.\d]", re.MULTILINE)
+_FACE = re.compile(rb"^\s*f\s", re.MULTILINE)
+_TEXTURED = re.compile(rb"^\s*vt\s", re.MULTILINE)
 _COMPRESSIONS = {"KHR_draco_mesh_compression", "EXT_meshopt_compression"}
 
 
@@ -38,14 +41,41 @@ def readable(content: bytes, kind: str) -> bytes:
     Raises
     ------
     ScanError
-        If it is compressed in a way that is not read.
+        If it is of another kind, was cut off, or is compressed in a way that is not read.
     """
+    if not _SIGNS[kind](content):
+        found = next((other for other, shows in _SIGNS.items() if shows(content)), None)
+        if found is not None:
+            raise ScanError(
+                f"The file is named .{kind} but holds {found.upper()}. Rename it to .{found}."
+            )
+        if kind == "stl":  # of any text trimesh makes an empty one
+            raise ScanError("The file is damaged or holds no STL. Export it again.")
     return _REWRITERS.get(kind, bytes)(content)
+
+
+def _is_stl(content: bytes) -> bool:
+    """Tell whether a file is an STL, of text or binary."""
+    if content.lstrip()[:5].lower() == b"solid" and b"facet" in content[:2000].lower():
+        return True
+    return len(content) > 84 and len(content) >= 84 + 50 * struct.unpack_from("<I", content, 80)[0]
+
+
+_SIGNS: dict[str, Callable[[bytes], bool]] = {
+    "ply": lambda content: re.match(rb"ply\s", content) is not None,
+    "glb": lambda content: content.startswith(b"glTF"),
+    "obj": lambda content: b"\0" not in content[:1000] and _VERTEX.search(content) is not None,
+    "stl": _is_stl,
+}
 
 
 def _plain(content: bytes) -> bytes:
     """Return an OBJ without materials, by which triangles would be sorted, and whose faces count
     vertices from the first, not back from the last so far."""
+    if _TEXTURED.search(content) and not _FACE.search(content):  # points have none
+        raise ScanError(
+            "The OBJ file has texture coordinates but no faces: it was cut off. Export it again."
+        )
     content = _MATERIAL.sub(b"", content)
     if _RELATIVE.search(content) is None:
         return content

@@ -12,7 +12,7 @@ import pytest
 import trimesh
 
 from backend.errors import ScanError
-from backend.mesh import Mesh, load_scan
+from backend.mesh import Mesh, load_scan, save_mesh
 from backend.scan_files import readable
 
 
@@ -126,3 +126,36 @@ def test_a_glb_of_points_is_a_scan(tmp_path: Path) -> None:
     points[1000:] += [1, 2, 3]
     assert cloud.polygons.shape == (0, 3)
     np.testing.assert_allclose(np.sort(cloud.vertices, 0), np.sort(points, 0), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["obj", "ply", "stl", "glb"])
+@pytest.mark.parametrize("name", ["obj", "ply", "stl", "glb"])
+def test_a_file_of_another_kind_is_called_so(
+    tmp_path: Path, sphere: Mesh, kind: str, name: str
+) -> None:
+    save_mesh(sphere, tmp_path / f"scan.{kind}")
+    path = (tmp_path / f"scan.{kind}").rename(tmp_path / f"other.{name}")
+    if kind == name:
+        assert len(load_scan(path).polygons) == len(sphere.polygons)
+        return
+    sentence = f"The file is named .{name} but holds {kind.upper()}. Rename it to .{kind}."
+    with pytest.raises(ScanError, match=sentence):
+        load_scan(path)
+
+
+def test_an_stl_of_text_is_one_and_other_text_is_none(tmp_path: Path, sphere: Mesh) -> None:
+    text = trimesh.Trimesh(sphere.vertices, sphere.polygons).export(file_type="stl_ascii")
+    (tmp_path / "scan.stl").write_text(text)
+    assert len(load_scan(tmp_path / "scan.stl").polygons) == len(sphere.polygons)
+    (tmp_path / "scan.stl").write_text("Dear diary, today I met a triangle.\n" * 100)
+    with pytest.raises(ScanError, match="holds no STL"):
+        load_scan(tmp_path / "scan.stl")
+
+
+def test_an_obj_that_was_cut_off_before_its_faces_is_no_cloud(tmp_path: Path, sphere: Mesh) -> None:
+    points = "".join(f"v {x} {y} {z}\n" for x, y, z in sphere.vertices)
+    (tmp_path / "scan.obj").write_text(points + "vn 0 0 1\n")
+    assert len(load_scan(tmp_path / "scan.obj").vertices) == len(sphere.vertices)
+    (tmp_path / "scan.obj").write_text(points + "vt 0 0\n")
+    with pytest.raises(ScanError, match="it was cut off. Export it again"):
+        load_scan(tmp_path / "scan.obj")
