@@ -232,6 +232,10 @@ def _measuring_commands(
     evaluate.add_argument(
         "--poses", type=int, default=0, help="other ways, 34 at most, to lay real scans and heads"
     )
+    evaluate.add_argument(
+        "--graded", action="store_true", help="damage them at three strengths each"
+    )
+    evaluate.add_argument("--refine", action="store_true", help="also fit the detail of all scans")
     evaluate.add_argument("--expressed", type=int, default=8, help="people with all expressions")
     evaluate.add_argument("--faces", type=int, default=1000, help="random faces to inspect")
     evaluate.add_argument(

@@ -346,7 +346,7 @@ def _evaluate(options: Options) -> Answer:
         "held-out ICT": held_out_ict(ict, options.people),
         "MakeHuman": list(makehuman(options.makehuman, options.limit)) if options.makehuman else (),
         "real scans": list(real_scans(options.scans)),  # now, not after an hour of the others
-    } | damaged_ict(ict, options.damaged)
+    } | damaged_ict(ict, options.damaged, options.graded)
     bases = linear_bases(ict, model)
     figures: Answer = {"weights": model.sha256, "sets": {}}
     with tqdm(disable=None, unit="scan") as bar:
@@ -356,7 +356,7 @@ def _evaluate(options: Options) -> Answer:
             bar.update()
 
         for name, scans in sets.items():
-            rows = evaluate_set(name, scans, model, bases, options.out, progress)
+            rows = evaluate_set(name, scans, model, bases, options.out, progress, options.refine)
             figures["sets"] |= {name: summarise(rows)} if rows else {}
     if options.poses:
         heads = makehuman(options.makehuman, _POSED_HEADS) if options.makehuman else ()

@@ -13,10 +13,9 @@ import numpy as np
 from ..checkpoint import FaceModel
 from ..errors import ScanError
 from ..face.correspondence import template_mesh
-from ..face.extract import ExtractConfig, extract_mesh, face_sdf
-from ..face.fit import fit_scan
-from ..face.generate import face_of
+from ..face.fit import FitResult, fit_scan, refine_fit
 from ..face.linear_fit import PARTS, LinearBasis
+from ..face.shapes import build_mesh
 from ..files import write_text
 from ..mesh import Mesh, triangulate
 from ..model.imface import UNIT_MM
@@ -56,6 +55,8 @@ class Fitted:
         Of the face, model space, where the method has them.
     rows : ndarray (V,) int or None
         Where these stand in the ICT topology.
+    result : FitResult or None
+        Ours, of which more can be made.
     """
 
     pose: Similarity
@@ -63,33 +64,40 @@ class Fitted:
     seconds: float
     vertices: np.ndarray | None = None
     rows: np.ndarray | None = None
+    result: FitResult | None = None
 
 
 def fit_ours(model: FaceModel, scan: EvaluationScan) -> Fitted:
     """Fit the model; seconds are those to a mesh at resolution 256."""
     started = time.perf_counter()
-    result = fit_scan(model, scan.given)
-    sdf = face_sdf(face_of(model, result.codes), model.device)
-    surface = extract_mesh(sdf, ExtractConfig(resolution=256))
-    seconds = time.perf_counter() - started
+    return _fitted(model, fit_scan(model, scan.given), started)
+
+
+def fit_with_detail(model: FaceModel, ours: Fitted, result: FitResult) -> Fitted:
+    """Capture the detail of our fit to a scan; seconds are those of both."""
+    return _fitted(model, refine_fit(model, result), time.perf_counter() - ours.seconds)
+
+
+def _fitted(model: FaceModel, result: FitResult, started: float) -> Fitted:
+    surface = build_mesh(model, result.codes, "surface", 256)
+    fitted = Fitted(result.pose, surface, time.perf_counter() - started, result=result)
     if model.head is None:
-        return Fitted(result.pose, surface, seconds)
+        return fitted
     rows = np.unique(triangulate(model.head.template.part_polygons(PARTS)))
-    vertices = template_mesh(model, result.codes).vertices[rows]
-    return Fitted(result.pose, surface, seconds, vertices, rows)
+    return replace(fitted, vertices=template_mesh(model, result.codes).vertices[rows], rows=rows)
 
 
 def fit_linear(
-    bases: Mapping[str, LinearBasis], scan: EvaluationScan, pose: Similarity
+    bases: Mapping[str, LinearBasis], scan: EvaluationScan, surface: Mesh, pose: Similarity
 ) -> Iterator[tuple[str, Fitted]]:
-    """Fit linear models by closest points from a good pose, and with their true vertices where
-    these are known, which no scan gives."""
+    """Fit linear models by closest points, from a good pose, to the surface that ours was fitted
+    to; and to a whole scan's true vertices where these are known, which no scan gives."""
     for name, basis in bases.items():
         started = time.perf_counter()
-        face, found = fit_scan_linearly(basis, scan.mesh, pose)
+        face, found = fit_scan_linearly(basis, surface, pose)
         seconds = time.perf_counter() - started
         yield f"{name}, closest points", Fitted(found, face, seconds, face.vertices, basis.rows)
-        if scan.truth is not None:
+        if scan.truth is not None and scan.damaged is None:
             face = fit_known_correspondence(basis, scan.truth / UNIT_MM)
             yield f"{name}, known vertices", Fitted(IN_PLACE, face, 0.0, face.vertices, basis.rows)
 
@@ -131,21 +139,23 @@ def evaluate_set(
     bases: Mapping[str, LinearBasis],
     folder: Path,
     progress: Callable[[str], None] = lambda scan: None,
+    refine: bool = False,
 ) -> list[Row]:
     """Fit and measure a set; call it again to go on after a stop.
 
-    Rows, one per scan and method, lie in ``folder/NAME-HASH.json``; a picture of the first scans
+    Rows, one per scan and method (with ``refine`` another one for our fit with detail), lie in
+    ``folder/NAME-HASH.json``, or ``NAME-HASH-refined.json``; a picture of the first scans
     that this call fitted in ``folder/NAME.jpg``. A scan that cannot be fitted has a row with its
     error. Only rows of the given scans are returned, whatever else is stored.
     """
-    path = folder / f"{name}-{model.fitted_by}.json"
+    path = folder / f"{name}-{model.fitted_by}{'-refined' if refine else ''}.json"
     stored: dict[str, list[Row]] = json.loads(path.read_text()) if path.exists() else {}
     rows: list[Row] = []
     panels: list[HeatPanel] = []
     for scan in scans:
         if scan.name not in stored:
             try:
-                stored[scan.name] = _evaluate_scan(scan, model, bases, panels)
+                stored[scan.name] = _evaluate_scan(scan, model, bases, panels, refine)
             except ScanError as error:
                 stored[scan.name] = [{"scan": scan.name, "method": "ImFace", "error": str(error)}]
             write_text(path, json.dumps(stored))
@@ -161,11 +171,15 @@ def _evaluate_scan(
     model: FaceModel,
     bases: Mapping[str, LinearBasis],
     panels: list[HeatPanel],
+    refine: bool,
 ) -> list[Row]:
     ours = fit_ours(model, scan)
-    fits = {"ImFace": ours}
-    if scan.damaged is None:
-        fits |= fit_linear(bases, scan, ours.pose)
+    fits, surface = {"ImFace": ours}, scan.given
+    if ours.result is not None:
+        surface = ours.result.surface
+        if refine:
+            fits["ImFace, with detail"] = fit_with_detail(model, ours, ours.result)
+    fits |= fit_linear(bases, scan, surface, ours.pose)
     if len(panels) < _SHOWN:
         shown = [name for name in fits if "known" not in name][:2]
         panels.append(

@@ -3,6 +3,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from ..model.imface import UNIT_MM
 from .cache import DatasetConfig
 from .ict import SKIN_PARTS, IctFaceKit
 from .ict_scans import Recipes, draw_recipes
+
+Damage = Callable[[Mesh, np.random.Generator], Mesh]
 
 #: Seed of the held-out people; training never uses it.
 HELD_OUT_SEED = 1_000_003
@@ -67,30 +70,33 @@ def held_out_ict(ict: IctFaceKit, people: int) -> Iterator[EvaluationScan]:
             yield EvaluationScan(f"ict-{person:02}-{state}", skin_mesh(ict, head), truth=head)
 
 
-def damaged_ict(ict: IctFaceKit, people: int) -> dict[str, Iterator[EvaluationScan]]:
-    """Return, for each kind of damage, the neutral scans of so many held-out people with it."""
+def damaged_ict(
+    ict: IctFaceKit, people: int, graded: bool = False
+) -> dict[str, Iterator[EvaluationScan]]:
+    """Return, for each kind of damage, the neutral scans of so many held-out people with it; if
+    ``graded``, of noise, missing and stray points at three strengths."""
     whole = [scan for scan in held_out_ict(ict, people) if scan.name.endswith(f"-{_STATES[0]}")]
-    return {f"held-out ICT, {kind}": _damaged(whole, damage) for kind, damage in _DAMAGES.items()}
+    kinds = [kind for kind in _DAMAGES if graded or kind not in _GRADED_ALONE]
+    return {f"held-out ICT, {kind}": _damaged(whole, _DAMAGES[kind]) for kind in kinds}
 
 
-def _damaged(
-    scans: list[EvaluationScan], damage: Callable[[Mesh, np.random.Generator], Mesh]
-) -> Iterator[EvaluationScan]:
+def _damaged(scans: list[EvaluationScan], damage: Damage) -> Iterator[EvaluationScan]:
     for i, scan in enumerate(scans):
         yield replace(scan, damaged=damage(scan.mesh, np.random.default_rng(i)))
 
 
-def _noisy(mesh: Mesh, rng: np.random.Generator) -> Mesh:
-    return Mesh(mesh.vertices + rng.normal(0, _NOISE_MM, mesh.vertices.shape), mesh.polygons)
+def _noisy(mesh: Mesh, rng: np.random.Generator, mm: float) -> Mesh:
+    return Mesh(mesh.vertices + rng.normal(0, mm, mesh.vertices.shape), mesh.polygons)
 
 
-def _thinned(mesh: Mesh, rng: np.random.Generator) -> Mesh:
-    return _points(mesh.vertices[rng.random(len(mesh.vertices)) < 0.5])
+def _thinned(mesh: Mesh, rng: np.random.Generator, kept: float) -> Mesh:
+    return _points(mesh.vertices[rng.random(len(mesh.vertices)) < kept])
 
 
-def _with_outliers(mesh: Mesh, rng: np.random.Generator) -> Mesh:
+def _with_outliers(mesh: Mesh, rng: np.random.Generator, share: float) -> Mesh:
     low, high = mesh.vertices.min(0), mesh.vertices.max(0)
-    stray = rng.uniform(low, high, (len(mesh.vertices) // 4, 3))
+    count = int(len(mesh.vertices) * share / (1 - share))
+    stray = rng.uniform(low, high, (count, 3))
     return _points(np.concatenate([mesh.vertices, stray]))
 
 
@@ -108,17 +114,30 @@ def _points(vertices: np.ndarray) -> Mesh:
     return Mesh(vertices, np.zeros((0, 3), int))
 
 
-_NOISE_MM = 0.5
 #: A hole's width, and the vertex in its middle.
 _HOLE_MM, _CHEEK = 40, 2271
-_DAMAGES: dict[str, Callable[[Mesh, np.random.Generator], Mesh]] = {
+_DAMAGES: dict[str, Damage] = {
     "whole": lambda mesh, rng: mesh,
-    f"noise of {_NOISE_MM} mm": _noisy,
-    "half of the vertices, no faces": _thinned,
-    "20 % stray points, no faces": _with_outliers,
+    "noise of 0.25 mm": partial(_noisy, mm=0.25),
+    "noise of 0.5 mm": partial(_noisy, mm=0.5),
+    "noise of 1 mm": partial(_noisy, mm=1.0),
+    "three quarters of the vertices, no faces": partial(_thinned, kept=0.75),
+    "half of the vertices, no faces": partial(_thinned, kept=0.5),
+    "a quarter of the vertices, no faces": partial(_thinned, kept=0.25),
+    "10 % stray points, no faces": partial(_with_outliers, share=0.1),
+    "20 % stray points, no faces": partial(_with_outliers, share=0.2),
+    "40 % stray points, no faces": partial(_with_outliers, share=0.4),
     f"hole of {_HOLE_MM} mm in a cheek": _holed,
     "half of the face": _half,
 }
+_GRADED_ALONE = (
+    "noise of 0.25 mm",
+    "noise of 1 mm",
+    "three quarters of the vertices, no faces",
+    "a quarter of the vertices, no faces",
+    "10 % stray points, no faces",
+    "40 % stray points, no faces",
+)
 
 
 def skin_mesh(ict: IctFaceKit, head: np.ndarray) -> Mesh:

@@ -2,7 +2,9 @@
 """The evaluation: held-out faces, rows that survive a stop, tables that say what was measured."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +13,9 @@ import trimesh
 from backend import commands
 from backend.__main__ import main
 from backend.checkpoint import FaceModel
+from backend.codes import Codes
 from backend.errors import DataError, ScanError
+from backend.face.fit import FitResult
 from backend.learn import evaluate as evaluation
 from backend.learn.cache import DatasetConfig
 from backend.learn.evaluate import (
@@ -170,8 +174,62 @@ def test_a_damaged_scan_is_fitted_and_the_whole_one_measured(
     monkeypatch.setattr(
         evaluation, "fit_ours", lambda m, s: Fitted(IN_PLACE, _in_model(s.given), 1.0)
     )
-    (row,) = evaluate_set("half", [half], tiny_model, {"linear": None}, tmp_path)  # type: ignore[dict-item]
+    (row,) = evaluate_set("half", [half], tiny_model, {}, tmp_path)
     assert row["strict_scan_to_fit_mean_mm"] > 1  # to the half that is missing
+
+
+def test_damage_may_be_graded(ict: IctFaceKit) -> None:
+    usual, graded = damaged_ict(ict, 1), damaged_ict(ict, 1, graded=True)
+    assert [name for name in graded if name in usual] == list(usual)
+    given = {name: next(scans).given for name, scans in graded.items()}
+    whole = given["held-out ICT, whole"].vertices
+
+    def of(words: str) -> list[np.ndarray]:
+        return [mesh.vertices for name, mesh in given.items() if words in name]
+
+    noise = [(vertices - whole).std() for vertices in of("noise")]
+    np.testing.assert_allclose(noise, [0.25, 0.5, 1.0], rtol=0.02)
+    kept = [len(vertices) / len(whole) for vertices in of("of the vertices")]
+    np.testing.assert_allclose(kept, [0.75, 0.5, 0.25], atol=0.02)
+    stray = [1 - len(whole) / len(vertices) for vertices in of("stray")]
+    np.testing.assert_allclose(stray, [0.1, 0.2, 0.4], atol=0.01)
+
+
+def test_a_linear_model_gets_the_surface_that_ours_was_fitted_to(
+    tiny_model: FaceModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ball, sheet = _cap(), _cap(79.0)
+    no_faces = Mesh(ball.vertices, np.zeros((0, 3), int))
+    points = EvaluationScan("a", ball, truth=ball.vertices, damaged=no_faces)
+
+    def ours(model: FaceModel, scan: EvaluationScan) -> Fitted:
+        result = FitResult(Codes(np.zeros(8), None, ""), IN_PLACE, sheet, {})
+        return replace(_off_by_1mm(model, scan), result=result)
+
+    def linearly(basis: object, scan: Mesh, pose: Similarity) -> tuple[Mesh, Similarity]:
+        assert scan is sheet
+        return _in_model(scan), pose
+
+    monkeypatch.setattr(evaluation, "fit_ours", ours)
+
+    def radius(scan: EvaluationScan, fitted: Fitted) -> dict[str, float]:
+        return {"mm": 100 * float(fitted.surface.vertices.max()), "seconds": fitted.seconds}
+
+    monkeypatch.setattr(evaluation, "fit_scan_linearly", linearly)
+    monkeypatch.setattr(evaluation, "measure", radius)
+    monkeypatch.setattr(evaluation, "heat_map", lambda *_: None)
+    bases = {"linear": SimpleNamespace(rows=None)}
+    rows = evaluate_set("points", [points], tiny_model, bases, tmp_path)  # type: ignore[arg-type]
+    assert [row["method"] for row in rows] == ["ImFace", "linear, closest points"]
+    assert [row["mm"] for row in rows] == [pytest.approx(81), pytest.approx(79)]
+
+    # With detail there is a row more, also where there are rows without it already.
+    monkeypatch.setattr(evaluation, "refine_fit", lambda model, result: result)
+    monkeypatch.setattr(evaluation, "build_mesh", lambda *_: _in_model(_cap(80.5)))
+    rows = evaluate_set("points", [points], tiny_model, {}, tmp_path, refine=True)
+    assert [row["method"] for row in rows] == ["ImFace", "ImFace, with detail"]
+    assert rows[1]["mm"] == pytest.approx(80.5)
+    assert rows[1]["seconds"] > rows[0]["seconds"] == 2.5
 
 
 def _in_model(mesh: Mesh) -> Mesh:
