@@ -239,7 +239,7 @@ def _measuring_commands(
     evaluate.add_argument("--expressed", type=int, default=8, help="people with all expressions")
     evaluate.add_argument("--faces", type=int, default=1000, help="random faces to inspect")
     evaluate.add_argument(
-        "--heads", type=int, default=12, help="random heads in all expressions, if it has a head"
+        "--heads", type=int, default=12, help="people in all expressions, if it has a head"
     )
     ablate = commands.add_parser(
         "ablate",
