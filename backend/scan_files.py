@@ -47,7 +47,9 @@ def readable(content: bytes, kind: str) -> bytes:
         found = next((other for other, shows in _SIGNS.items() if shows(content)), None)
         if found is not None:
             raise ScanError(
-                f"The file is named .{kind} but holds {found.upper()}. Rename it to .{found}."
+                "The file is named .{kind} but holds {found}. Rename it to .{found}.",
+                kind=kind,
+                found=found,
             )
         if kind == "stl":  # of any text trimesh makes an empty one
             raise ScanError("The file is damaged or holds no STL. Export it again.")

@@ -103,6 +103,47 @@ def write_offsets(
     mesh_io.mesh_of(obj).update()
 
 
+def add_blend(
+    obj: bpy.types.Object, name: str, basis_mm: np.ndarray, vertices_mm: np.ndarray
+) -> bpy.types.ShapeKey:
+    """Give a face a shape key, at 0, that takes it from a basis to other vertices.
+
+    Parameters
+    ----------
+    basis_mm, vertices_mm : ndarray (V, 3)
+        In face space [mm].
+
+    Raises
+    ------
+    UserError
+        When the mesh has another number of vertices. Nothing has been changed then.
+    ValueError
+        When the arrays do not fit together, likewise.
+    """
+    if vertices_mm.shape != basis_mm.shape or not np.isfinite(vertices_mm).all():
+        raise ValueError(f"{basis_mm.shape} basis, {vertices_mm.shape} vertices")
+    faces.check_vertices(obj, len(basis_mm))
+    _need_basis(obj)
+    key = add(obj, name)
+    write_offsets(obj, [key], basis_mm, (vertices_mm - basis_mm)[None])
+    _remember_blend(obj, key)
+    return key
+
+
+def blend_keys(obj: bpy.types.Object) -> list[bpy.types.ShapeKey]:
+    """Return the keys that lead to other faces; those the user deleted are left out."""
+    mesh = mesh_io.mesh_of(obj)
+    if mesh.shape_keys is None:
+        return []
+    blocks = mesh.shape_keys.key_blocks
+    return [blocks[name] for name in json.loads(of_mesh(mesh).blends or "[]") if name in blocks]
+
+
+def _remember_blend(obj: bpy.types.Object, key: bpy.types.ShapeKey) -> None:
+    names = [block.name for block in (*blend_keys(obj), key)]
+    of_mesh(mesh_io.mesh_of(obj)).blends = json.dumps(names)
+
+
 def add_morph(obj: bpy.types.Object, other: bpy.types.Object) -> bpy.types.ShapeKey:
     """Give a face a shape key, at 0, with the shape of another; the rest stays as it is.
 
@@ -126,6 +167,7 @@ def add_morph(obj: bpy.types.Object, other: bpy.types.Object) -> bpy.types.Shape
     _need_basis(obj)
     key = add(obj, f"Morph {other.name}")
     mesh_io.write_points(key.data, shape)
+    _remember_blend(obj, key)
     return key
 
 

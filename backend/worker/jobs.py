@@ -119,12 +119,26 @@ def express_job(params: Params, arrays: Arrays, report: Report) -> Answer:
 
 def blend_job(params: Params, arrays: Arrays, report: Report) -> Answer:
     """Blend a face, `a`, with another one, or with the mean of several: `others`."""
+    return _face_answer(_blended(params, report), params, report)
+
+
+def blend_key_job(params: Params, arrays: Arrays, report: Report) -> Answer:
+    """Return the vertices of a face, `a`, as it is (`basis_mm`) and blended (`vertices_mm`)."""
+    blended, level = _blended(params, report), params.get("topology", "head")
+    report(0.5, "Meshing the face")
+    basis, vertices = (
+        (build_mesh(face_model(), codes, level, 0).vertices * UNIT_MM).astype(np.float32)
+        for codes in (_codes(params.get("a")), blended)
+    )
+    return {}, {"basis_mm": basis, "vertices_mm": vertices}
+
+
+def _blended(params: Params, report: Report) -> Codes:
     report(0.1, "Blending")
     a = _codes(params.get("a"))
     b = average(face_model(), [_codes(face) for face in params["others"]])
     weight, what = float(params.get("weight", 0.5)), params.get("what", "identity")
-    codes = blend_regions(face_model(), a, b, weight, what, params.get("regions") or ())
-    return _face_answer(codes, params, report)
+    return blend_regions(face_model(), a, b, weight, what, params.get("regions") or ())
 
 
 def fit_job(params: Params, arrays: Arrays, report: Report) -> Answer:
@@ -275,6 +289,7 @@ JOBS: dict[str, JobFunction] = {
     "express": express_job,
     "fit": fit_job,
     "blend": blend_job,
+    "blend_key": blend_key_job,
     "shape_keys": shape_keys_job,
     "in_betweens": in_betweens_job,
     "sliders": sliders_job,

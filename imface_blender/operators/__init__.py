@@ -31,6 +31,7 @@ CLASSES = (
     mark_landmarks.IMFACE_OT_mark_landmarks,
     fit_error.IMFACE_OT_show_fit_error,
     blend.IMFACE_OT_blend,
+    blend.IMFACE_OT_blend_key,
     morph.IMFACE_OT_morph,
     neutralize.IMFACE_OT_neutralize,
     codes.IMFACE_OT_export_codes,

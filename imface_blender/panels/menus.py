@@ -9,7 +9,7 @@ from .sections import draw_bake, draw_button
 #: In the Object menu, in groups.
 OF_OBJECTS = (
     ("fit_scan", "mark_landmarks", "show_fit_error"),
-    ("random_gallery", "keep_face", "blend", "morph", "neutralize"),
+    ("random_gallery", "keep_face", "blend", "blend_key", "morph", "neutralize"),
     ("edit_shape", "randomize_shape", "reset_shape", "refine_shape", "save_preset"),
     ("export_codes", "import_codes", "copy_codes", "paste_codes", "save_asset"),
     ("add_expressions", "reset_expressions", "keyframe_expression", "remove_bake"),

@@ -89,14 +89,17 @@ class IMFACE_PT_blend(_Section):
     bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012 - Blender only reads it
 
     def draw(self, context: bpy.types.Context) -> None:
-        """Draw the weight, what is mixed, the mesh and the button."""
+        """Draw the weight, what is mixed, the mesh, the buttons and the active face's blends."""
         _draw_choices(self.layout, context, "weight", "what")
         column = self.layout.column(align=True)
         column.label(text="Regions")  # the buttons do not say it
         column.prop(of_scene(context.scene), "regions")
         _draw_choices(self.layout, context, "topology", "resolution")
         draw_button(self.layout, context, "imface.blend")
+        draw_button(self.layout, context, "imface.blend_key")
         draw_button(self.layout, context, "imface.morph")
+        if faces.is_face(context.object) and (keys := shape_keys.blend_keys(context.object)):
+            _draw_values(self.layout, keys)
 
 
 class IMFACE_PT_shape(_Section):

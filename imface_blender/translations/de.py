@@ -8,6 +8,7 @@ move. Descriptions of properties and operators end without a full stop, which Bl
 #: Names of operators, and of their buttons.
 OPERATORS = {
     "Add Expressions": "Ausdrücke hinzufügen",
+    "Add Blend Slider": "Überblend-Regler hinzufügen",
     "Add Morph": "Morph hinzufügen",
     "Apply Shape Preset": "Formvorgabe anwenden",
     "Bake Animation": "Animation backen",
@@ -194,6 +195,8 @@ _INTERFACE = {
     "Mouth": "Mund",
     "Names": "Namen",
     "Narrow Face": "Schmales Gesicht",
+    "Blends": "Überblendungen",
+    "Names of keys to other faces, as JSON": "Namen der Keys zu anderen Gesichtern, als JSON",
     "Names of their keys, as JSON": "Namen ihrer Schlüssel, als JSON",
     "Nose": "Nase",
     "Regions": "Regionen",
@@ -330,6 +333,11 @@ _TOOLTIPS = {
         "Link Face oder eine Kopfzeile mit ARKit-Namen. Erneutes Importieren ersetzt, was "
         "innerhalb der Einzelbilder der neuen Aufnahme importiert war; frühere Schlüsselbilder "
         "außerhalb davon und eigene bleiben"
+    ),
+    "Give the active face a shape key that mixes the other selected ones into it as chosen above: "
+    "its value is the weight, follows at once and takes keyframes": (
+        "Dem aktiven Gesicht einen Shape Key geben, der die anderen ausgewählten so einmischt, wie "
+        "oben gewählt: Sein Wert ist das Gewicht, wirkt sofort und lässt sich animieren"
     ),
     "Make a face between the active one and the mean of the other selected ones, beside it": (
         "Ein Gesicht zwischen dem aktiven und dem Mittel der anderen ausgewählten daneben erstellen"
@@ -1201,6 +1209,16 @@ _BACKEND = {
     ),
     "The meshes in this file are compressed. Export it without compression.": (
         "Die Netze in dieser Datei sind komprimiert. Sie ohne Kompression exportieren."
+    ),
+    "The file is named .{kind} but holds {found}. Rename it to .{found}.": (
+        "Die Datei heißt .{kind}, enthält aber {found}. Bitte in .{found} umbenennen."
+    ),
+    "The file is damaged or holds no STL. Export it again.": (
+        "Die Datei ist beschädigt oder enthält kein STL. Bitte erneut exportieren."
+    ),
+    "The OBJ file has texture coordinates but no faces: it was cut off. Export it again.": (
+        "Die OBJ-Datei hat Texturkoordinaten, aber keine Flächen: Sie wurde abgeschnitten. Bitte "
+        "erneut exportieren."
     ),
     "Faces of the scan name vertices that it does not have. Export it again.": (
         "Flächen des Scans nennen Punkte, die er nicht hat. Ihn neu exportieren."

@@ -94,6 +94,20 @@ def test_generate_blend_and_mesh_answer_alike() -> None:
     assert mesh["polygons"].shape[1] == 3
 
 
+def test_a_blend_key_leads_from_the_face_to_its_blend() -> None:
+    a, first = _run("generate", {"seed": 1, "topology": "narrow"})
+    b, _ = _run("generate", {"seed": 2, "topology": "narrow"})
+    asked = {"a": a["codes"], "others": [b["codes"]], "regions": ["nose"], "topology": "narrow"}
+    _, key = _run("blend_key", {**asked, "weight": 1.0})
+    np.testing.assert_array_equal(key["basis_mm"], first["vertices_mm"])
+    _, whole = _run("blend", {**asked, "weight": 1.0})
+    np.testing.assert_array_equal(key["vertices_mm"], whole["vertices_mm"])
+    _, half = _run("blend", {**asked, "weight": 0.5})
+    between = (key["basis_mm"] + key["vertices_mm"]) / 2
+    assert np.abs(whole["vertices_mm"] - first["vertices_mm"]).max() > 2
+    assert np.linalg.norm(between - half["vertices_mm"], axis=1).max() < 0.5
+
+
 def test_a_gallery_is_the_faces_of_its_seeds() -> None:
     values, arrays = _run("gallery", {"seeds": [4, 5], "topology": "face"})
     for i, seed in enumerate((4, 5)):

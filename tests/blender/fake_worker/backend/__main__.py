@@ -123,6 +123,14 @@ def blend(params, arrays):
     return values | {"codes": mixed}, answer
 
 
+def blend_key(params, arrays):
+    """The other face's last vertex is up by as many mm as its identity is more."""
+    mixed = blend(params, arrays)[0]["codes"]["identity"][0]
+    vertices = VERTICES_MM.copy()
+    vertices[4, 1] += mixed - params["a"]["identity"][0]
+    return {}, {"basis_mm": VERTICES_MM, "vertices_mm": vertices}
+
+
 def exact_mm(values):
     """Each slider moves the face along its offsets, the last vertex up by a tenth of its square."""
     amounts = np.array([values.get(name, 0.0) for name in SLIDERS])
@@ -181,7 +189,7 @@ def info(params, arrays):
     }, {}
 
 
-WORK = (generate, gallery, fit, express, blend, shape_keys, in_betweens, sliders, info)
+WORK = (generate, gallery, fit, express, blend, blend_key, shape_keys, in_betweens, sliders, info)
 JOBS = {f.__name__: f for f in WORK}
 JOBS["mesh"] = mesh_of_codes
 
