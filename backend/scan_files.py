@@ -47,9 +47,10 @@ def readable(content: bytes, kind: str) -> bytes:
         found = next((other for other, shows in _SIGNS.items() if shows(content)), None)
         if found is not None:
             raise ScanError(
-                "The file is named .{kind} but holds {found}. Rename it to .{found}.",
-                kind=kind,
-                found=found,
+                "The file is named .{name} but holds {kind}. Rename it to .{extension}.",
+                name=kind,
+                kind=found.upper(),
+                extension=found,
             )
         if kind == "stl":  # of any text trimesh makes an empty one
             raise ScanError("The file is damaged or holds no STL. Export it again.")

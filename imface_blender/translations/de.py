@@ -196,7 +196,7 @@ _INTERFACE = {
     "Names": "Namen",
     "Narrow Face": "Schmales Gesicht",
     "Blends": "Überblendungen",
-    "Names of keys to other faces, as JSON": "Namen der Keys zu anderen Gesichtern, als JSON",
+    "Names of keys to other faces, as JSON": "Namen der Schlüssel zu anderen Gesichtern, als JSON",
     "Names of their keys, as JSON": "Namen ihrer Schlüssel, als JSON",
     "Nose": "Nase",
     "Regions": "Regionen",
@@ -1210,15 +1210,15 @@ _BACKEND = {
     "The meshes in this file are compressed. Export it without compression.": (
         "Die Netze in dieser Datei sind komprimiert. Sie ohne Kompression exportieren."
     ),
-    "The file is named .{kind} but holds {found}. Rename it to .{found}.": (
-        "Die Datei heißt .{kind}, enthält aber {found}. Bitte in .{found} umbenennen."
+    "The file is named .{name} but holds {kind}. Rename it to .{extension}.": (
+        "Die Datei heißt .{name}, enthält aber {kind}. Sie in .{extension} umbenennen."
     ),
     "The file is damaged or holds no STL. Export it again.": (
-        "Die Datei ist beschädigt oder enthält kein STL. Bitte erneut exportieren."
+        "Die Datei ist beschädigt oder enthält kein STL. Sie neu exportieren."
     ),
     "The OBJ file has texture coordinates but no faces: it was cut off. Export it again.": (
-        "Die OBJ-Datei hat Texturkoordinaten, aber keine Flächen: Sie wurde abgeschnitten. Bitte "
-        "erneut exportieren."
+        "Die OBJ-Datei hat Texturkoordinaten, aber keine Flächen: Sie wurde abgeschnitten. Sie neu "
+        "exportieren."
     ),
     "Faces of the scan name vertices that it does not have. Export it again.": (
         "Flächen des Scans nennen Punkte, die er nicht hat. Ihn neu exportieren."

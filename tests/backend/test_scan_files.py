@@ -138,7 +138,7 @@ def test_a_file_of_another_kind_is_called_so(
     if kind == name:
         assert len(load_scan(path).polygons) == len(sphere.polygons)
         return
-    sentence = f"The file is named .{name} but holds {kind}. Rename it to .{kind}."
+    sentence = f"The file is named .{name} but holds {kind.upper()}. Rename it to .{kind}."
     with pytest.raises(ScanError, match=sentence):
         load_scan(path)
 
