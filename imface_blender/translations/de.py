@@ -336,8 +336,8 @@ _TOOLTIPS = {
     ),
     "Give the active face a shape key that mixes the other selected ones into it as chosen above: "
     "its value is the weight, follows at once and takes keyframes": (
-        "Dem aktiven Gesicht einen Formschlüssel geben, der die anderen ausgewählten so einmischt, wie "
-        "oben gewählt: Sein Wert ist das Gewicht, wirkt sofort und lässt sich animieren"
+        "Dem aktiven Gesicht einen Formschlüssel geben, der die anderen ausgewählten so einmischt, "
+        "wie oben gewählt: Sein Wert ist das Gewicht, wirkt sofort und lässt sich animieren"
     ),
     "Make a face between the active one and the mean of the other selected ones, beside it": (
         "Ein Gesicht zwischen dem aktiven und dem Mittel der anderen ausgewählten daneben erstellen"
