@@ -534,8 +534,10 @@ def run_check(check: Check, live: bool = False) -> Outcome:
                 print(line, end="", flush=True)
     took = f"   {time.monotonic() - start:.1f} s\n"
     print(took if live else "".join([*lines, took]), end="", flush=True)
-    closing = next(line for line in reversed(lines) if line.strip())
-    return Outcome(process.returncode, closing.strip())
+    written = [line.strip() for line in reversed(lines) if line.strip()]
+    ruled = (line for line in written if line.startswith("=") and line.endswith("="))
+    # Blender may write of its memory after pytest's closing line.
+    return Outcome(process.returncode, next(ruled, written[0]))
 
 
 def find_blender(name: str) -> str:

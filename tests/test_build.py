@@ -273,13 +273,13 @@ def test_a_check_s_lines_are_kept_together(
 ) -> None:
     program = tmp_path / "says_two_lines.py"
     program.write_text(
-        "import sys\nprint('one')\nprint('== two ==', '\\n', file=sys.stderr)\nsys.exit(3)"
+        "import sys\nprint('one')\nprint('== two ==', '\\n\\nthree', file=sys.stderr)\nsys.exit(3)"
     )
     monkeypatch.setattr(build, "ROOT", tmp_path)
     outcome = build.run_check(build.Check("Title", HERE, ["says_two_lines"]), live)
     assert outcome == build.Outcome(3, "== two ==")
     assert outcome.summary == "two"
-    assert capfd.readouterr().out.startswith("== Title\none\n== two == \n")
+    assert capfd.readouterr().out.startswith("== Title\none\n== two == \n\nthree\n")
 
 
 def test_help_needs_nothing_but_the_standard_library() -> None:

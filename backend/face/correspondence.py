@@ -282,7 +282,7 @@ def invert_warp(
         Most steps; a point that is there rests.
     """
     wanted = torch.from_numpy(targets).float().to(device)
-    points = torch.from_numpy(start).float().to(device)
+    points = torch.tensor(start, dtype=torch.float32, device=device)  # a copy: it moves
     slope = torch.eye(3, device=device).repeat(len(points), 1, 1)  # of the inverse
     error = _through(warp, points) - wanted
     for _ in range(rounds):

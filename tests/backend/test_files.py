@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from backend import commands
+from backend import commands, fit_command
 from backend.codes import Codes
 from backend.files import replacing, write_text
 from backend.mesh import Mesh, save_mesh
@@ -19,7 +19,7 @@ WRITERS: dict[str, Callable[[Path], None]] = {
     "mesh.obj": lambda path: save_mesh(MESH, path),
     "mesh.ply": lambda path: save_mesh(MESH, path),
     "mesh.stl": lambda path: save_mesh(MESH, path),
-    "report.json": lambda path: commands._write_report(path.parent, {"a": 1}),
+    "report.json": lambda path: fit_command._write_report(path.parent, {"a": 1}),
     "card.json": lambda path: commands._write_card(path, {"a": 1}),
 }
 

@@ -227,17 +227,19 @@ def test_a_fit_shows_itself_in_the_scans_place(
 
 def test_a_fit_that_is_settled_has_the_codes_so_far(lee_perry_smith: Path) -> None:
     scan = load_scan(lee_perry_smith)
-    heard = []
+    heard: list[str] = []
 
     def report(fraction: float = 0.0, message: str = "", preview: np.ndarray | None = None) -> bool:
         heard.append(message)
-        return message.startswith("Fitting: ") and message.endswith(" mm")
+        return any(said.startswith("Fitting: ") and said.endswith(" mm") for said in heard)
 
     arrays = {"vertices": scan.vertices, "triangles": scan.polygons}
     params = {"topology": "surface", "resolution": 16, "refine": True}
     values, _ = jobs.JOBS["fit"](params, arrays, report)
     assert sum(message.endswith(" mm") for message in heard) == 1
+    assert values["report"]["settled"]
     assert values["report"]["scan_to_fit_mean_mm"] < 0.6
+    assert "refined" not in values["report"]
     assert heard[-1] == "Meshing the face"
 
 
