@@ -11,16 +11,18 @@ from scipy.spatial.transform import Rotation
 
 from ..checkpoint import FaceModel
 from ..errors import ScanError
-from ..face.correspondence import require_head, skin, template_mesh
+from ..face.correspondence import require_head, template_mesh
 from ..face.fit import fit_scan
+from ..face.skin import skin_triangles
 from ..files import write_text
 from ..mesh import Mesh
 from ..model.imface import UNIT_MM
 from ..scan.align import Similarity
+from ..scan.sampling import NearestTriangle
 from .evaluation_sets import EvaluationScan
 from .metrics import Figures
 
-#: Two fits are the same face if their vertices are this near [mm] in the mean.
+#: Two fits are the same face if their surfaces are this near [mm] in the mean.
 _SAME_MM = 0.05
 #: Random rotations beside the 24 that keep the axes.
 _RANDOM = 10
@@ -57,8 +59,8 @@ def pose_figures(
     Returns
     -------
     dict
-        "moved scans", unless there are none: ``fits``; ``same``: share of these whose vertices
-        are within 0.05 mm, in the mean, of those of the scan as it was; ``mean_mm``, ``p95_mm``,
+        "moved scans", unless there are none: ``fits``; ``same``: share of these whose surface
+        is within 0.05 mm, in the mean, of that of the scan as it was; ``mean_mm``, ``p95_mm``,
         ``max_mm``: of these means; ``not_found``: fits that said there was no face.
     """
     path = folder / f"poses-{model.fitted_by}.json"
@@ -89,24 +91,26 @@ def pose_figures(
 
 
 def _apart_mm(
-    model: FaceModel, scan: Mesh, place: Similarity, mirrored: bool, original: np.ndarray
+    model: FaceModel, scan: Mesh, place: Similarity, mirrored: bool, original: Mesh
 ) -> float | None:
-    """Return how far, in the mean, a scan's fitted vertices are from the ``original`` ones (V, 3),
-    both in its own space, when it lies elsewhere meanwhile; None if no face is found there."""
+    """Return how far, in the mean, a scan's fitted face is from the ``original`` one, both in its
+    own space, when it lies elsewhere meanwhile; None if no face is found there."""
     polygons = scan.triangles[:, ::-1] if mirrored else scan.triangles
     moved = replace(scan, vertices=place.apply(scan.vertices), polygons=polygons)
     try:
-        pose, vertices = _fit(model, moved)
+        pose, face = _fit(model, moved)
     except ScanError:
         return None
-    apart = place.inverse().apply(vertices) - original
-    return float(np.linalg.norm(apart, axis=1).mean() * pose.after(place).scale * UNIT_MM)
+    there = place.inverse().apply(face.vertices)
+    _, _, apart = NearestTriangle(original)(there)
+    return float(apart.mean() * pose.after(place).scale * UNIT_MM)
 
 
-def _fit(model: FaceModel, scan: Mesh) -> tuple[Similarity, np.ndarray]:
-    """Return a scan's pose, and the skin's vertices (V, 3) of its fit, in the scan's space."""
+def _fit(model: FaceModel, scan: Mesh) -> tuple[Similarity, Mesh]:
+    """Return a scan's pose, and the skin of its fit, in the scan's space."""
     result = fit_scan(model, scan)
-    rows = skin(require_head(model).template)
-    return result.pose, result.pose.inverse().apply(
-        template_mesh(model, result.codes).vertices[rows]
-    )
+    triangles = skin_triangles(require_head(model).template)
+    used, corners = np.unique(triangles, return_inverse=True)
+    vertices = template_mesh(model, result.codes).vertices[used]
+    skin = Mesh(result.pose.inverse().apply(vertices), corners.reshape(triangles.shape))
+    return result.pose, skin

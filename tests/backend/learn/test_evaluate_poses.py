@@ -34,20 +34,17 @@ def test_distances_are_of_the_scan_as_it_was(
 ) -> None:
     """Fits that follow the scan, but are 0.2 mm off where it is wound the other way, and do not
     find it at all where it is tiny."""
-    outward = (sphere.vertices[sphere.polygons[0]].mean(0) @ _normal(sphere)) > 0
+    winding = _winding(sphere)
+    radius = np.linalg.norm(sphere.vertices, axis=1).mean()
 
-    def fit(model: FaceModel, scan: Mesh) -> tuple[Similarity, np.ndarray]:
-        size = np.ptp(scan.vertices, axis=0).max() / np.ptp(sphere.vertices, axis=0).max()
+    def fit(model: FaceModel, scan: Mesh) -> tuple[Similarity, Mesh]:
+        middle = scan.vertices.mean(0)
+        size = np.linalg.norm(scan.vertices - middle, axis=1).mean() / radius
         if size < 0.1:
             raise NoFaceError("No face.")
-        middle = scan.vertices.mean(0)
-        inside_out = (
-            (scan.vertices[scan.polygons[0]].mean(0) - middle) @ _normal(scan) > 0
-        ) != outward
-        return (
-            Similarity(0.01 / size, np.eye(3), np.zeros(3)),
-            scan.vertices + inside_out * 0.2 * size * np.eye(3)[0],
-        )
+        grown = 1 + 0.2 / radius * (_winding(scan) != winding)
+        face = Mesh(middle + grown * (scan.vertices - middle), sphere.polygons)
+        return Similarity(0.01 / size, np.eye(3), np.zeros(3)), face
 
     monkeypatch.setattr(evaluate_poses, "_fit", fit)
     count = 20
@@ -64,6 +61,6 @@ def test_distances_are_of_the_scan_as_it_was(
     assert pose_figures(bundled, scans, count, tmp_path)["moved scans"] == figures
 
 
-def _normal(mesh: Mesh) -> np.ndarray:
-    a, b, c = mesh.vertices[mesh.polygons[0]]
-    return np.cross(b - a, c - a)
+def _winding(mesh: Mesh) -> bool:
+    a, b, c = mesh.vertices[mesh.polygons[0]] - mesh.vertices.mean(0)
+    return bool(np.cross(b - a, c - a) @ a > 0)
