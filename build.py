@@ -39,6 +39,8 @@ LEFT_OUT = shutil.ignore_patterns("__pycache__", ".*", "ruff.toml")
 SHIPPED_TYPES = {".py", ".toml", ".md", ".txt", ".json", ".npz", ".safetensors"}
 SHIPPED_NAMES = {"LICENSE"}
 NO_TESTS_COLLECTED = 5  # pytest's exit status
+#: pytest's closing line, with or without rules.
+CLOSING = re.compile(r"=*\s*(no tests ran|\d+ [a-z]+).* in [\d.]+s")
 NOTHING_RAN = re.compile(r"(no tests ran|\d+ (skipped|deselected))\b")  # how its summary begins
 
 WORKER_REQUIREMENTS = ROOT / "requirements-worker.txt"
@@ -535,9 +537,9 @@ def run_check(check: Check, live: bool = False) -> Outcome:
     took = f"   {time.monotonic() - start:.1f} s\n"
     print(took if live else "".join([*lines, took]), end="", flush=True)
     written = [line.strip() for line in reversed(lines) if line.strip()]
-    ruled = (line for line in written if line.startswith("=") and line.endswith("="))
     # Blender may write of its memory after pytest's closing line.
-    return Outcome(process.returncode, next(ruled, written[0]))
+    closings = (line for line in written if CLOSING.match(line))
+    return Outcome(process.returncode, next(closings, written[0]))
 
 
 def find_blender(name: str) -> str:

@@ -61,7 +61,8 @@ def _is_stl(content: bytes) -> bool:
     """Tell whether a file is an STL, of text or binary."""
     if content.lstrip()[:5].lower() == b"solid" and b"facet" in content[:2000].lower():
         return True
-    return len(content) > 84 and len(content) >= 84 + 50 * struct.unpack_from("<I", content, 80)[0]
+    count = struct.unpack_from("<I", content, 80)[0] if len(content) > 84 else 0
+    return count > 0 and len(content) >= 84 + 50 * count
 
 
 _SIGNS: dict[str, Callable[[bytes], bool]] = {

@@ -2,6 +2,7 @@
 """What torchrun's processes share."""
 
 import os
+import signal
 from datetime import timedelta
 from typing import TypeVar
 
@@ -21,7 +22,8 @@ def share(items: list[T]) -> list[T]:
 def wait_for_the_others() -> None:
     """Return once all processes have called this: torchrun ends them all as soon as one's exit
     status tells that something failed."""
-    if dist.is_torchelastic_launched():
+    if dist.is_available() and dist.is_torchelastic_launched():
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's own handler does not run meanwhile
         dist.init_process_group("gloo", timeout=_PATIENCE)
         dist.barrier()
         dist.destroy_process_group()

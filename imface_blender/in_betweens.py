@@ -43,6 +43,8 @@ def remove(obj: bpy.types.Object) -> int:
 
 def check_editable(obj: bpy.types.Object) -> None:
     """Raise UserError when a face's in-between shapes cannot be replaced."""
+    if reason := shape_keys.why_none(obj):
+        raise UserError("{reason}.", reason=reason)
     owner = mesh_of(obj).shape_keys
     keyframes.check_editable(owner)
     for key in own_keys(obj):

@@ -436,7 +436,7 @@ class JobOperator(PolledOperator):
         scene = self._scene(context)
         if scene not in (None, context.scene):
             return label("Ready: return to the scene '{name}' to see it", name=scene.name)
-        return label("Ready: return to Object Mode to see it") if _user_is_busy(context) else ""
+        return label("Ready: return to Object Mode to see it") if user_is_busy(context) else ""
 
     def _conclude(self, context: bpy.types.Context, job: Job) -> Outcome:
         """Bring the ended job's result into the scene, or say why there is none."""
@@ -482,7 +482,7 @@ def cancel_job(place: int = 0) -> None:
         status.waiting = ""
 
 
-def _user_is_busy(context: bpy.types.Context) -> bool:
+def user_is_busy(context: bpy.types.Context) -> bool:
     """Tell whether a change of the scene, and its undo step, would fall into the user's own.
 
     A macro, such as Duplicate Objects, ends in moving what it has made.

@@ -150,6 +150,7 @@ def move(obj: bpy.types.Object, values: Values) -> None:
         raise UserError("A slider's value is not a number. Choose -5 to 5.")
     before = _record(of_mesh(mesh_io.mesh_of(obj)).sliders)
     _bring(obj, Record(_without_zeros(before.values | values), before.exact))
+    jobs.status.freed = False
     _wait(obj)
 
 
@@ -219,7 +220,8 @@ def _shape(obj: bpy.types.Object, record: Record) -> np.ndarray:
 
 
 def _record(text: str) -> Record:
-    return Record(**json.loads(text)) if text else Record({}, {})
+    known = json.loads(text) if text else {}
+    return Record(known.get("values", {}), known.get("exact", {}))
 
 
 def _without_zeros(values: Values) -> Values:
@@ -248,7 +250,7 @@ def _keep_surface(obj: bpy.types.Object, exact: Values, vertices: np.ndarray) ->
 def get_ready(obj: bpy.types.Object) -> None:
     """Let a face's sliders get ready by themselves, once; not after the user ended the worker."""
     uid = obj.session_uid
-    if preview_of(obj) is not None or faces.why_not_kept(obj):
+    if not _what_lacks(obj) or faces.why_not_kept(obj):
         return
     if not (uid in _waiting or uid in _asked or jobs.status.freed):
         _wait(obj)
@@ -273,8 +275,14 @@ def remedy(obj: bpy.types.Object) -> str:
 
 
 def give_up(session_uid: int, reason: str) -> None:
-    """Remember why a face, asked for by itself, has not become ready or exact."""
-    _asked[session_uid] = reason
+    """Remember why a face, asked for by itself, has not become ready or exact; one that was hidden
+    meanwhile waits until it is shown."""
+    face = next((obj for obj in bpy.data.objects if obj.session_uid == session_uid), None)
+    _asked.pop(session_uid, None)
+    if face is not None and face.visible_get():
+        _asked[session_uid] = reason
+    elif face is not None:
+        _wait(face)
 
 
 def _is_under_way(obj: bpy.types.Object) -> bool:
@@ -299,7 +307,9 @@ def _forget_timer() -> None:
 def bring_up_to_date() -> float | None:
     """Ask for what the faces that wait lack, whichever is active by now; return when to try again
     [s] if some have to wait: for another job, for Object Mode, or until a window shows them."""
-    there = {obj.session_uid: obj for obj in bpy.data.objects if faces.is_face(obj)}
+    if jobs.status.freed:
+        _waiting.clear()
+    there = {obj.session_uid: obj for obj in bpy.data.objects if _can_change(obj)}
     _waiting.intersection_update(there)
     for uid in sorted(_waiting):
         operator = _what_lacks(there[uid])
@@ -308,6 +318,18 @@ def bring_up_to_date() -> float | None:
         else:
             _ask(there[uid], operator)
     return SECONDS_UNTIL_EXACT if _waiting else None
+
+
+def _can_change(obj: bpy.types.Object) -> bool:
+    """Tell whether an object is a face whose mesh may become another one, now or later."""
+    if not (faces.is_face(obj) and obj.is_editable and mesh_io.mesh_of(obj).is_editable):
+        return False
+    try:
+        preview = _previews.get(_model_key(obj))
+    except UserError:  # its codes are damaged
+        return False
+    changed = preview and faces.why_not_vertices(obj, len(preview.offsets[NAMES[0]]))
+    return not (changed or faces.why_not_kept(obj))
 
 
 def _what_lacks(face: bpy.types.Object) -> str:
@@ -323,7 +345,7 @@ def _ask(face: bpy.types.Object, operator: str) -> None:
     if window is None or jobs.status.job is not None or jobs.status.line:
         return
     with bpy.context.temp_override(window=window):
-        if bpy.context.mode != "OBJECT":
+        if jobs.user_is_busy(bpy.context):
             return
         with bpy.context.temp_override(object=face, active_object=face):
             start = getattr(bpy.ops.imface, operator.partition(".")[2])  # type: ignore[attr-defined]
@@ -336,14 +358,16 @@ def _ask(face: bpy.types.Object, operator: str) -> None:
 def _window_with(face: bpy.types.Object) -> bpy.types.Window | None:
     """Return a window that shows the face's scene; None without any."""
     windows = bpy.context.window_manager.windows
-    return next((w for w in windows if w.view_layer.objects.get(face.name) == face), None)
+    return next((w for w in windows if any(o == face for o in w.view_layer.objects)), None)
 
 
 @bpy.app.handlers.persistent
 def _look_for_previews(*_: Any) -> None:
-    """Undo, redo and files bring back the previews that they hold."""
+    """Undo, redo and files bring back the previews that they hold; what was asked for already is
+    not asked for again."""
     for obj in bpy.data.objects:
-        if faces.is_face(obj) and not is_exact(mesh_io.mesh_of(obj)):
+        is_new = obj.session_uid not in _asked and _can_change(obj)
+        if is_new and not is_exact(mesh_io.mesh_of(obj)):
             _wait(obj)
 
 
@@ -375,3 +399,5 @@ def unregister() -> None:
     for calls, handler in _handlers():
         calls.remove(handler)
     _forget_timer()
+    _waiting.clear()
+    _asked.clear()

@@ -267,19 +267,23 @@ def test_the_window_is_asked_for(checks: Checks) -> None:
     assert checks.ran == {}  # it had not begun
 
 
+@pytest.mark.parametrize("closing", ["== 2 passed in 1.00s ==", "1 skipped in 0.10s"])
 @pytest.mark.parametrize("live", [True, False])
 def test_a_check_s_lines_are_kept_together(
-    live: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    live: bool,
+    closing: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    program = tmp_path / "says_two_lines.py"
-    program.write_text(
-        "import sys\nprint('one')\nprint('== two ==', '\\n\\nthree', file=sys.stderr)\nsys.exit(3)"
-    )
+    written = f"one\n=== rules ===\n{closing}\n\nError: memory\n"
+    program = tmp_path / "says_lines.py"
+    program.write_text(f"import sys\nprint({written!r}, end='', file=sys.stderr)\nsys.exit(3)")
     monkeypatch.setattr(build, "ROOT", tmp_path)
-    outcome = build.run_check(build.Check("Title", HERE, ["says_two_lines"]), live)
-    assert outcome == build.Outcome(3, "== two ==")
-    assert outcome.summary == "two"
-    assert capfd.readouterr().out.startswith("== Title\none\n== two == \n\nthree\n")
+    outcome = build.run_check(build.Check("Title", HERE, ["says_lines"]), live)
+    assert outcome == build.Outcome(3, closing)
+    assert ("NOT RUN" in outcome.summary) == ("skipped" in closing)
+    assert capfd.readouterr().out.startswith(f"== Title\n{written}")
 
 
 def test_help_needs_nothing_but_the_standard_library() -> None:

@@ -66,10 +66,14 @@ def pose_figures(
     path = folder / f"poses-{model.fitted_by}.json"
     stored: dict[str, list[float | None]] = json.loads(path.read_text()) if path.exists() else {}
     rows: list[float | None] = []
+    count = min(count, len(placements(0)))
     for i, scan in enumerate(scans):
         apart = stored.setdefault(scan.name, [])
         if len(apart) < count:
-            _, original = _fit(model, scan.mesh)
+            try:
+                _, original = _fit(model, scan.mesh)
+            except ScanError:  # nothing to compare with
+                continue
             for number, place in enumerate(placements(i)[:count]):
                 if number >= len(apart):
                     progress(f"{scan.name}, pose {number + 1} of {count}")

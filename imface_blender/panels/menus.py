@@ -23,6 +23,7 @@ class IMFACE_MT_object(bpy.types.Menu):
 
     def draw(self, context: bpy.types.Context) -> None:
         """Draw the operators, with the panel's settings."""
+        self.layout.operator_context = "INVOKE_REGION_WIN"  # from a shortcut it would be EXEC
         for group in OF_OBJECTS:
             for operator in group:
                 draw_button(self.layout, context, f"imface.{operator}")

@@ -159,3 +159,13 @@ def test_an_obj_that_was_cut_off_before_its_faces_is_no_cloud(tmp_path: Path, sp
     (tmp_path / "scan.obj").write_text(points + "vt 0 0\n")
     with pytest.raises(ScanError, match="it was cut off. Export it again"):
         load_scan(tmp_path / "scan.obj")
+
+
+@pytest.mark.parametrize("kind", ["obj", "ply", "glb", "stl"])
+def test_a_file_of_zeros_is_no_stl(tmp_path: Path, kind: str) -> None:
+    """A broken copy leaves such."""
+    path = tmp_path / f"scan.{kind}"
+    path.write_bytes(bytes(5000))
+    with pytest.raises(ScanError) as caught:
+        load_scan(path)
+    assert "Rename it" not in str(caught.value)

@@ -138,11 +138,16 @@ def test_what_the_sliders_ask_for_by_themselves_leaves_errors_as_they_are(
         return faces.find(-1) if change == "gone" else recall(operator)
 
     monkeypatch.setattr(IMFACE_OT_refine_shape, "_recall", after_the_change)
-    assert sliders.bring_up_to_date() is None
+    waits = sliders.SECONDS_UNTIL_EXACT if change == "hidden" else None
+    assert sliders.bring_up_to_date() == waits
     assert (jobs.status.error, jobs.status.details) == ("Another job's error", "and its details")
     assert sliders.is_exact(face.data) == (change == "none")
     told = {"none": "", "hidden": "'Face' is hidden. Show it first.", "gone": "was deleted"}
     assert told[change] in capsys.readouterr().out
+    monkeypatch.setattr(IMFACE_OT_refine_shape, "_recall", recall)
+    face.hide_set(False)
+    assert sliders.bring_up_to_date() is None
+    assert sliders.is_exact(face.data) == (change != "gone")
 
 
 def test_a_face_that_is_gone_is_told_to_the_user_who_asked(face, monkeypatch, assert_refused):
@@ -280,6 +285,9 @@ def test_a_cancelled_job_is_told_and_the_button_does_it(face, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(IMFACE_OT_refine_shape, "submit", lambda *_: cancelled)
         assert sliders.bring_up_to_date() is None
+    bpy.ops.ed.undo_push(message="Something else")
+    sliders._look_for_previews()  # as after an undo of it
+    assert sliders.bring_up_to_date() is None
     assert sliders.news(face) == "The shape is a preview: Cancelled: Refining the shape"
     assert bpy.ops.imface.refine_shape() == {"FINISHED"}
     assert sliders.news(face) == sliders.remedy(face) == ""
@@ -297,6 +305,63 @@ def test_after_free_memory_no_face_starts_the_worker_by_itself(make_face):
     sliders.get_ready(other)
     assert sliders.bring_up_to_date() is None
     assert sliders.news(other) == ""
+
+
+def test_free_memory_ends_what_waits_and_a_slider_begins_anew(face):
+    set_slider(face, noseLength=1)
+    assert bpy.ops.imface.free_memory() == {"FINISHED"}
+    assert sliders.bring_up_to_date() is None
+    assert not jobs.has_worker()
+    assert sliders.remedy(face) == "imface.refine_shape"
+    set_slider(face, noseLength=2)
+    assert sliders.bring_up_to_date() is None
+    assert sliders.is_exact(face.data)
+
+
+def test_a_face_that_is_gone_when_its_sliders_are_ready_is_asked_for_again_if_it_returns(make_face):
+    face = make_face()
+    sliders._asked[face.session_uid] = ""
+    sliders.give_up(-1, "The object was deleted")
+    sliders.give_up(face.session_uid, "An error")
+    assert set(sliders._asked) == {face.session_uid}
+
+
+def test_a_copy_of_a_preview_becomes_exact_where_it_is_looked_at(face):
+    set_slider(face, noseLength=1)
+    copy = face.copy()
+    copy.data = face.data.copy()
+    bpy.context.collection.objects.link(copy)
+    assert sliders.bring_up_to_date() is None
+    assert not sliders.is_exact(copy.data)
+    sliders.get_ready(copy)
+    assert sliders.bring_up_to_date() is None
+    assert sliders.is_exact(copy.data)
+
+
+@pytest.mark.parametrize("change", ["vertices", "codes"])
+def test_what_can_never_become_exact_is_not_waited_for(face, change):
+    set_slider(face, noseLength=1)
+    if change == "codes":
+        face.imface.codes = "no codes"
+    else:
+        face.data.vertices.add(1)
+    assert sliders.bring_up_to_date() is None
+    assert not sliders.is_exact(face.data)
+
+
+def test_a_local_face_with_the_name_of_a_linked_one_gets_ready(make_face, tmp_path):
+    path = str(tmp_path / "library.blend")
+    make_face()
+    bpy.data.libraries.write(path, {bpy.data.objects["Face"]})
+    bpy.data.objects.remove(bpy.data.objects["Face"])
+    with bpy.data.libraries.load(path, link=True) as (_, into):
+        into.objects = ["Face"]
+    bpy.context.collection.objects.link(into.objects[0])
+    face = make_face()
+    assert face.name == into.objects[0].name
+    sliders.get_ready(face)
+    assert sliders.bring_up_to_date() is None
+    assert sliders.why_not(face) == ""
 
 
 def test_it_waits_for_object_mode(face, make_mesh):

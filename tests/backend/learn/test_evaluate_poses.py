@@ -64,3 +64,13 @@ def test_distances_are_of_the_scan_as_it_was(
 def _winding(mesh: Mesh) -> bool:
     a, b, c = mesh.vertices[mesh.polygons[0]] - mesh.vertices.mean(0)
     return bool(np.cross(b - a, c - a) @ a > 0)
+
+
+def test_a_scan_without_a_face_is_left_out(
+    bundled: FaceModel, sphere: Mesh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fit(model: FaceModel, scan: Mesh) -> tuple[Similarity, Mesh]:
+        raise NoFaceError("No face.")
+
+    monkeypatch.setattr(evaluate_poses, "_fit", fit)
+    assert pose_figures(bundled, [EvaluationScan("ball", sphere)], 99, tmp_path) == {}
