@@ -91,6 +91,12 @@ def why_not_kept(face: bpy.types.Object) -> str:
     )
 
 
+def why_not_changed(obj: bpy.types.Object | None) -> str:
+    """Return why a face cannot get another shape or shape keys of the fixed topology, or an empty
+    string."""
+    return why_not_fixed(obj) or why_not_kept(obj)
+
+
 def why_not_vertices(obj: bpy.types.Object, count: int) -> str:
     """Return that a face's mesh has another number of vertices than its codes give, or an empty
     string."""

@@ -107,7 +107,7 @@ def preview_of(obj: bpy.types.Object) -> Preview | None:
 
 def why_not(obj: bpy.types.Object | None) -> str:
     """Return why the sliders of this object do not move, or an empty string."""
-    reason = faces.why_not_fixed(obj) or faces.why_not_kept(obj)
+    reason = faces.why_not_changed(obj)
     if not reason and (obj.mode != "OBJECT" or mesh_io.mesh_of(obj).is_editmode):
         reason = say(jobs.NOT_IN_OBJECT_MODE)
     if reason:
@@ -250,7 +250,7 @@ def _keep_surface(obj: bpy.types.Object, exact: Values, vertices: np.ndarray) ->
 def get_ready(obj: bpy.types.Object) -> None:
     """Let a face's sliders get ready by themselves, once; not after the user ended the worker."""
     uid = obj.session_uid
-    if not _what_lacks(obj) or faces.why_not_kept(obj):
+    if not (_can_change(obj) and _what_lacks(obj)):
         return
     if not (uid in _waiting or uid in _asked or jobs.status.freed):
         _wait(obj)
@@ -324,10 +324,7 @@ def _can_change(obj: bpy.types.Object) -> bool:
     """Tell whether an object is a face whose mesh may become another one, now or later."""
     if not (faces.is_face(obj) and obj.is_editable and mesh_io.mesh_of(obj).is_editable):
         return False
-    try:
-        preview = _previews.get(_model_key(obj))
-    except UserError:  # its codes are damaged
-        return False
+    preview = preview_of(obj)
     changed = preview and faces.why_not_vertices(obj, len(preview.offsets[NAMES[0]]))
     return not (changed or faces.why_not_kept(obj))
 

@@ -90,11 +90,7 @@ def fit_scan(
     clock = Clock()
     report(0.02, "Looking for the face")
     is_cloud = len(scan.polygons) == 0
-    if is_cloud:
-        scan = squares_of_points(scan.vertices)
-    else:
-        alike = wound_alike(scan.vertices, scan.triangles)
-        scan = replace(scan, polygons=faced_out(scan.vertices, alike))
+    scan = squares_of_points(scan.vertices) if is_cloud else _facing_out(scan)
     pose, landmarks_used = _place(model, scan, landmarks)
     clock.lap("pose")
     report(0.1, "Looking at what is visible")
@@ -113,6 +109,12 @@ def fit_scan(
     )
     clock.lap("codes")
     return FitResult(codes, change.after(pose), scan, clock.seconds, landmarks_used)
+
+
+def _facing_out(scan: Mesh) -> Mesh:
+    """Return a scan of triangles of which all, as far as they show it, have the same side out."""
+    alike = wound_alike(scan.vertices, scan.triangles)
+    return replace(scan, polygons=faced_out(scan.vertices, alike))
 
 
 def _place(

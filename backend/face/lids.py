@@ -90,7 +90,7 @@ def _lids(template: HeadTemplate, side: str) -> _Lids:
     ball = slice(*template.parts[f"eyeball_{side}"][:2])
     distance = np.linalg.norm(vertices - sphere_centre(vertices[ball]), axis=1)
     distance /= distance[ball].mean()
-    joined = np.concatenate([np.arange(*template.parts[name][:2]) for name in JOINED_PARTS])
+    joined = template.part_rows(JOINED_PARTS)
     rows = np.setdiff1d(joined[distance[joined] < _AROUND], skin(template))
     near = np.flatnonzero(distance[rows] < _LIDS)
     clearance = -depths_in_ball(vertices[ball], vertices[rows[near]])
@@ -129,14 +129,8 @@ def _hanging(template: HeadTemplate) -> tuple[np.ndarray, np.ndarray]:
     """Return the vertices (H,) of lashes and fluids, and those (H,) of the lids at which they
     begin."""
     vertices = template.vertices.cpu().double().numpy()
-    joined = np.concatenate([np.arange(*template.parts[name][:2]) for name in JOINED_PARTS])
-    rows = np.concatenate(
-        [
-            np.arange(*template.parts[f"{name}_{side}"][:2])
-            for name in _HANGING
-            for side in ("left", "right")
-        ]
-    )
+    joined = template.part_rows(JOINED_PARTS)
+    rows = template.part_rows(f"{name}_{side}" for name in _HANGING for side in ("left", "right"))
     apart, nearest = cKDTree(vertices[joined]).query(vertices[rows])
     edges = adjacency(template)[rows][:, rows].tocoo()
     edges.data = np.linalg.norm(vertices[rows[edges.row]] - vertices[rows[edges.col]], axis=1)

@@ -27,7 +27,8 @@ from ..model.forward_map import HeadTemplate
 from ..model.imface import UNIT_MM
 from ..scan.compare import in_face_region
 from .blend import What, blend, check_blend, mix_detail
-from .correspondence import require_head, skin
+from .correspondence import require_head
+from .skin import skin
 
 #: Region -> its landmarks among the 68.
 _LANDMARKS = {
@@ -158,16 +159,12 @@ def _detail_shares(template: HeadTemplate) -> np.ndarray:
 def _measured(template: HeadTemplate) -> tuple[np.ndarray, np.ndarray]:
     """Return the vertices (N,) at which mixtures are compared, and how much each counts (N,)."""
     face, _ = region_shares(template)
-    skin_around = np.setdiff1d(_part_rows(template, "face", "head_and_neck"), face)
+    skin_around = np.setdiff1d(template.part_rows(("face", "head_and_neck")), face)
     held = _shares(template, skin_around).sum(0) < _FREE
-    eyes = _part_rows(template, "eyeball_left", "eyeball_right")
+    eyes = template.part_rows(("eyeball_left", "eyeball_right"))
     around = np.concatenate([skin_around[held], eyes])[::_AROUND_STEP]
     counts = np.repeat([1.0, _AROUND_WEIGHT * _AROUND_STEP], [len(face), len(around)])
     return np.concatenate([face, around]), counts / len(face)
-
-
-def _part_rows(template: HeadTemplate, *parts: str) -> np.ndarray:
-    return np.concatenate([np.arange(*template.parts[part][:2]) for part in parts])
 
 
 @dataclass(frozen=True)

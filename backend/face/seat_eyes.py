@@ -104,7 +104,7 @@ def _eye(template: HeadTemplate, side: str) -> _Eye:
     normals = around[lids] / distance[lids, None]
     by_move, by_size = _HELD
     moved = np.tile(np.eye(3), (ball.stop - ball.start, 1))
-    rows = np.concatenate([np.arange(*parts[f"{name}_{side}"][:2]) for name in _EYE_PARTS])
+    rows = template.part_rows(f"{name}_{side}" for name in _EYE_PARTS)
     return _Eye(
         ball=ball,
         by_ball=np.linalg.pinv(np.column_stack([moved, around[ball].ravel()])),

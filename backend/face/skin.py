@@ -90,8 +90,7 @@ class _Surroundings:
 @cache
 def _surroundings(template: HeadTemplate) -> _Surroundings:
     adjacent, skin_rows = adjacency(template), skin(template)
-    joined = [np.arange(*template.parts[name][:2]) for name in JOINED_PARTS]
-    rows = np.setdiff1d(np.concatenate(joined), skin_rows)
+    rows = np.setdiff1d(template.part_rows(JOINED_PARTS), skin_rows)
     everything = screened(adjacent[rows][:, rows], adjacent[rows].sum(1), _SCREENING)
     among_skin = adjacent[skin_rows][:, skin_rows]
     return _Surroundings(

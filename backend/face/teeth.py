@@ -51,7 +51,7 @@ class _Jaw:
 @cache
 def _jaw(template: HeadTemplate) -> _Jaw:
     vertices = template.vertices.cpu().double().numpy()
-    teeth, gums = (np.arange(*template.parts[name][:2]) for name in ("teeth", "gums_and_tongue"))
+    teeth, gums = (template.part_rows([name]) for name in ("teeth", "gums_and_tongue"))
     _, tooth = connected_components(adjacency(template)[teeth][:, teeth])
     heights = np.bincount(tooth, vertices[teeth, 1]) / np.bincount(tooth)
     is_lower = (heights < heights.mean())[tooth]

@@ -11,11 +11,12 @@ import trimesh
 
 from ..checkpoint import FaceModel
 from ..codes import Codes
-from ..face.correspondence import invert_warp, propose, require_head, skin, template_mesh
+from ..face.correspondence import invert_warp, propose, require_head, template_mesh
 from ..face.expressions import FACESCAPE, arkit_mix, expression_code, ict_weights
 from ..face.extract import ExtractConfig, extract_mesh, face_sdf
 from ..face.fit import fit_scan
 from ..face.generate import face_of, generate
+from ..face.skin import skin
 from ..mesh import Mesh, triangulate
 from ..model.imface import UNIT_MM
 from ..scan.align import best_similarity

@@ -5,6 +5,7 @@ A backward warp takes places to places, so it can neither part lips that touch i
 nor close lids. The forward map knows the vertex, not its place: which lip it belongs to.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +38,10 @@ class HeadTemplate:
     uv_polygons: Tensor
     landmarks: Tensor
     parts: dict[str, tuple[int, int, int, int]]
+
+    def part_rows(self, names: Iterable[str]) -> np.ndarray:
+        """Return the vertices (N,) of the named parts."""
+        return np.concatenate([np.arange(*self.parts[name][:2]) for name in names])
 
     def part_polygons(self, names: tuple[str, ...]) -> np.ndarray:
         """Return the polygons (N, 4) of the named parts."""

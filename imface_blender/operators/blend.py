@@ -67,8 +67,7 @@ class IMFACE_OT_blend_key(_OfFaces):
     @classmethod
     def why_not(cls, context: bpy.types.Context) -> str:
         """Return why the active face cannot have such a shape key."""
-        reason = super().why_not(context) or faces.why_not_fixed(context.object)
-        return reason or faces.why_not_kept(context.object)
+        return super().why_not(context) or faces.why_not_changed(context.object)
 
     def prepare(self, context: bpy.types.Context) -> Request:
         """Ask for the active face, and for what it is at a weight of 1."""

@@ -30,8 +30,7 @@ class _ShapeJob(JobOperator):
     @classmethod
     def why_not(cls, context: bpy.types.Context) -> str:
         """Return why the active object has no shape to edit."""
-        reason = super().why_not(context) or faces.why_not_fixed(context.object)
-        return reason or faces.why_not_kept(context.object)
+        return super().why_not(context) or faces.why_not_changed(context.object)
 
     def _remember(self, face: bpy.types.Object) -> None:
         self._session_uid, self._codes = face.session_uid, of_object(face).codes

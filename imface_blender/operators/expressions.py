@@ -24,8 +24,7 @@ class IMFACE_OT_add_expressions(ExpressionNames, JobOperator):
     @classmethod
     def why_not(cls, context: bpy.types.Context) -> str:
         """Return why the active object cannot have expressions."""
-        reason = super().why_not(context) or faces.why_not_fixed(context.object)
-        return reason or faces.why_not_kept(context.object)
+        return super().why_not(context) or faces.why_not_changed(context.object)
 
     def prepare(self, context: bpy.types.Context) -> Request:
         """Ask for the expressions of this face."""
