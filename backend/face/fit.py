@@ -97,12 +97,11 @@ def fit_scan(
     scan = without_floating_bits(scan, pose)
     if is_cloud:
         scan = visible_surface(scan, pose)
-    points, normals = visible_points(scan, pose, seed=config.seed)
+    drawn = visible_points(scan, pose, seed=config.seed)
     clock.lap("visible")
     codes, change = fit_points(
         model,
-        points,
-        normals,
+        drawn,
         config,
         lambda share, text: report(0.15 + 0.8 * share, text),
         lambda codes, change: show(codes, change.after(pose)),

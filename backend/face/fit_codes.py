@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from scipy.special import ndtri
 from torch import Tensor
 
 from ..checkpoint import FaceModel
@@ -18,7 +19,7 @@ from ..model.imface import UNIT_MM
 from ..model.pieces import by_pieces
 from ..model.sensitivity import sdf_changes
 from ..scan.align import IDENTITY, Similarity
-from ..scan.sampling import evenly_drawn
+from ..scan.drawing import DrawnPoints, evenly_drawn
 from ..texts import Text
 from .fit_forward_map import fit_forward_map
 from .linear_fit import bounded_minimum
@@ -29,6 +30,9 @@ Report = Callable[[float, str], bool | None]
 #: to model space.
 Show = Callable[[Codes, Similarity], None]
 
+#: What points draw chances for: whether they are used to start, and to search; whether they are
+#: moved off the surface, and how far.
+_TO_START, _TO_SEARCH, _WHETHER_OFF, _HOW_FAR = range(4)
 #: Rotation, translation, log scale.
 _POSE = 7
 #: Differences that the curvature is measured by: of whitened codes and weights, of the pose.
@@ -60,8 +64,7 @@ class FitConfig:
 
 def fit_points(
     model: FaceModel,
-    points: np.ndarray,
-    normals: np.ndarray,
+    drawn: DrawnPoints,
     config: FitConfig = FitConfig(),
     report: Report = lambda fraction, message: None,
     show: Show = lambda codes, pose: None,
@@ -80,8 +83,8 @@ def fit_points(
 
     Parameters
     ----------
-    points, normals : ndarray (N, 3)
-        Drawn on what the front sees of a surface, model space but for a small motion; n_z >= 0.
+    drawn : DrawnPoints
+        On what the front sees of a surface, model space but for a small motion; n_z >= 0.
 
     Returns
     -------
@@ -89,17 +92,16 @@ def fit_points(
     pose : Similarity
         The points' space -> model space.
     """
-    rng = np.random.default_rng(config.seed)
     codes, pose = np.zeros(len(model.identity_prior.mean) + len(model.expression_names)), IDENTITY
     residual = None
     if model.head is not None:
-        rows = evenly_drawn(points, config.start_points, rng)
-        placed, pose, coverage = fit_forward_map(model, points[rows], normals[rows])
+        points = evenly_drawn(drawn, config.start_points, _TO_START)
+        placed, pose, coverage = fit_forward_map(model, points.points, points.normals)
         codes, residual = placed[: len(codes)], placed[len(codes) :].astype(np.float32)
         config = replace(config, prior=config.prior * (1 + _UNSEEN_PRIOR * (1 - coverage)))
         report(0.3, "Fitting: placed")
     start = torch.from_numpy(np.append(codes, np.zeros(_POSE))).float()
-    objective = _Objective(model, points, normals, config, rng, pose, start)
+    objective = _Objective(model, drawn, config, pose, start)
 
     def found(x: Tensor) -> tuple[Codes, Similarity]:
         person, expression = (code.cpu().numpy() for code in objective.codes(x.to(model.device)))
@@ -164,17 +166,15 @@ class _Objective:
     def __init__(
         self,
         model: FaceModel,
-        points: np.ndarray,
-        normals: np.ndarray,
+        drawn: DrawnPoints,
         config: FitConfig,
-        rng: np.random.Generator,
         pose: Similarity,
         start: Tensor,
     ) -> None:
-        rows = evenly_drawn(points, config.points, rng)
-        distance = rng.normal(0, config.offset_mm / UNIT_MM, config.points)
-        distance[::2] = 0
-        points = points[rows] + distance[:, None] * normals[rows]
+        drawn = evenly_drawn(drawn, config.points, _TO_SEARCH)
+        distance = ndtri(drawn.chance(_HOW_FAR)) * config.offset_mm / UNIT_MM
+        distance *= drawn.chance(_WHETHER_OFF) < 0.5
+        points = drawn.points + distance[:, None] * drawn.normals
         self._model, self._config, self._scale = model, config, pose.scale
         samples = np.column_stack([pose.apply(points), pose.scale * distance])
         self._samples = torch.from_numpy(samples).float().to(model.device)

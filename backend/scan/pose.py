@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The pose of the face in a scan of any orientation, unit and winding; landmarks may help."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ from scipy.spatial.transform import Rotation
 from ..mesh import Mesh, sample_surface, triangle_normals, vertex_normals
 from .align import IDENTITY, Similarity
 from .clean import without_spikes
+from .drawing import draw_points, some_triangles, steady
 from .landmarks import landmark_pose
 from .placement import FLOATING, NEAR, SPACING, Poses, likely_placements, turned_signatures
 from .relief import WORST, face_relief, relief_error
@@ -76,20 +78,22 @@ def find_pose(scan: Mesh, reference: Mesh, seed: int = 0) -> tuple[Similarity, f
     error : float
         How unlike the best match and the mean face are; more than ``NO_FACE`` without a face.
     """
-    rng = np.random.default_rng(seed)
     triangles = without_spikes(scan.vertices, scan.triangles)
-    cloud = _draw(scan.vertices, triangles, _POINTS, rng)
+    cloud = _draw(scan.vertices, triangles, _POINTS, seed)
     if len(cloud) == 0:
         return IDENTITY, WORST
     face, unit = _measure(reference), _unit(cloud)
     poses = _candidates(unit.apply(cloud), face)
     if len(poses) == 0:
         return IDENTITY, WORST
-    cloud = _draw_face(unit.apply(scan.vertices), triangles, poses.similarity(0), rng)
+    cloud = _draw_face(unit.apply(scan.vertices), triangles, poses.similarity(0), seed)
     poses = _refined(poses, cloud, face.points, face.normals, _ROUNDS[2])
     errors = _errors(poses, cloud, face)
     best = int(np.argmin(errors))
-    return poses.similarity(best).after(unit), float(errors[best])
+    # Drawn where it is now, the points do not depend on where it was looked for first.
+    pose = poses.similarity(best).after(unit)
+    _, found = _matched(scan.vertices, triangles, pose, face, seed)
+    return found
 
 
 def find_pose_by_landmarks(
@@ -121,7 +125,9 @@ def find_pose_by_landmarks(
         If the landmarks cannot be used.
     """
     start, is_face = landmark_pose(landmarks, mean, scan)
-    pose, error = _matched(scan, reference, start)
+    triangles = without_spikes(scan.vertices, scan.triangles)
+    both = _matched(scan.vertices, triangles, start, _measure(reference))
+    pose, error = min(both, key=lambda matched: matched[1])
     if error < _RIGHT:
         return pose, error, True
     found, without = find_pose(scan, reference)
@@ -130,18 +136,16 @@ def find_pose_by_landmarks(
     return pose, error, is_face or error <= NO_FACE
 
 
-def _matched(scan: Mesh, reference: Mesh, start: Similarity) -> tuple[Similarity, float]:
-    """Refine a pose that is nearly right if that makes its error smaller."""
-    triangles = without_spikes(scan.vertices, scan.triangles)
-    rng = np.random.default_rng(0)
-    cloud = _draw_face(start.apply(scan.vertices), triangles, IDENTITY, rng)
+def _matched(
+    vertices: np.ndarray, triangles: np.ndarray, start: Similarity, face: _Face, seed: int = 0
+) -> list[tuple[Similarity, float]]:
+    """Return a pose that is nearly right, and that pose refined, each with its error."""
+    cloud = _draw_face(start.apply(vertices), triangles, IDENTITY, seed)
     if len(cloud) == 0:
-        return start, WORST
-    face, given = _measure(reference), Poses(np.eye(3)[None], np.zeros((1, 3)))
+        return [(start, WORST)] * 2
+    given = Poses(np.eye(3)[None], np.zeros((1, 3)))
     both = (given, _refined(given, cloud, face.points, face.normals, _ROUNDS[2]))
-    errors = [_errors(poses, cloud, face)[0] for poses in both]
-    best = int(np.argmin(errors))
-    return both[best].similarity(0).after(start), float(errors[best])
+    return [(p.similarity(0).after(start), float(_errors(p, cloud, face)[0])) for p in both]
 
 
 def _candidates(cloud: np.ndarray, face: _Face) -> Poses:
@@ -154,27 +158,30 @@ def _candidates(cloud: np.ndarray, face: _Face) -> Poses:
 
 
 def _draw(
-    vertices: np.ndarray, triangles: np.ndarray, count: int, rng: np.random.Generator
+    vertices: np.ndarray,
+    triangles: np.ndarray,
+    count: int,
+    seed: int,
+    rounded: Callable[[float], float] = float,
 ) -> np.ndarray:
     """Draw about ``count`` points on a scan, fewer on triangles of unusual size; none if all have
     no area."""
-    if len(triangles) > _TRIANGLES:
-        triangles = triangles[rng.integers(0, len(triangles), _TRIANGLES)]
+    triangles = some_triangles(triangles, _TRIANGLES, seed)
     _, areas = triangle_normals(vertices, triangles)
     if not areas.any():
         return np.zeros((0, 3))
-    usual = np.median(areas[areas > 0])
-    points, owner, _ = sample_surface(vertices, triangles, count, rng, _HUGE * usual)
-    return points[rng.random(len(points)) * areas[owner] < _AREA * usual]
+    usual = rounded(np.median(areas[areas > 0]))
+    area = rounded(np.minimum(areas, _HUGE * usual).sum() / count)
+    return draw_points(vertices, triangles, area, seed, _AREA * usual).points
 
 
 def _draw_face(
-    vertices: np.ndarray, triangles: np.ndarray, pose: Similarity, rng: np.random.Generator
+    vertices: np.ndarray, triangles: np.ndarray, pose: Similarity, seed: int
 ) -> np.ndarray:
     """Draw points around a face found; what floats before it goes."""
     near = np.linalg.norm(pose.apply(vertices), axis=1) < _FACE_RADIUS
     touching = triangles[near[triangles].any(axis=1)]
-    points = _draw(vertices, touching if len(touching) else triangles, _FACE_POINTS, rng)
+    points = _draw(vertices, touching if len(touching) else triangles, _FACE_POINTS, seed, steady)
     if len(points) == 0:
         return points
     posed = pose.apply(points)
@@ -224,7 +231,7 @@ def _refined(
     a hole: there the nearest point lies aside.
     """
     tree = cKDTree(cloud)
-    spacing = np.median(tree.query(cloud[:: max(len(cloud) // 500, 1)], 2)[0][:, 1])
+    spacing = np.median(tree.query(cloud, 2, workers=-1)[0][:, 1])
     for _ in range(rounds):
         _, nearest = tree.query(poses.apply_inverse(points), workers=-1)
         at = poses.apply(cloud[nearest])

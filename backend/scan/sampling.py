@@ -90,16 +90,6 @@ class SheetDistance:
         return sign * distance, np.where((distance < 1e-5)[:, None], normal, away)
 
 
-def evenly_drawn(points: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw so many of points (N, 3), as many here as there, in random order; return which.
-
-    Each stands for a cell of its own. Chance alone leaves holes, and a fit of hundreds of numbers
-    strays there: to be as near to a scan's whole surface, it takes twice as many points.
-    """
-    in_cells = cKDTree(points).indices
-    return rng.permutation(in_cells[np.linspace(0, len(points) - 1, count).round().astype(int)])
-
-
 def uniform_in_ball(count: int, rng: np.random.Generator) -> np.ndarray:
     """Draw points (count, 3) uniformly in the unit ball."""
     direction = rng.normal(size=(count, 3))

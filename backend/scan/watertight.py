@@ -2,6 +2,7 @@
 """What is seen of a face from the front; for training, closed into one pseudo-watertight sheet."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from scipy.sparse import coo_matrix
@@ -9,9 +10,10 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import Delaunay
 
 from ..errors import ScanError
-from ..mesh import Mesh, sample_surface, triangle_normals
+from ..mesh import Mesh, triangle_normals
 from .align import Similarity
 from .clean import without_spikes
+from .drawing import DrawnPoints, draw_points, steady
 
 #: Size of a z-buffer pixel [model units]: 0.5 mm.
 PIXEL = 0.005
@@ -63,13 +65,13 @@ def make_watertight(
     coarse and dense scans give the same sheet; points outside the ball are dropped, which cuts
     triangles at the sphere without remeshing them.
     """
-    points, _ = visible_points(scan, pose, samples=samples, seed=seed)
-    return joined_points(thin(points, spacing))
+    drawn = visible_points(scan, pose, samples=samples, seed=seed)
+    return joined_points(thin(drawn.points, spacing))
 
 
 def visible_points(
     scan: Mesh, pose: Similarity, *, samples: int = 150_000, seed: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
+) -> DrawnPoints:
     """Draw points, evenly by area, on what the front sees of a scan inside the model's ball.
 
     Parameters
@@ -83,8 +85,8 @@ def visible_points(
 
     Returns
     -------
-    points, normals : ndarray (N, 3)
-        Model space; n_z >= 0.
+    DrawnPoints
+        Model space; normals have n_z >= 0.
 
     Raises
     ------
@@ -96,9 +98,9 @@ def visible_points(
     if len(triangles) == 0:
         raise ScanError("No part of the scan lies where the face should be. Check its orientation.")
     depth = depth_map(vertices, triangles)
-    points, normals = _drawn(vertices, triangles, depth, samples, seed)
-    _check_enough(thin(points, SPACING))
-    return points, normals
+    drawn = _drawn(vertices, triangles, depth, samples, seed)
+    _check_enough(thin(drawn.points, SPACING))
+    return drawn
 
 
 def visible_sheet(
@@ -118,20 +120,19 @@ def visible_sheet(
     depth : ndarray (H, H)
         Its ``depth_map``.
     """
-    points, _ = _drawn(vertices, triangles, depth, samples, seed)
-    return joined_points(thin(points, spacing))
+    drawn = _drawn(vertices, triangles, depth, samples, seed)
+    return joined_points(thin(drawn.points, spacing))
 
 
 def _drawn(
     vertices: np.ndarray, triangles: np.ndarray, depth: np.ndarray, samples: int, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Draw points and normals (N, 3); keep those in the ball that the front sees."""
-    rng = np.random.default_rng(seed)
-    points, face, _ = sample_surface(vertices, triangles, samples, rng, LARGEST)
-    normals = triangle_normals(vertices, triangles)[0][face]
-    seen = visible_from_front(points, normals, depth) & ((points * points).sum(1) <= 1)
-    points, normals = points[seen], normals[seen]
-    return points, normals * np.where(normals[:, 2:] < 0, -1.0, 1.0)
+) -> DrawnPoints:
+    """Draw points; keep those in the ball that the front sees, with normals that face it."""
+    area = np.minimum(triangle_normals(vertices, triangles)[1], LARGEST).sum()
+    drawn = draw_points(vertices, triangles, steady(area / samples), seed, LARGEST)
+    seen = visible_from_front(drawn.points, drawn.normals, depth)
+    drawn = drawn[seen & ((drawn.points * drawn.points).sum(1) <= 1)]
+    return replace(drawn, normals=drawn.normals * np.where(drawn.normals[:, 2:] < 0, -1.0, 1.0))
 
 
 def near_ball(vertices: np.ndarray, polygons: np.ndarray) -> np.ndarray:

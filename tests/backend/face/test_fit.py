@@ -34,6 +34,7 @@ from backend.mesh import (
 from backend.model.imface import UNIT_MM
 from backend.scan.align import IDENTITY, Similarity
 from backend.scan.compare import front_surface
+from backend.scan.drawing import DrawnPoints, draw_points
 from backend.scan.landmark_files import read_scan_landmarks
 from backend.scan.sampling import NearestTriangle
 from backend.scan.watertight import visible_points
@@ -52,12 +53,12 @@ def known(bundled: FaceModel) -> tuple[Codes, Mesh]:
     return codes, build_mesh(bundled, codes, "surface", 96)
 
 
-def _points(mesh: Mesh, pose: Similarity) -> tuple[np.ndarray, np.ndarray]:
-    """Draw points and normals of the inner face, moved by a pose."""
-    points, face, _ = sample_surface(mesh.vertices, mesh.polygons, 20_000, np.random.default_rng(0))
-    normals = triangle_normals(mesh.vertices, mesh.polygons)[0][face]
-    kept = (np.linalg.norm(points, axis=1) < 0.9) & (normals[:, 2] > 0.1)
-    return pose.apply(points[kept]), normals[kept] @ pose.rotation.T
+def _points(mesh: Mesh, pose: Similarity) -> DrawnPoints:
+    """Draw points of the inner face, moved by a pose."""
+    area = triangle_normals(mesh.vertices, mesh.polygons)[1].sum()
+    drawn = draw_points(mesh.vertices, mesh.polygons, area / 20_000)
+    drawn = drawn[(np.linalg.norm(drawn.points, axis=1) < 0.9) & (drawn.normals[:, 2] > 0.1)]
+    return replace(drawn, points=pose.apply(drawn.points), normals=drawn.normals @ pose.rotation.T)
 
 
 def test_a_known_code_is_recovered(bundled: FaceModel, known: tuple[Codes, Mesh]) -> None:
@@ -66,7 +67,7 @@ def test_a_known_code_is_recovered(bundled: FaceModel, known: tuple[Codes, Mesh]
     shown: list[tuple[Codes, Similarity]] = []
     codes, pose = fit_points(
         bundled,
-        *_points(truth, OFF),
+        _points(truth, OFF),
         FitConfig(points=2000, prior=1e-5, expression_prior=1e-3),
         lambda share, _: told.append(share),
         lambda *found: shown.append(found),
@@ -91,7 +92,7 @@ def test_a_known_code_is_recovered(bundled: FaceModel, known: tuple[Codes, Mesh]
 def test_fitting_is_repeatable(bundled: FaceModel, known: tuple[Codes, Mesh]) -> None:
     drawn = _points(known[1], IDENTITY)
     quick = FitConfig(rounds=3, points=500)
-    (first, pose), (second, _) = (fit_points(bundled, *drawn, quick) for _ in range(2))
+    (first, pose), (second, _) = (fit_points(bundled, drawn, quick) for _ in range(2))
     np.testing.assert_allclose(first.identity, second.identity, rtol=1e-4, atol=1e-6)
     assert first.weights == bundled.hash_prefix
     assert np.linalg.det(pose.rotation) == pytest.approx(1)
@@ -99,11 +100,11 @@ def test_fitting_is_repeatable(bundled: FaceModel, known: tuple[Codes, Mesh]) ->
 
 def test_a_shrunken_pose_is_no_better_fit(bundled: FaceModel, known: tuple[Codes, Mesh]) -> None:
     """Residuals are in the scan's own millimetres: noise is as large whatever the scale."""
-    exact, normals = _points(known[1], IDENTITY)
+    exact = _points(known[1], IDENTITY)
     noise = np.random.default_rng(0).normal(0, 0.01, len(exact))
-    noisy = exact + noise[:, None] * normals
+    noisy = replace(exact, points=exact.points + noise[:, None] * exact.normals)
     config = FitConfig(points=1500, prior=1e-5)
-    scales = [fit_points(bundled, some, normals, config)[1].scale for some in (exact, noisy)]
+    scales = [fit_points(bundled, some, config)[1].scale for some in (exact, noisy)]
     # By residuals in the model's units, it shrinks by a seventh at least.
     assert scales[1] == pytest.approx(scales[0], abs=0.07)
 
@@ -123,8 +124,8 @@ def test_lids_are_found_as_far_shut_as_they_are(
     polygons = require_head(bundled).template.part_polygons(
         ("face", "eyeball_left", "eyeball_right")
     )
-    points, normals = visible_points(Mesh(head, triangulate(polygons)), IDENTITY, samples=60_000)
-    codes, pose = fit_points(bundled, points, normals, FitConfig(rounds=8, points=2000))
+    drawn = visible_points(Mesh(head, triangulate(polygons)), IDENTITY, samples=60_000)
+    codes, pose = fit_points(bundled, drawn, FitConfig(rounds=8, points=2000))
     found = pose.inverse().apply(propose(bundled, codes))
     np.testing.assert_allclose(_lid_gaps_mm(bundled, found), _lid_gaps_mm(bundled, head), atol=1.5)
 
@@ -133,8 +134,8 @@ def test_sockets_without_an_eyeball_do_not_pull_the_face_in(bundled: FaceModel) 
     """Heads whose eyes are objects of their own have deep holes there."""
     head, template = propose(bundled, generate(bundled, 7, 0.7)), require_head(bundled).template
     hollow = template.part_polygons(("face", "eye_socket_left", "eye_socket_right"))
-    points, normals = visible_points(Mesh(head, triangulate(hollow)), IDENTITY, samples=60_000)
-    codes, pose = fit_points(bundled, points, normals, FitConfig(points=2000))
+    drawn = visible_points(Mesh(head, triangulate(hollow)), IDENTITY, samples=60_000)
+    codes, pose = fit_points(bundled, drawn, FitConfig(points=2000))
     found = pose.inverse().apply(propose(bundled, codes))
     skin = slice(*template.parts["face"][:2])
     eyes = head[template.landmarks.cpu()][36:48]
@@ -149,8 +150,8 @@ def test_a_hole_is_filled_by_what_faces_have_there(bundled: FaceModel) -> None:
     head = propose(bundled, generate(bundled, 12, 0.7))
     skin = triangulate(require_head(bundled).template.part_polygons(("face",)))
     away = np.linalg.norm(head[skin].mean(1)[:, :2] - head[CHEEK, :2], axis=1) * UNIT_MM
-    points, normals = visible_points(Mesh(head, skin[away > 20]), IDENTITY, samples=60_000)
-    codes, pose = fit_points(bundled, points, normals, FitConfig(rounds=10, points=2000))
+    drawn = visible_points(Mesh(head, skin[away > 20]), IDENTITY, samples=60_000)
+    codes, pose = fit_points(bundled, drawn, FitConfig(rounds=10, points=2000))
     made = pose.inverse().apply(propose(bundled, codes))
     inside = np.unique(skin[away < 15])
     _, _, distance = NearestTriangle(Mesh(made, skin))(head[inside])
@@ -217,8 +218,8 @@ def test_vertices_find_their_places_along_the_surface(
     codes = generate(bundled, 12, 0.7, weights)
     head, template = propose(bundled, codes), require_head(bundled).template
     skin = triangulate(template.part_polygons(PARTS))
-    points, normals = visible_points(Mesh(head, skin), IDENTITY, samples=60_000)
-    fitted, pose = fit_points(bundled, points, normals, FitConfig(points=2000))
+    drawn = visible_points(Mesh(head, skin), IDENTITY, samples=60_000)
+    fitted, pose = fit_points(bundled, drawn, FitConfig(points=2000))
     rows = template_skin(template)
     found = pose.inverse().apply(template_mesh(bundled, fitted).vertices)
     off_mm = np.linalg.norm(found - head, axis=1)[rows] * UNIT_MM
@@ -233,19 +234,19 @@ def test_vertices_find_their_places_along_the_surface(
 def test_how_much_of_the_face_is_seen(bundled: FaceModel, right: bool, share: float) -> None:
     head = propose(bundled, generate(bundled, 5, 0.7))
     skin = require_head(bundled).template.part_polygons(("face",))
-    points, normals = visible_points(Mesh(head, triangulate(skin)), IDENTITY, samples=60_000)
-    seen = (points[:, 0] > 0) | right
-    found = fit_forward_map(bundled, points[seen], normals[seen])
+    drawn = visible_points(Mesh(head, triangulate(skin)), IDENTITY, samples=60_000)
+    seen = drawn[(drawn.points[:, 0] > 0) | right]
+    found = fit_forward_map(bundled, seen.points, seen.normals)
     assert found.coverage == pytest.approx(share, abs=0.05)
 
 
 def _noisy(mesh: Mesh, noise_mm: float) -> tuple[np.ndarray, np.ndarray]:
     """Draw points and normals that the front sees of a mesh, as a noisy scanner would."""
     rng = np.random.default_rng(0)
-    points, normals = visible_points(mesh, IDENTITY, samples=60_000)
-    rows = rng.integers(0, len(points), 6000)
-    noise = rng.normal(0, noise_mm / UNIT_MM, (len(rows), 1))
-    return points[rows] + noise * normals[rows], normals[rows]
+    drawn = visible_points(mesh, IDENTITY, samples=60_000)
+    drawn = drawn[rng.integers(0, len(drawn), 6000)]
+    noise = rng.normal(0, noise_mm / UNIT_MM, (len(drawn), 1))
+    return drawn.points + noise * drawn.normals, drawn.normals
 
 
 def _fitted_head(model: FaceModel, found: ForwardFit) -> np.ndarray:
@@ -321,8 +322,8 @@ def test_a_bit_that_floats_before_the_face_hides_nothing_and_counts_nothing(
     )
     fitted = []
 
-    def no_search(model: FaceModel, points: np.ndarray, *_: Any) -> tuple[Codes, Similarity]:
-        fitted.append(points)
+    def no_search(model: FaceModel, drawn: DrawnPoints, *_: Any) -> tuple[Codes, Similarity]:
+        fitted.append(drawn.points)
         return generate(model, seed=1), IDENTITY
 
     monkeypatch.setattr("backend.face.fit.fit_points", no_search)
@@ -330,7 +331,7 @@ def test_a_bit_that_floats_before_the_face_hides_nothing_and_counts_nothing(
     seen = front_surface(scan, result.pose)
     assert len(result.visible.mesh.polygons) == len(seen.mesh.polygons)
     assert len(front_surface(with_ball, result.pose).mesh.polygons) != len(seen.mesh.polygons)
-    np.testing.assert_allclose(fitted[0], visible_points(scan, result.pose)[0])
+    np.testing.assert_allclose(fitted[0], visible_points(scan, result.pose).points)
 
 
 def test_a_part_of_a_face_is_fitted_where_landmarks_show_it(

@@ -4,14 +4,12 @@
 import numpy as np
 import pytest
 import trimesh
-from scipy.spatial import cKDTree
 
 from backend.mesh import Mesh, sample_surface, triangle_normals
 from backend.scan.align import IDENTITY
 from backend.scan.sampling import (
     NearestTriangle,
     SheetDistance,
-    evenly_drawn,
     sample_sdf,
     uniform_in_ball,
 )
@@ -134,18 +132,3 @@ def test_points_fill_the_ball_evenly() -> None:
     assert radius.max() <= 1
     assert (radius < 0.5).mean() == pytest.approx(1 / 8, abs=0.01)
     np.testing.assert_allclose(points.mean(0), 0, atol=0.02)
-
-
-def test_evenly_drawn_points_leave_smaller_holes_than_chance() -> None:
-    points = np.random.default_rng(0).random((60_000, 2)) @ [[1, 0, 0.3], [0, 1, -0.2]]
-    rng = np.random.default_rng(1)
-    rows = evenly_drawn(points, 2000, rng)
-    assert len(np.unique(rows)) == 2000
-    even, chance = (
-        cKDTree(points[drawn]).query(points)[0].max()
-        for drawn in (rows, rng.integers(0, len(points), 2000))
-    )
-    assert even < 0.8 * chance
-    # Any part of them is spread as well, and a small cloud gives all that it has.
-    assert np.abs(points[rows[:200]].mean(0) - points.mean(0)).max() < 0.06
-    assert set(evenly_drawn(points[:50], 200, rng)) == set(range(50))
