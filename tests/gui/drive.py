@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 import traceback
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import bpy
@@ -24,6 +25,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from artist import DRAG_PX, PACKAGE, STANDSTILL_S, Session
 from hand import PAGES, SETTLE_S, Hand, Missed, Steps, check, until
+
+Step = Callable[[Session], Steps]
 
 EXPRESSIONS = 51
 CANCEL_LIMIT_S = 15
@@ -361,11 +364,11 @@ def in_time(step: Steps, end: float) -> Steps:
         yield pause
 
 
-def go_through(session: Session, out: Path, limit_s: float) -> Steps:
+def go_through(session: Session, steps: Sequence[Step], out: Path, limit_s: float) -> Steps:
     """Do every step, and write down what came of it; the first failure ends the session."""
     end = time.monotonic() + limit_s
     done: list[dict[str, object]] = []
-    for number, step in enumerate(STEPS):
+    for number, step in enumerate(steps):
         start, error = time.monotonic(), ""
         try:
             yield from in_time(step(session), end)
@@ -400,21 +403,21 @@ def what_is_missing() -> str:
     return ""
 
 
-def main(archive: str, scan: str, out: str, limit_s: str) -> None:
+def main(steps: Sequence[Step], archive: str, scan: str, out: str, limit_s: str) -> None:
     """Follow the steps beside Blender's own loop, and quit."""
     preferences = bpy.context.preferences
     preferences.view.show_splash = False
     preferences.use_preferences_save = False
     preferences.system.viewport_aa = "FXAA"  # the cheapest that looks good, for software drawing
-    steps: list[Steps] = []
+    begun: list[Steps] = []
 
     def tick() -> float | None:
-        if not steps:
+        if not begun:
             session = Session(Path(archive), Path(scan))
             write_report(session, [], Path(out))
-            steps.append(go_through(session, Path(out), float(limit_s)))
+            begun.append(go_through(session, steps, Path(out), float(limit_s)))
         try:
-            return next(steps[0])
+            return next(begun[0])
         except StopIteration:
             bpy.ops.wm.quit_blender()
             return None
@@ -427,4 +430,5 @@ def main(archive: str, scan: str, out: str, limit_s: str) -> None:
         bpy.app.timers.register(tick, first_interval=SETTLE_S, persistent=True)
 
 
-main(*sys.argv[sys.argv.index("--") + 1 :])
+if __name__ == "__main__":
+    main(STEPS, *sys.argv[sys.argv.index("--") + 1 :])

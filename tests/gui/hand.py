@@ -67,7 +67,7 @@ class Hand:
     def key(self, kind: str, **modifiers: bool) -> Steps:
         """Press a key, with the pointer over the viewport."""
         place = self._middle()
-        yield from self._hover(*place)
+        yield from self.hover(*place)
         yield from self._event(kind, "PRESS", *place, **modifiers)
         yield from self._event(kind, "RELEASE", *place, **modifiers)
         yield SETTLE_S
@@ -77,7 +77,7 @@ class Hand:
         values, such as seed=1."""
         x, y = yield from self._find(operator, values)
         yield from self._click(x, y)
-        yield from self._hover(*self._middle())
+        yield from self.hover(*self._middle())
 
     def open_section(self, before: str, within: str) -> Steps:
         """Open the closed section that comes soon after one property or operator, and begins with
@@ -86,12 +86,12 @@ class Hand:
         for row in range(1, 6):
             x, y = yield from self._find(before)
             if y - ROW_PX * row > sidebar.y:
-                yield from self._hover(x, y - ROW_PX * row)
+                yield from self.hover(x, y - ROW_PX * row)
                 yield from self._click(x, y - ROW_PX * row)
                 yield SETTLE_S
             yield from self.scroll(3)  # the last section opens below the border
             for below in range(sidebar.y + sidebar.height, sidebar.y, -ROW_PX):
-                yield from self._hover(x, below)
+                yield from self.hover(x, below)
                 if self._is_below(within, ()):
                     return
             yield from self.key("ESC")  # should it have been a menu
@@ -112,7 +112,7 @@ class Hand:
             region.x + region.view2d.view_to_region(frame, 0, clip=False)[0]
             for frame in (first, last)
         )
-        yield from self._hover(start, y)
+        yield from self.hover(start, y)
         yield from self._pull(start, end, y, at_each)
 
     def _pull(self, start: int, end: int, y: int, at_each: Callable[[], Steps]) -> Steps:
@@ -121,7 +121,17 @@ class Hand:
             self.window.event_simulate(type="MOUSEMOVE", value="NOTHING", x=x, y=y)
             yield from at_each()
         yield from self._event("LEFTMOUSE", "RELEASE", end, y)
-        yield from self._hover(*self._middle())
+        yield from self.hover(*self._middle())
+        yield SETTLE_S
+
+    def raise_edge(self, area: bpy.types.Area, way_px: int) -> Steps:
+        """Drag the upper edge of an editor up."""
+        x, y = area.x + area.width // 2, area.y + area.height
+        yield from self.hover(x, y)
+        yield from self._event("LEFTMOUSE", "PRESS", x, y)
+        yield from self._event("MOUSEMOVE", "NOTHING", x, y + way_px // 2)
+        yield from self._event("MOUSEMOVE", "NOTHING", x, y + way_px)
+        yield from self._event("LEFTMOUSE", "RELEASE", x, y + way_px)
         yield SETTLE_S
 
     def turn_pages(self, count: int) -> Steps:
@@ -146,7 +156,7 @@ class Hand:
         self.window.event_simulate(type=kind, value=value, x=x, y=y, **modifiers)
         yield TICK_S
 
-    def _hover(self, x: int, y: int) -> Steps:
+    def hover(self, x: int, y: int) -> Steps:
         """Come to a place by two events: at the second, Blender knows the button below."""
         yield from self._event("MOUSEMOVE", "NOTHING", x - 1, y)
         yield from self._event("MOUSEMOVE", "NOTHING", x, y)
@@ -164,7 +174,7 @@ class Hand:
         row = self._row or top
         for _ in range(PAGES):
             for y in range(row, sidebar.y, -ROW_PX):
-                yield from self._hover(x, y)
+                yield from self.hover(x, y)
                 if self._is_below(name, values):
                     self._row = y
                     return x, y

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One session in a Blender's window: an empty user folder, the zip, a screen, and what came of it.
 
-The window is driven from within, by drive.py.
+The window is driven from within, by drive.py or guide.py.
 """
 
 from __future__ import annotations
@@ -46,15 +46,15 @@ class Window:
         pytest.skip("an earlier step failed")
 
 
-def drive(blender: str, limit_s: float, folder: Path) -> Window:
-    """Go through all steps, from the zip's installation to the last step.
+def drive(blender: str, limit_s: float, folder: Path, script: Path = DRIVE) -> Window:
+    """Go through all steps of a script, from the zip's installation to the last step.
 
     Skips the test when no window comes up: that is no fault of the add-on.
     """
     shutil.rmtree(OUT, ignore_errors=True)
     OUT.mkdir(parents=True)
     command = [blender, "--window-geometry", "0", "0", *map(str, SCREEN)]
-    command += ["--enable-event-simulate", "--python", DRIVE, "--"]
+    command += ["--enable-event-simulate", "--python", script, "--"]
     command += [make_zip(folder), build.SCAN, OUT, str(limit_s)]
     home = folder / "user"
     home.mkdir()
