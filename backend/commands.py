@@ -89,6 +89,22 @@ def _check_output(path: Path, extensions: tuple[str, ...]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
 
 
+def _check_face(options: Options, *read: Path) -> None:
+    """Refuse, before any work is done, a name of no mesh, and one whose codes would take the place
+    of those that are read."""
+    _check_output(options.out, FORMATS)
+    codes = _codes_file(options.out)
+    if codes.exists() and any(path.exists() and path.samefile(codes) for path in read):
+        raise BackendError(
+            f"{codes.name}, to be written beside --out, is a face that is read. Choose another "
+            "name for --out."
+        )
+
+
+def _codes_file(mesh: Path) -> Path:
+    return mesh.with_suffix(".codes.json")
+
+
 def _in_mm(mesh: Mesh) -> Mesh:
     return replace(mesh, vertices=mesh.vertices * UNIT_MM)
 
@@ -96,14 +112,14 @@ def _in_mm(mesh: Mesh) -> Mesh:
 def _write_face(model: FaceModel, codes: Codes, options: Options) -> Answer:
     mesh = build_mesh(model, codes, options.topology, options.resolution)
     save_mesh(_in_mm(mesh), options.out)
-    codes_file = options.out.with_suffix(".codes.json")
+    codes_file = _codes_file(options.out)
     codes.save(codes_file)
     _say(f"{options.out}: {len(mesh.vertices)} vertices, {len(mesh.polygons)} polygons")
     return {"mesh": str(options.out), "codes": str(codes_file), "vertices": len(mesh.vertices)}
 
 
 def _generate(options: Options) -> Answer:
-    _check_output(options.out, FORMATS)
+    _check_face(options)
     model = _model(options)
     codes = generate(model, options.seed, options.strength, _weights(options.expression))
     return _write_face(model, _slide(model, codes, options), options)
@@ -134,14 +150,14 @@ def _values(pairs: list[str], kind: str, low: float, high: float) -> dict[str, f
 
 
 def _express(options: Options) -> Answer:
-    _check_output(options.out, FORMATS)
+    _check_face(options, options.codes)
     model = _model(options)
     codes = express(model, _codes(model, options.codes), _weights(options.expression))
     return _write_face(model, _slide(model, codes, options), options)
 
 
 def _blend(options: Options) -> Answer:
-    _check_output(options.out, FORMATS)
+    _check_face(options, options.a, *options.others)
     model = _model(options)
     a, b = _codes(model, options.a), average(model, [_codes(model, o) for o in options.others])
     codes = blend_regions(model, a, b, options.weight, options.what, options.regions)

@@ -2,6 +2,7 @@
 """Faces on the command line: made, blended, expressed, slid, written as shape keys."""
 
 from pathlib import Path
+from shutil import copytree
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from backend.codes import Codes
 from backend.face.correspondence import LEVELS
 from backend.face.correspondence import SURFACES as MESHED_SURFACES
 from backend.mesh import load_scan
-from tests.backend.command_line.ask import answer_of
+from tests.backend.command_line.ask import answer_of, assert_one_sentence
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +38,28 @@ def test_generate_writes_mesh_and_codes(tmp_path: Path, codes: list[Path]) -> No
     np.testing.assert_array_equal(made.identity, plain.identity)
     assert made.expression is not None
     assert plain.expression is None
+
+
+@pytest.mark.parametrize("spelling", ["1", "../new/1", "link"])
+@pytest.mark.parametrize("words", [("express",), ("blend", "2.codes.json")])
+def test_a_face_that_is_read_is_not_written_over(
+    tmp_path: Path,
+    codes: list[Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: tuple[str, ...],
+    spelling: str,
+) -> None:
+    folder = tmp_path / "new"
+    copytree(codes[0].parent, folder)
+    (folder / "link.codes.json").symlink_to(folder / "1.codes.json")
+    monkeypatch.chdir(folder)
+    before = Path("1.codes.json").read_bytes()
+    assert main([*words, "1.codes.json", "--topology", "narrow", "--out", f"{spelling}.obj"]) == 2
+    said = f"{Path(spelling).name}.codes.json, to be written beside --out, is a face that is read."
+    assert_one_sentence(capsys.readouterr().err, f"{said} Choose another name for --out.")
+    assert Path("1.codes.json").read_bytes() == before
+    assert not list(folder.glob("*.obj"))
 
 
 def test_the_topologies_are_the_model_s() -> None:
