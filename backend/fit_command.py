@@ -16,6 +16,8 @@ from tqdm import tqdm
 
 from .checkpoint import FaceModel, file_sha256
 from .errors import BackendError, NoFaceError
+from .face.correspondence import SURFACES, require_head
+from .face.extract import ExtractConfig
 from .face.fit import Clock
 from .face.fit_codes import Report
 from .face.measured_fit import fit_and_measure
@@ -40,7 +42,13 @@ def fit_all(model: FaceModel, options: Options) -> Answer:
     dict
         ``reports`` by scan; ``failed``, a sentence by scan; and ``interrupted`` if Ctrl-C kept some
         scans from being fitted, or from being fitted to the end.
+
+    Raises
+    ------
+    BackendError
+        At once, if no scan could be fitted.
     """
+    _check_choices(model, options)
     scans = share(options.scans)
     reports: dict[str, Answer] = {}
     failed: dict[str, str] = {}
@@ -72,6 +80,13 @@ def fit_all(model: FaceModel, options: Options) -> Answer:
         print(f"Interrupted: {left} of {len(scans)} scans are left for --resume.", file=sys.stderr)
         answer["interrupted"] = True
     return answer
+
+
+def _check_choices(model: FaceModel, options: Options) -> None:
+    """Raise what would end the fit of every scan."""
+    ExtractConfig(resolution=options.resolution)
+    if options.topology not in SURFACES:
+        require_head(model)
 
 
 class _Interruption:

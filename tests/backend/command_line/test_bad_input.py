@@ -96,6 +96,17 @@ BAD: dict[str, tuple[Words, str]] = {
         lambda d: ["generate", "--resolution", 8, "--out", d / "a.ply"],
         "The resolution 8 is out of range.",
     ),
+    "resolution of fits": (
+        lambda d: ["fit", text_file(d / "a.obj"), "--resolution", 5, "--out", d / "out"],
+        "The resolution 5 is out of range.",
+    ),
+    "topology of fits": (
+        lambda d: [
+            *("fit", text_file(d / "a.obj"), "--topology", "narrow", "--out", d / "out"),
+            *("--weights", _imported(d)),
+        ],
+        "These weights have no common topology",
+    ),
     "seed": (lambda d: ["generate", "--seed", -1, "--out", d / "a.ply"], "The seed -1"),
     "extension": (
         lambda d: ["generate", "--out", d / "a.docx"],
@@ -162,18 +173,15 @@ def _saved(path: Path, array: np.ndarray) -> Path:
     return path
 
 
+def _imported(folder: Path) -> Path:
+    """Write weights that have no fixed topology."""
+    path = folder / "w.safetensors"
+    assert main(["import-checkpoint", str(LAYOUTS / "se3_small"), "--out", str(path)]) == 0
+    return path
+
+
 def _query(folder: Path, points: Path) -> list[object]:
-    weights: list[object] = []
-    if points.exists():
-        main(
-            [
-                "import-checkpoint",
-                str(LAYOUTS / "se3_small"),
-                "--out",
-                str(folder / "w.safetensors"),
-            ]
-        )
-        weights = ["--weights", folder / "w.safetensors"]
+    weights = ["--weights", _imported(folder)] if points.exists() else []
     face = ["--identity", 0, "--expression", 0, "--points", points, "--out", folder / "q.npz"]
     return ["query", *weights, *face]
 
