@@ -177,7 +177,7 @@ def _fit_one(model: FaceModel, path: Path, options: Options, report: Report) -> 
     clock = Clock()
     scan = load_scan(path)
     landmarks = options.landmarks and read_scan_landmarks(options.landmarks, scan)
-    made_from = _made_from(model, path, options)
+    made_from = _read_from(path, options) | _made_from(model, path, options)
     folder = options.out / path.stem
     folder.mkdir(parents=True, exist_ok=True)
     clock.lap("loading")
@@ -211,12 +211,14 @@ def _fit_one(model: FaceModel, path: Path, options: Options, report: Report) -> 
     return known
 
 
+def _read_from(path: Path, options: Options) -> Answer:
+    return {"scan": str(path), "landmarks": options.landmarks and str(options.landmarks)}
+
+
 def _made_from(model: FaceModel, path: Path, options: Options) -> Answer:
-    landmarks: Path | None = options.landmarks
+    """Return what makes a fit the same one, whatever its files are called by."""
     return {
-        "scan": str(path),
-        "landmarks": landmarks and str(landmarks),
-        "sha256": [file_sha256(file) for file in (path, landmarks) if file],
+        "sha256": [file_sha256(file) for file in (path, options.landmarks) if file],
         "weights": model.fitted_by,
         "topology": options.topology,
         "resolution": options.resolution,

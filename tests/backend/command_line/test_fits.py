@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from shutil import copyfile
 from typing import Any
 
 import numpy as np
@@ -88,8 +89,13 @@ def test_fit_takes_landmarks(
 
     monkeypatch.setattr(measured_fit, "fit_scan", unlike)
     assert main([*helped, "--resume"]) == 0
+    marks = tmp_path / lee_perry_smith_landmarks.name
+    elsewhere = [*words, "--landmarks", str(copyfile(lee_perry_smith_landmarks, marks))]
+    assert main([*elsewhere, "--resume"]) == 0
     assert main([*words, "--resume"]) == 1
     assert capsys.readouterr().err == "lee_perry_smith.obj: Landmarks: None.\n"
+    marks.write_text(marks.read_text() + "\n")
+    assert main([*elsewhere, "--resume"]) == 1
 
 
 @pytest.mark.usefixtures("quick_fits")
@@ -147,12 +153,17 @@ def test_fit_goes_on_after_failures_and_keeps_what_is_done(
         raise BackendError("fitted again")
 
     stale = tmp_path / "out" / "lee_perry_smith" / "report.json"
-    elsewhere = {"scan": "elsewhere/lee_perry_smith.obj"}
-    for changed in ({"weights": "others"}, elsewhere, {"refined": {}}, {"settled": True}):
+    other_scan = {"sha256": ["0" * 64]}
+    for changed in ({"weights": "others"}, other_scan, {"refined": {}}, {"settled": True}):
         stale.write_text(json.dumps(json.loads(stale.read_text()) | changed))
         assert fitted_again()
         stale.write_text(json.dumps(first["reports"][str(lee_perry_smith)]))
     assert not fitted_again()
+    elsewhere = tmp_path / "elsewhere" / lee_perry_smith.name
+    elsewhere.parent.mkdir()
+    words[words.index(lee_perry_smith)] = Path(copyfile(lee_perry_smith, elsewhere))
+    assert not fitted_again()
+    words[words.index(elsewhere)] = lee_perry_smith
     for name in ("fit.ply", "codes.json"):
         kept = stale.with_name(name).rename(tmp_path / name)
         assert fitted_again()
