@@ -9,6 +9,7 @@ from pathlib import Path
 
 from .errors import BackendError
 from .importing import let_waiting_threads_sleep, uncollected
+from .lifeline import end_with_stdin
 
 #: Of the fixed topology; ``face.correspondence`` has them, but loads PyTorch.
 LEVELS_OF_DETAIL = ("narrow", "face", "skin", "head")
@@ -26,6 +27,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit status: 0, 1 (failed), 2 (bad input) or 130 (Ctrl-C)."""
     let_waiting_threads_sleep()
     options = _parser().parse_args(arguments)
+    if options.end_with_stdin:
+        end_with_stdin(EXIT_INTERRUPTED)
     try:
         return _run(options)
     except KeyboardInterrupt:
@@ -64,6 +67,11 @@ def _run(options: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m backend", description=__doc__)
     parser.add_argument("--json", action="store_true", help="end with one machine-readable line")
+    parser.add_argument(
+        "--end-with-stdin",
+        action="store_true",
+        help="end at once when stdin does, as when the program that started this one is gone",
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true", default=argparse.SUPPRESS)

@@ -50,11 +50,13 @@ def _refuse(sentence: str) -> int:
 
 def _run_backend(words: list[str]) -> int:
     setup = worker_setup()
-    command, variables = jobs.backend_command(setup, words)
+    command, variables = jobs.backend_command(setup, ["--end-with-stdin", *words])
     env = worker_environment(jobs.backend_dir(), variables)
     sys.stdout.flush()
     try:
-        return subprocess.run(command, env=env, check=False).returncode
+        # The pipe breaks when Blender is gone, whatever ended it.
+        with subprocess.Popen(command, env=env, stdin=subprocess.PIPE) as backend:
+            return backend.wait()
     except OSError as error:
         raise cannot_start(setup.python, error) from error
 

@@ -25,6 +25,7 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 import backend
 from backend.errors import BackendError, Cancelled
 from backend.importing import uncollected
+from backend.lifeline import take_over_stdin
 from backend.texts import Text
 from backend.worker.protocol import PROTOCOL, Arrays, ProtocolError, pack, read_message
 
@@ -84,16 +85,8 @@ def serve(jobs: Mapping[str, JobFunction] | None = None) -> int:
 
 
 def _take_over_streams() -> tuple[IO[bytes], IO[bytes]]:
-    """Keep stdin and stdout for the protocol alone.
-
-    What anything else prints goes to stderr. Nothing else may read stdin: on Windows even
-    asking for the type of a pipe waits while another thread reads from it, and libraries ask
-    when they are loaded.
-    """
-    source, sink = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
+    """Keep stdin and stdout for the protocol alone; what anything else prints goes to stderr."""
+    source, sink = os.fdopen(take_over_stdin(), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     return source, sink
 

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The command line of Blender: words pass to the backend, its output and exit status come back."""
 
+import subprocess
 import sys
+from pathlib import Path
 
 import bpy
 import pytest
@@ -10,11 +12,31 @@ from backend.__main__ import _parser
 from imface_blender import command_line, jobs, worker_setup
 from imface_blender.work import Job
 
+ROOT = Path(__file__).resolve().parents[2]
 ECHO = """
 import sys
-print("words:", *sys.argv[1:])
+option, *words = sys.argv[1:]
+assert option == "--end-with-stdin"
+print("words:", *words)
 print("trouble", file=sys.stderr)
-sys.exit(len(sys.argv) - 1)
+sys.exit(len(words))
+"""
+#: A program that runs the command line of Blender, and a backend that works until its stdin ends.
+HOST = """
+import sys
+from pathlib import Path
+from imface_blender import command_line, jobs
+jobs.backend_dir = lambda: Path(sys.argv[1])
+command_line.run([])
+"""
+BUSY = """
+import os, sys, threading
+print("started", flush=True)
+waiting = threading.Thread(target=sys.stdin.read)
+waiting.start()
+waiting.join(60)
+print("left alone" if waiting.is_alive() else "ended", flush=True)
+os._exit(0)
 """
 
 
@@ -44,6 +66,16 @@ def test_words_output_and_status_pass_through(echo, capfd, words):
     out, err = capfd.readouterr()
     assert out == " ".join(["words:", *words]) + "\n"
     assert err == "trouble\n"
+
+
+def test_the_backend_ends_with_its_blender(echo):
+    (echo / "backend" / "__main__.py").write_text(BUSY)
+    host = [sys.executable, "-c", HOST, str(echo)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(host, cwd=ROOT, text=True, **pipes) as blender:
+        assert blender.stdout.readline() == "started\n"
+        blender.kill()
+        assert blender.stdout.read() == "ended\n"  # the backend holds this pipe too
 
 
 def test_without_a_python_it_says_so(echo, capfd, monkeypatch):

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Faces on the command line: made, blended, expressed, slid, written as shape keys."""
 
+import subprocess
+import sys
 from pathlib import Path
 from shutil import copytree
 
@@ -12,7 +14,7 @@ from backend.codes import Codes
 from backend.face.correspondence import LEVELS
 from backend.face.correspondence import SURFACES as MESHED_SURFACES
 from backend.mesh import load_scan
-from tests.backend.command_line.ask import answer_of, assert_one_sentence
+from tests.backend.command_line.ask import ROOT, answer_of, assert_one_sentence
 
 
 @pytest.fixture(scope="module")
@@ -150,3 +152,12 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         assert command in text
     for command in ("prepare", "train", "publish", "evaluate", "serve"):
         assert command in text
+
+
+def test_it_ends_with_the_program_that_started_it() -> None:
+    forever = ["sliders", "--people", "1000000"]
+    words = [sys.executable, "-m", "backend", "--end-with-stdin", *forever]
+    with subprocess.Popen(words, cwd=ROOT, stdin=subprocess.PIPE) as done:
+        assert done.stdin is not None
+        done.stdin.close()
+        assert done.wait(300) == 130
