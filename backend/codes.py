@@ -90,9 +90,7 @@ class Codes:
                 **{name: np.asarray(data[name], np.float32) for name in _OF_SCAN if name in data},
             )
         except (KeyError, TypeError, ValueError, zlib.error) as error:
-            raise BackendError(
-                "This is not a set of ImFace codes. Choose a .codes.json file written by ImFace."
-            ) from error
+            raise no_codes() from error
         arrays = [codes.identity, codes.expression, *(getattr(codes, name) for name in _OF_SCAN)]
         if any(a is not None and not (a.ndim == 1 and np.isfinite(a).all()) for a in arrays):
             raise BackendError("The codes hold values that are not numbers. Make the codes again.")
@@ -106,6 +104,13 @@ class Codes:
     def load(path: Path) -> "Codes":
         """Read codes from a JSON file (see ``from_json``)."""
         return Codes.from_json(read_json(path))
+
+
+def no_codes() -> BackendError:
+    """Return the error of what does not hold codes as ImFace writes them."""
+    return BackendError(
+        "This is not a set of ImFace codes. Choose a .codes.json file written by ImFace."
+    )
 
 
 def read_json(path: Path) -> Any:

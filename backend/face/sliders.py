@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..checkpoint import FaceModel
-from ..codes import Codes
+from ..codes import Codes, no_codes
 from ..errors import BackendError
 from ..model.forward_map import HeadTemplate
 from ..model.imface import UNIT_MM
@@ -272,7 +272,10 @@ def reshaped_codes(model: FaceModel, data: Any) -> Codes:
         If the object is not a set of codes, or a slider cannot be applied.
     """
     codes = Codes.from_json(data)
-    return apply_sliders(model, codes, data.get("sliders") or {})
+    values = data.get("sliders") or {}
+    if not isinstance(values, dict) or not all(isinstance(x, int | float) for x in values.values()):
+        raise no_codes()
+    return apply_sliders(model, codes, values)
 
 
 def measure(model: FaceModel, vertices: np.ndarray) -> np.ndarray:

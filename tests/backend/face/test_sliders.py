@@ -21,6 +21,7 @@ from backend.face.sliders import (
     exact_matrix_mm,
     independent_directions,
     measure,
+    reshaped_codes,
     sliders,
 )
 from backend.model.imface import UNIT_MM
@@ -149,6 +150,14 @@ def test_bad_values_are_one_sentence(bundled: FaceModel, codes: Codes) -> None:
     for value in (5.5, float("nan")):
         with pytest.raises(BackendError, match="is out of range. Choose -5 to 5"):
             apply_sliders(bundled, codes, {"noseLength": value})
+
+
+@pytest.mark.parametrize("wrong", ["nose", [1.0], {"noseLength": "2"}, {"noseLength": None}])
+def test_sliders_that_are_no_numbers_are_no_codes(
+    bundled: FaceModel, codes: Codes, wrong: object
+) -> None:
+    with pytest.raises(BackendError, match="not a set of ImFace codes. Choose"):
+        reshaped_codes(bundled, codes.to_json() | {"sliders": wrong})
 
 
 def test_a_model_without_a_head_has_none(tiny_model: FaceModel) -> None:
