@@ -7,7 +7,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from .errors import BackendError
+from .errors import BackendError, refused_by_the_system
 from .importing import let_waiting_threads_sleep, uncollected
 from .lifeline import end_with_stdin
 
@@ -52,8 +52,10 @@ def _run(options: argparse.Namespace) -> int:
         print(error, file=sys.stderr)
         return EXIT_BAD_INPUT
     except OSError as error:
-        where = error.filename or "The output cannot be written"  # a full disk names no file
-        print(f"{where}: {error.strerror}. Check path and free space.", file=sys.stderr)
+        reason = refused_by_the_system(error)
+        print(reason, file=sys.stderr)
+        if options.json:
+            print(json.dumps({"failed": {options.command: reason}}), flush=True)
         return EXIT_FAILED
     if options.json:
         print(json.dumps(answer), flush=True)

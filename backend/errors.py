@@ -37,3 +37,9 @@ class DataError(BackendError):
 
 class Cancelled(BackendError):
     """The user cancelled the job."""
+
+
+def refused_by_the_system(error: OSError) -> str:
+    """Return in a sentence what could not be read or written."""
+    where = error.filename or "The output cannot be written"  # a full disk names no file
+    return f"{where}: {error.strerror}. Check path and free space."

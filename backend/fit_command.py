@@ -2,7 +2,9 @@
 """The command ``fit``: many scans, of which some may fail, or be done."""
 
 import argparse
+import errno
 import json
+import os
 import signal
 import sys
 import traceback
@@ -15,7 +17,7 @@ from typing import Any
 from tqdm import tqdm
 
 from .checkpoint import FaceModel, file_sha256
-from .errors import BackendError, NoFaceError
+from .errors import BackendError, NoFaceError, refused_by_the_system
 from .face.correspondence import SURFACES, require_head
 from .face.extract import ExtractConfig
 from .face.fit import Clock
@@ -68,6 +70,9 @@ def fit_all(model: FaceModel, options: Options) -> Answer:
             except BackendError as error:
                 failed[str(path)] = str(error)
                 tqdm.write(f"{path.name}: {error}", sys.stderr)
+            except OSError as error:
+                failed[str(path)] = refused_by_the_system(error)
+                tqdm.write(f"{path.name}: {failed[str(path)]}", sys.stderr)
             except Exception as error:  # whatever ails one scan, the others are fitted
                 failed[str(path)] = f"{type(error).__name__}: {error}"
                 tqdm.write(f"{path.name}: {traceback.format_exc()}", sys.stderr)
@@ -83,7 +88,10 @@ def fit_all(model: FaceModel, options: Options) -> Answer:
 
 
 def _check_choices(model: FaceModel, options: Options) -> None:
-    """Raise what would end the fit of every scan."""
+    """Raise what would end the fit of every scan; OSError if nothing can be written."""
+    options.out.mkdir(parents=True, exist_ok=True)
+    if not os.access(options.out, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), options.out)
     ExtractConfig(resolution=options.resolution)
     if options.topology not in SURFACES:
         require_head(model)

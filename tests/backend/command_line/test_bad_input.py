@@ -227,11 +227,43 @@ def test_a_bad_scan_among_others_fails_alone(
     assert set(json.loads(captured.out)["failed"]) == set(scans)
 
 
-def test_what_cannot_be_written_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "a.ply").mkdir()
-    status = main(["generate", "--resolution", "16", "--out", str(tmp_path / "a.ply")])
-    assert status == 1
-    assert capsys.readouterr().err.endswith("Check path and free space.\n")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["generate", "--resolution", "16", "--out", "a.ply"],
+        ["fit", "b.obj", "c.obj", "--out", "file"],
+        ["fit", "b.obj", "c.obj", "--out", "file/below"],
+        ["fit", "b.obj", "c.obj", "--out", "closed"],
+    ],
+)
+def test_what_cannot_be_written_fails_at_once(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.ply").mkdir()
+    Path("file").touch()
+    monkeypatch.setattr(os, "access", lambda path, _: path != Path("closed"))  # root may do all
+    assert main([*words, "--json"]) == 1
+    said = capsys.readouterr()
+    assert_one_sentence(said.err, "Check path and free space.")
+    assert said.err.startswith(words[-1])
+    assert json.loads(said.out) == {"failed": {words[0]: said.err.rstrip()}}
+
+
+def test_a_scan_whose_face_cannot_be_written_fails_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scans = [str(strip_of_triangles(tmp_path / f"{name}.obj", 600)) for name in "ab"]
+    (tmp_path / "a").touch()
+    assert main(["fit", *scans, "--out", str(tmp_path), "--json"]) == 1
+    said = capsys.readouterr()
+    lines = said.err.splitlines()
+    assert lines[0] == f"a.obj: {tmp_path / 'a'}: File exists. Check path and free space."
+    assert len(lines) == 2
+    assert set(json.loads(said.out)["failed"]) == set(scans)
 
 
 def test_a_full_disk_is_one_sentence_and_the_next_call_writes(
