@@ -69,6 +69,18 @@ def others(context: bpy.types.Context) -> list[bpy.types.Object]:
     return [obj for obj in context.selected_objects if obj != context.object]
 
 
+def why_not_selected(context: bpy.types.Context) -> str:
+    """Return that the active object is none of those that are seen to be selected, as after a box
+    select, or an empty string."""
+    obj, selected = context.object, context.selected_objects
+    if obj is None or not selected or obj in selected:
+        return ""
+    return say(
+        "'{name}' is active, but not selected. Shift-click the selected face that is to be active",
+        name=obj.name,
+    )
+
+
 def why_not_fixed(obj: bpy.types.Object | None) -> str:
     """Return why this object cannot serve as a face of the fixed topology, or an empty string."""
     reason = why_not_face(obj)

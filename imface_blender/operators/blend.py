@@ -18,7 +18,8 @@ class _OfFaces(BlendChoice, JobOperator):
     @classmethod
     def why_not(cls, context: bpy.types.Context) -> str:
         """Return why there are no faces to blend."""
-        reason = super().why_not(context) or faces.why_not_face(context.object)
+        reason = super().why_not(context) or faces.why_not_selected(context)
+        reason = reason or faces.why_not_face(context.object)
         others = faces.others(context)
         if not reason and not others:
             return say("Select two faces or more: the active one and others")

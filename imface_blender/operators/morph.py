@@ -18,7 +18,8 @@ class IMFACE_OT_morph(QuickOperator):
     @classmethod
     def why_not(cls, context: bpy.types.Context) -> str:
         """Return why there are no two faces."""
-        reason = super().why_not(context) or faces.why_not_face(context.object)
+        reason = super().why_not(context) or faces.why_not_selected(context)
+        reason = reason or faces.why_not_face(context.object)
         others = faces.others(context)
         if not reason and len(others) != 1:
             return say("Select two faces: the active one and one other")

@@ -677,6 +677,10 @@ _REASONS = {
     ),
     "'{name}' is exact already": "„{name}“ ist schon genau",
     "'{name}' is hidden. Show it first": "„{name}“ ist ausgeblendet. Zuerst einblenden",
+    "'{name}' is active, but not selected. Shift-click the selected face that is to be active": (
+        "„{name}“ ist aktiv, aber nicht ausgewählt. Das ausgewählte Gesicht, das aktiv sein soll, "
+        "mit Umschalt anklicken"
+    ),
     "'{name}' has {current} vertices, but its codes give {count}. Sliders and expressions need "
     "the mesh as it was made: undo the edit, or make the face again": (
         "„{name}“ hat {current} Punkte, aber seine Codes ergeben {count}. Regler und Ausdrücke "

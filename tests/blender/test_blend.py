@@ -83,3 +83,17 @@ def test_two_scans(make_mesh, select_only, assert_refused):
 def test_damaged_codes(two_faces, assert_refused):
     two_faces[1].imface.codes = "{"
     assert_refused(bpy.ops.imface.blend, "The codes stored on 'Face.001' are damaged")
+
+
+@pytest.mark.parametrize("operator", ["blend", "blend_key", "morph"])
+def test_a_face_that_a_box_select_left_active_is_not_mixed_in(
+    two_faces, make_face, assert_refused, operator
+):
+    third = make_face(seed=21)
+    third.select_set(False)
+    for number, face in enumerate(two_faces, 1):
+        face.select_set(True)
+        sentence = "'Face.002' is active, but not selected. Shift-click the selected face"
+        assert_refused(getattr(bpy.ops.imface, operator), sentence)
+        assert len(bpy.context.selected_objects) == number
+    assert third.data.shape_keys is None
