@@ -136,7 +136,7 @@ def load(obj: bpy.types.Object, exact: Values, values: Mapping[str, Any], arrays
 
 
 def move(obj: bpy.types.Object, values: Values) -> None:
-    """Set some sliders of a face, whose mesh follows at once.
+    """Set some sliders of a face, whose mesh follows at once; values beyond the limits stop there.
 
     Raises
     ------
@@ -149,7 +149,11 @@ def move(obj: bpy.types.Object, values: Values) -> None:
     if not np.isfinite(list(values.values())).all():
         raise UserError("A slider's value is not a number. Choose -5 to 5.")
     before = _record(of_mesh(mesh_io.mesh_of(obj)).sliders)
-    _bring(obj, Record(_without_zeros(before.values | values), before.exact))
+    wanted = {
+        name: min(max(value, -LARGEST_VALUE), LARGEST_VALUE)
+        for name, value in (before.values | values).items()
+    }
+    _bring(obj, Record(_without_zeros(wanted), before.exact))
     jobs.status.freed = False
     _wait(obj)
 

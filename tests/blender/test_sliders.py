@@ -475,6 +475,14 @@ def test_a_value_that_is_no_number_does_not_move(face, points, capfd):
     np.testing.assert_allclose(points(face.data.vertices), in_blender(BASE_MM), atol=1e-7)
 
 
+def test_a_value_beyond_the_limits_stops_there(face):
+    set_slider(face, noseLength=9, jawWidth=-1e30)
+    assert sliders.values_of(face.data) == {"noseLength": 5, "jawWidth": -5}
+    face.data.imface.sliders = json.dumps({"values": {"noseLength": 9}, "exact": {}})
+    set_slider(face, jawWidth=1)  # a file from before there was a limit
+    assert sliders.values_of(face.data) == {"noseLength": 5, "jawWidth": 1}
+
+
 def test_a_mesh_that_a_twin_edits_does_not_move(face, select_only):
     twin = face.copy()
     bpy.context.scene.collection.objects.link(twin)
