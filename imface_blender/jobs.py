@@ -14,6 +14,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -234,13 +235,24 @@ def show_error(message: str, details: str = "") -> None:
         redraw_panels(bpy.context)
 
 
+def with_its_object(context: bpy.types.Context) -> AbstractContextManager[Any]:
+    """Return a context whose `object` is the one that a script's override names, by whichever of
+    Blender's two names: `object`, or `active_object` alone."""
+    active = context.active_object
+    usual = active and context.view_layer.objects.active
+    if active == usual or context.object != usual:
+        return nullcontext()
+    return context.temp_override(object=active)
+
+
 class PolledOperator(bpy.types.Operator):
     """An operator that is greyed out with a reason: by itself, outside Object Mode."""
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         """Tell whether the operator can run; if not, its tooltip says why."""
-        reason = cls.why_not(context)
+        with with_its_object(context):
+            reason = cls.why_not(context)
         if reason:
             cls.poll_message_set(reason)
         return not reason
@@ -273,7 +285,8 @@ class QuickOperator(PolledOperator):
         """Do it, or show in the panel why not."""
         show_error("")
         try:
-            return self.work(context)
+            with with_its_object(context):
+                return self.work(context)
         except Exception as error:
             self._explain(error)
             return {"CANCELLED"}
@@ -395,7 +408,8 @@ class JobOperator(PolledOperator):
             status.freed = False
         self._asked_in = context.scene.session_uid
         try:
-            self._turn = Turn(label(self.label), self.prepare(context))
+            with with_its_object(context):
+                self._turn = Turn(label(self.label), self.prepare(context))
         except Exception as error:
             self._explain(error)
             return False

@@ -205,6 +205,7 @@ class Window:
         self.seed, self.reports, self.finished = seed, [], 0
         self.context = SimpleNamespace(
             mode="OBJECT",
+            active_object=None,
             scene=bpy.context.scene,
             screen=SimpleNamespace(is_animation_playing=False),
             window=SimpleNamespace(modal_operators=[self]),
@@ -488,6 +489,25 @@ def test_errors_of_operators_without_a_job_are_shown_too(
     monkeypatch.undo()
     assert keyframe(expressions="jawOpen=1") == {"FINISHED"}
     assert jobs.status.error == jobs.status.details == ""
+
+
+@pytest.mark.parametrize("name", ["object", "active_object"])
+def test_a_script_s_override_names_the_face(make_face, make_mesh, name):
+    face, other = make_face(), make_face(seed=2)
+    with bpy.context.temp_override(**{name: face}):
+        bpy.ops.imface.add_expressions(names="jawOpen")
+        bpy.ops.imface.keyframe_expression(expressions="jawOpen=1", frame=1)
+    assert face.data.shape_keys.animation_data is not None
+    assert other.data.shape_keys is None
+    scan = make_mesh()
+    with bpy.context.temp_override(**{name: face}):
+        assert bpy.ops.imface.neutralize.poll()
+    with bpy.context.temp_override(**{name: scan}):
+        assert not bpy.ops.imface.neutralize.poll()
+    with bpy.context.temp_override(**{name: face}, selected_objects=[face, other]):
+        bpy.ops.imface.blend_key()
+    assert len(face.data.shape_keys.key_blocks) == 3
+    assert other.data.shape_keys is None
 
 
 def test_the_error_can_be_copied_with_all_that_is_known_of_it(census):
