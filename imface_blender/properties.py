@@ -227,6 +227,9 @@ class ObjectSettings(bpy.types.PropertyGroup):
     is_gallery: BoolProperty(
         name="Gallery", description="Whether it holds the faces of a Random Gallery together"
     )
+    untouched: StringProperty(
+        name="Untouched", description="What a face of a gallery was like when it was hung up"
+    )
     landmark: StringProperty(name="Landmark", description="Which landmark of its parent this marks")
     guess: FloatVectorProperty(
         name="Guess",

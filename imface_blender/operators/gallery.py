@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Nine random faces side by side, of which the user keeps one."""
 
+import hashlib
+
 import bpy
+import numpy as np
 from mathutils import Matrix
 
 from .. import faces
 from ..errors import UserError
 from ..jobs import JobOperator, Outcome, QuickOperator, Request
+from ..mesh_io import mesh_of, read_positions
 from ..properties import GenerateChoice, MeshChoice, mesh_params, of_object
 from ..translations import say
 from ..worker_client import Job
@@ -45,6 +49,7 @@ class IMFACE_OT_random_gallery(GenerateChoice, MeshChoice, JobOperator):
         ]
         for face in shown:
             face.parent = gallery
+            of_object(face).untouched = _state(face)
         faces.select_only(context, [shown[len(shown) // 2]])
         return say("Select a face, then press Keep This Face")
 
@@ -63,7 +68,7 @@ def _place(face: int) -> Matrix:
 
 
 class IMFACE_OT_keep_face(QuickOperator):
-    """Keep the active face of a random gallery, in the gallery's middle, and delete the others"""
+    """Keep a random gallery's active face, in the gallery's middle, and delete the untouched"""
 
     bl_idname = "imface.keep_face"
     bl_label = "Keep This Face"
@@ -79,11 +84,12 @@ class IMFACE_OT_keep_face(QuickOperator):
         )
 
     def work(self, context: bpy.types.Context) -> Outcome:
-        """Take the face off the wall, and the wall away."""
+        """Take off the wall the face and all that the user has set aside, and the wall away."""
+        context.view_layer.update()
         kept = context.object
         gallery = kept.parent
         place = gallery.matrix_world.copy()
-        others = [obj for obj in gallery.children if obj != kept and faces.is_face(obj)]
+        others = [obj for obj in gallery.children if obj != kept and _is_untouched(obj)]
         if not all(obj.is_editable for obj in (gallery, *others)):
             raise UserError("The gallery is linked from another file. Make it local first.")
         for obj in set(gallery.children) - set(others):
@@ -102,3 +108,21 @@ class IMFACE_OT_keep_face(QuickOperator):
 def in_gallery(obj: bpy.types.Object | None) -> bool:
     """Tell whether an object hangs in a gallery."""
     return obj is not None and obj.parent is not None and of_object(obj.parent).is_gallery
+
+
+def _is_untouched(obj: bpy.types.Object) -> bool:
+    """Tell whether an object is a face as the gallery has hung it up, and no copy of one."""
+    return faces.is_face(obj) and of_object(obj).untouched == _state(obj)
+
+
+def _state(face: bpy.types.Object) -> str:
+    """Return a number of a face that changes when it is renamed or copied, moved, worked at, or
+    put elsewhere."""
+    mesh, settings = mesh_of(face), of_object(face)
+    parts = (
+        (face.name, settings.codes, face.animation_data, mesh.shape_keys),
+        np.array(face.matrix_basis).tolist(),
+        [len(each) for each in (face.modifiers, face.constraints, face.children)],
+        [each and each.name for each in (*mesh.materials, *face.users_collection)],
+    )
+    return hashlib.sha256(repr(parts).encode() + read_positions(mesh).tobytes()).hexdigest()

@@ -252,10 +252,14 @@ _INTERFACE = {
         "Der ganze Kopf mit Augen und Mund: Vierecke und UVs, bereit für Ausdrücke"
     ),
     "Tolerance": "Toleranz",
+    "Untouched": "Unverändert",
     "Values": "Werte",
     "Weight": "Gewicht",
     "What is mixed": "Was gemischt wird",
     "What the face's mesh is made of": "Woraus das Mesh des Gesichts besteht",
+    "What a face of a gallery was like when it was hung up": (
+        "Wie ein Gesicht einer Galerie war, als es aufgehängt wurde"
+    ),
     "Where Mark Landmarks has put it, in the parent's space": (
         "Wohin „Landmarken setzen“ sie gesetzt hat, im Raum des Elternobjekts"
     ),
@@ -357,8 +361,9 @@ _TOOLTIPS = {
     "End the search for a scan's face here, and keep what it has found": (
         "Die Suche nach dem Gesicht eines Scans hier beenden und behalten, was sie gefunden hat"
     ),
-    "Keep the active face of a random gallery, in the gallery's middle, and delete the others": (
-        "Das aktive Gesicht einer Zufallsgalerie in deren Mitte behalten und die anderen löschen"
+    "Keep a random gallery's active face, in the gallery's middle, and delete the untouched": (
+        "Das aktive Gesicht einer Zufallsgalerie in deren Mitte behalten und die unveränderten "
+        "löschen"
     ),
     "Make nine random faces around the 3D cursor, of this seed and the next, to choose from": (
         "Neun zufällige Gesichter um den 3D-Cursor zur Auswahl erzeugen, aus diesem und den "

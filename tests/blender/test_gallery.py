@@ -81,6 +81,32 @@ def test_what_the_user_hung_on_the_wall_stays_where_it_is(wall):
     assert lamp.matrix_world == place
 
 
+def test_what_the_user_has_set_aside_stays(wall, select_only):
+    select_only(wall[0])
+    bpy.ops.object.duplicate()  # where the face is
+    wall[1].location.x += 3
+    wall[2].name = "Anna"
+    wall[3].data.vertices[0].co.z += 1
+    select_only(wall[5])
+    bpy.ops.imface.add_expressions()
+    wall[6].modifiers.new("Smooth", "SMOOTH")
+    wall[7].data.materials.append(bpy.data.materials.new("Gold"))
+    place = wall[1].parent.matrix_world @ wall[1].matrix_basis
+    select_only(wall[4])
+    assert bpy.ops.imface.keep_face() == {"FINISHED"}
+    left = {"Face 5.001", "Face 6", "Anna", "Face 8", "Face 9", "Face 10", "Face 11", "Face 12"}
+    assert set(bpy.data.objects.keys()) == left
+    np.testing.assert_allclose(wall[1].matrix_basis, place, atol=1e-6)
+    assert {obj.parent for obj in bpy.data.objects} == {None}
+
+
+def test_a_wall_from_a_file_is_untouched(wall, tmp_path):
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "wall.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "wall.blend"))
+    assert bpy.ops.imface.keep_face() == {"FINISHED"}
+    assert bpy.data.objects.keys() == ["Face 9"]
+
+
 def test_a_bad_answer_leaves_the_scene_alone():
     with pytest.raises(RuntimeError):
         bpy.ops.imface.random_gallery(seed=95)  # up to 103, a face with an index too many
