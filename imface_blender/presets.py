@@ -6,6 +6,7 @@ A preset is a change, not a face: on another face it does the same to another pe
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,13 @@ def path_of(name: str, create: bool = False) -> Path:
 def names() -> list[str]:
     """Return the names of all presets, sorted."""
     return sorted(unquote(path.stem) for path in folder().glob(f"*{EXTENSION}"))
+
+
+def free_name(name: str) -> str:
+    """Return a name that no preset has: this one, or with a number."""
+    taken = names()
+    numbered = (f"{name} {number}" for number in itertools.count(2))
+    return next(free for free in itertools.chain([name], numbered) if free not in taken)
 
 
 def to_text(values: Values) -> str:

@@ -9,7 +9,7 @@ from ..errors import UserError
 from ..jobs import Outcome, QuickOperator
 from ..mesh_io import mesh_of
 from ..properties import PresetChoice
-from ..translations import say
+from ..translations import label, say
 from .codes import write
 
 
@@ -34,8 +34,19 @@ class IMFACE_OT_save_preset(PresetName, QuickOperator):
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Outcome:
         """Ask for the name."""
-        self.preset = self.preset or context.object.name
+        self.preset = self.preset or presets.free_name(context.object.name)
         return context.window_manager.invoke_props_dialog(self)
+
+    def check(self, context: bpy.types.Context) -> bool:
+        """Draw the dialog again once a name was typed."""
+        return True
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """Warn of a name that is taken."""
+        self.layout.prop(self, "preset")
+        if self.preset.strip() in presets.names():
+            warning = label("OK replaces the preset of this name")
+            self.layout.label(text=warning, icon="ERROR", translate=False)
 
     def work(self, context: bpy.types.Context) -> Outcome:
         """Write the file; one of the same name is replaced."""

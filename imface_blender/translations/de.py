@@ -522,6 +522,7 @@ _REPORTS = {
     "Runtime: {megabytes:.0f} MB with PyTorch for the GPU, in use": (
         "Laufzeitumgebung: {megabytes:.0f} MB mit PyTorch für die GPU, in Verwendung"
     ),
+    "OK replaces the preset of this name": "OK ersetzt die Vorgabe dieses Namens",
     "Saved the preset '{name}'": "Die Vorgabe „{name}“ ist gespeichert",
     "Select a face, then press Keep This Face": (
         "Ein Gesicht auswählen, dann „Dieses Gesicht behalten“ drücken"

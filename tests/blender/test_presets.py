@@ -3,14 +3,16 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import bpy
 import pytest
 
 from imface_blender import presets, sliders
+from imface_blender.operators.preset import IMFACE_OT_save_preset
 from imface_blender.panels import sections
 from imface_blender.slider_names import NAMES
-from tests.blender.test_panels import draw
+from tests.blender.test_panels import Layout, draw
 
 WITCH = {"noseLength": 2.0, "jawWidth": -1.0}
 
@@ -108,6 +110,24 @@ def test_a_preset_is_replaced_by_one_of_its_name_and_can_be_removed(witch):
     assert presets.names() == ["../_%41", "Größe: 1/2 + mehr"]
     with pytest.raises(RuntimeError, match="cannot be deleted: No such file"):
         bpy.ops.imface.remove_preset(preset="Witch")
+
+
+def test_the_dialog_offers_a_free_name_and_warns_of_one_that_is_taken(witch):
+    manager = SimpleNamespace(invoke_props_dialog=lambda _: {"RUNNING_MODAL"})
+    asked = SimpleNamespace(object=SimpleNamespace(name="Witch"), window_manager=manager)
+    rna = bpy.ops.imface.save_preset.get_rna_type()
+    dialog = SimpleNamespace(preset="", layout=Layout(), bl_rna=rna)
+    assert IMFACE_OT_save_preset.invoke(dialog, asked, None) == {"RUNNING_MODAL"}
+    assert dialog.preset == "Witch 2"
+    warning = "OK replaces the preset of this name"
+    IMFACE_OT_save_preset.draw(dialog, asked)
+    assert warning not in dialog.layout.drawn
+    dialog.preset = "Witch "
+    IMFACE_OT_save_preset.draw(dialog, asked)
+    assert warning in dialog.layout.drawn
+    bpy.ops.imface.save_preset(preset="Witch 2")
+    assert presets.free_name("Witch") == "Witch 3"
+    assert presets.free_name("Elf") == "Elf"
 
 
 @pytest.mark.parametrize(
