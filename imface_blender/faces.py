@@ -167,10 +167,15 @@ def report_line(report: Mapping[str, Any]) -> str:
 
 def find(session_uid: int) -> bpy.types.Object:
     """Return the object that was there when a job started; UserError when it was deleted."""
-    for obj in bpy.data.objects:
-        if obj.session_uid == session_uid:
-            return obj
-    raise UserError("The object was deleted while the job ran. Nothing was changed.")
+    obj = look_up(session_uid)
+    if obj is None:
+        raise UserError("The object was deleted while the job ran. Nothing was changed.")
+    return obj
+
+
+def look_up(session_uid: int) -> bpy.types.Object | None:
+    """Return an object by its number in this Blender; None when it was deleted."""
+    return next((obj for obj in bpy.data.objects if obj.session_uid == session_uid), None)
 
 
 def life_size_at_cursor(scene: bpy.types.Scene) -> Matrix:

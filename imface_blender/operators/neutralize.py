@@ -3,7 +3,7 @@
 
 import bpy
 
-from .. import faces
+from .. import carry_over, faces
 from ..jobs import JobOperator, Request
 from ..properties import MeshChoice, mesh_params
 from ..translations import say
@@ -25,10 +25,12 @@ class IMFACE_OT_neutralize(MeshChoice, JobOperator):
     def prepare(self, context: bpy.types.Context) -> Request:
         """Send the face's codes."""
         face = context.object
+        self._session_uid = face.session_uid
         self._name, self._place = f"{face.name} Neutral", faces.beside(face, face)
         return Request("express", {"codes": faces.codes_of(face)} | mesh_params(self), {})
 
     def finish(self, context: bpy.types.Context, job: Job) -> str:
-        """Add the neutral face."""
+        """Add the neutral face, which looks as the other does."""
         face = faces.add_face(context, self._name, self.topology, self._place, job)
+        carry_over.look(self._session_uid, face)
         return say("Made '{name}'", name=face.name)

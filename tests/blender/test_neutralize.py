@@ -4,8 +4,11 @@
 import json
 
 import bpy
+import numpy as np
 import pytest
 from mathutils import Matrix
+
+from imface_blender import fit_error
 
 
 @pytest.fixture
@@ -47,3 +50,48 @@ def test_one_undo_step(smiling):
 def test_a_scan_has_no_expression_to_take_off(make_mesh, assert_refused):
     make_mesh("Anna")
     assert_refused(bpy.ops.imface.neutralize, "'Anna' is no ImFace face")
+
+
+@pytest.fixture
+def painted(make_face):
+    """Return the active face with materials of the artist's, her UVs and colours."""
+    face = make_face()
+    mesh = face.data
+    gold, glass = bpy.data.materials.new("Gold"), bpy.data.materials.new("Glass")
+    mesh.materials[0] = gold
+    mesh.materials.append(None)
+    face.material_slots[1].link = "OBJECT"
+    face.material_slots[1].material = glass
+    mesh.polygons[0].material_index = 1
+    mesh.uv_layers[0].uv[2].vector = (0.25, 0.75)
+    mesh.uv_layers.new(name="Own").uv[1].vector = (0.5, 0.125)
+    mesh.color_attributes.new("Paint", "BYTE_COLOR", "CORNER").data[3].color = (1, 0, 1, 1)
+    fit_error.write(mesh, np.zeros(5))
+    return face
+
+
+def look_of(face):
+    mesh = face.data
+    return (
+        [slot.material and slot.material.name for slot in face.material_slots],
+        [polygon.material_index for polygon in mesh.polygons],
+        {layer.name: [tuple(uv.vector) for uv in layer.uv] for layer in mesh.uv_layers},
+        [tuple(each.color) for each in mesh.color_attributes["Paint"].data],
+    )
+
+
+def test_the_artist_s_look_comes_along(painted, make_face, select_only):
+    wanted = look_of(painted)
+    assert wanted[0] == ["Gold", "Glass", None]
+    bpy.ops.imface.neutralize()
+    assert look_of(bpy.context.object) == wanted
+    assert fit_error.COLOURS not in bpy.context.object.data.color_attributes
+    select_only(painted, make_face(seed=2))
+    bpy.ops.imface.blend()
+    assert look_of(bpy.context.object) == wanted
+
+
+def test_a_mesh_of_other_polygons_has_its_own_look(painted):
+    painted.data.polygons[0].flip()
+    bpy.ops.imface.neutralize()
+    assert bpy.context.object.data.materials.keys() == ["ImFace Skin", "ImFace Eyes"]
