@@ -96,6 +96,14 @@ class IMFACE_OT_copy_codes(_OfFace):
     bl_idname = "imface.copy_codes"
     bl_label = "Copy Face"
 
+    @classmethod
+    def why_not(cls, context: bpy.types.Context) -> str:
+        """Return why nothing can be copied."""
+        reason = super().why_not(context)
+        if not reason and bpy.app.background:
+            return say("Blender has no clipboard without a window. Use imface.export_codes")
+        return reason
+
     def work(self, context: bpy.types.Context) -> Outcome:
         """Copy."""
         face = context.object

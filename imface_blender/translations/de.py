@@ -663,6 +663,9 @@ _REASONS = {
     "Select two faces: the active one and one other": (
         "Zwei Gesichter auswählen: das aktive und ein anderes"
     ),
+    "Blender has no clipboard without a window. Use imface.export_codes": (
+        "Ohne Fenster hat Blender keine Zwischenablage. imface.export_codes verwenden"
+    ),
     "Switch to Object Mode first": "Zuerst in den Objektmodus wechseln",
     "The scene stretches time. Set Old and New of Time Stretching to the same number, bake, and "
     "set them back": (

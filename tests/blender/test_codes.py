@@ -66,6 +66,11 @@ def test_what_is_no_face_is_neither_copied_nor_pasted(make_mesh, assert_refused)
     assert_refused(bpy.ops.imface.copy_codes, "'Scan' is no ImFace face")
 
 
+def test_without_a_clipboard_nothing_is_copied(make_face, assert_refused):
+    make_face()
+    assert_refused(bpy.ops.imface.copy_codes, "no clipboard without a window. Use imface.export_c")
+
+
 def test_writing_changes_nothing(make_face, path, census):
     make_face()
     before = census()
