@@ -12,7 +12,7 @@ import json
 import bpy
 import numpy as np
 
-from . import faces, keyframes, mesh_io
+from . import faces, keyframes, mesh_io, named_values
 from .errors import UserError
 from .properties import SURFACES, of_key, of_mesh, of_object
 from .translations import say
@@ -243,29 +243,11 @@ def keyframe(obj: bpy.types.Object, expressions: str, frame: float) -> list[str]
 
 def _parse(expressions: str, keys: dict[str, bpy.types.ShapeKey]) -> dict[str, float]:
     values = {}
-    for part in filter(None, (part.strip() for part in expressions.split(","))):
-        name, _, number = (word.strip() for word in part.partition("="))
+    for name, text in named_values.pairs(expressions):
         if name not in keys:
             raise UserError(
                 "The face has no expression '{name}'. Add it with Add Expressions.", name=name
             )
-        values[name] = _number(name, number, keys[name])
+        key = keys[name]
+        values[name] = named_values.number(name, text, key.slider_min, key.slider_max)
     return values
-
-
-def _number(name: str, text: str, key: bpy.types.ShapeKey) -> float:
-    """Read a value within the key's slider, beyond which Blender would silently clip it."""
-    low, high = key.slider_min, key.slider_max
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not low <= value <= high:
-        raise UserError(
-            "'{name}={text}' is no value from {low:g} to {high:g}. Write such as {name}=0.5.",
-            name=name,
-            text=text,
-            low=low,
-            high=high,
-        )
-    return value

@@ -3,9 +3,9 @@
 
 import bpy
 import numpy as np
-from bpy.props import BoolProperty
+from bpy.props import BoolProperty, StringProperty
 
-from .. import faces, slider_properties, sliders
+from .. import faces, named_values, slider_properties, sliders
 from ..errors import UserError
 from ..jobs import JobOperator, Outcome, QuickOperator, Request
 from ..mesh_io import mesh_of
@@ -116,6 +116,28 @@ class _ShapeOperator(QuickOperator):
         return super().why_not(context) or sliders.why_not(context.object)
 
 
+class IMFACE_OT_set_sliders(_ShapeOperator):
+    """Set some of the active face's sliders, for scripts"""
+
+    bl_idname = "imface.set_sliders"
+    bl_label = "Set Sliders"
+
+    values: StringProperty(
+        name="Values",
+        description="Such as noseLength=2, jawWidth=-1, from -5 to 5; all other sliders stay",
+    )
+
+    def work(self, context: bpy.types.Context) -> Outcome:
+        """Move them."""
+        limit, values = sliders.LARGEST_VALUE, {}
+        for name, text in named_values.pairs(self.values):
+            if name not in NAMES:
+                raise UserError("There is no slider '{name}'. Check the spelling.", name=name)
+            values[name] = named_values.number(name, text, -limit, limit)
+        sliders.move(context.object, values)
+        return {"FINISHED"}
+
+
 class IMFACE_OT_randomize_shape(GenerateChoice, _ShapeOperator):
     """Set all unlocked sliders to random values that belong together as people's do"""
 
@@ -152,6 +174,7 @@ class IMFACE_OT_reset_shape(_ShapeOperator):
 CLASSES = (
     IMFACE_OT_edit_shape,
     IMFACE_OT_refine_shape,
+    IMFACE_OT_set_sliders,
     IMFACE_OT_randomize_shape,
     IMFACE_OT_reset_shape,
 )

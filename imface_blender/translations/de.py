@@ -46,6 +46,7 @@ OPERATORS = {
     "Save Face": "Gesicht speichern",
     "Save Face to Library": "Gesicht in Bibliothek speichern",
     "Save Shape Preset": "Formvorgabe speichern",
+    "Set Sliders": "Regler setzen",
     "Show Fit Error": "Abweichung anzeigen",
     "Smile": "Lächeln",
     "Test Worker": "Worker testen",
@@ -257,6 +258,9 @@ _INTERFACE = {
     "Weight": "Gewicht",
     "What is mixed": "Was gemischt wird",
     "What the face's mesh is made of": "Woraus das Mesh des Gesichts besteht",
+    "Such as noseLength=2, jawWidth=-1, from -5 to 5; all other sliders stay": (
+        "Etwa noseLength=2, jawWidth=-1, von -5 bis 5; alle anderen Regler bleiben"
+    ),
     "What a face of a gallery was like when it was hung up": (
         "Wie ein Gesicht einer Galerie war, als es aufgehängt wurde"
     ),
@@ -360,6 +364,9 @@ _TOOLTIPS = {
     ),
     "End the search for a scan's face here, and keep what it has found": (
         "Die Suche nach dem Gesicht eines Scans hier beenden und behalten, was sie gefunden hat"
+    ),
+    "Set some of the active face's sliders, for scripts": (
+        "Einige Regler des aktiven Gesichts setzen, für Skripte"
     ),
     "Keep a random gallery's active face, in the gallery's middle, and delete the untouched": (
         "Das aktive Gesicht einer Zufallsgalerie in deren Mitte behalten und die unveränderten "
@@ -720,6 +727,9 @@ _REASONS = {
 #: What has gone wrong.
 _ERRORS = {
     "Error": "Fehler",
+    "There is no slider '{name}'. Check the spelling.": (
+        "Es gibt keinen Regler „{name}“. Die Schreibweise prüfen."
+    ),
     "A slider's value is not a number. Choose -5 to 5.": (
         "Der Wert eines Reglers ist keine Zahl. -5 bis 5 wählen."
     ),

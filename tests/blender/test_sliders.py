@@ -483,6 +483,19 @@ def test_a_value_beyond_the_limits_stops_there(face):
     assert sliders.values_of(face.data) == {"noseLength": 5, "jawWidth": 1}
 
 
+def test_a_script_sets_sliders_and_is_told_why_not(make_face, assert_refused):
+    face, set_sliders = make_face(), bpy.ops.imface.set_sliders
+    assert_refused(set_sliders, "Press Edit Face Shape first", values="noseLength=2")
+    bpy.ops.imface.edit_shape()
+    set_slider(face, jawWidth=3)
+    assert set_sliders(values="noseLength=2, noseWidth = -1") == {"FINISHED"}
+    wanted = {"noseLength": 2, "noseWidth": -1, "jawWidth": 3}
+    assert sliders.values_of(face.data) == wanted
+    assert_refused(set_sliders, "There is no slider 'nose'", values="noseLength=1, nose=2")
+    assert_refused(set_sliders, "'noseLength=9' is no value from -5 to 5", values="noseLength=9")
+    assert sliders.values_of(face.data) == wanted
+
+
 def test_a_mesh_that_a_twin_edits_does_not_move(face, select_only):
     twin = face.copy()
     bpy.context.scene.collection.objects.link(twin)
