@@ -3,16 +3,18 @@
 
 Each is a shape key whose value rises from 0 at the knot before its own to 1 and falls to 0 at the
 knot after. A mesh remembers which keys these are (`mesh.imface.in_betweens`: JSON, key names).
+Each acts in one take of the face and rests at 0 in the others, also while they are not played.
 """
 
 from __future__ import annotations
 
 import json
+from itertools import chain, count
 
 import bpy
 import numpy as np
 
-from . import faces, keyframes, shape_keys
+from . import faces, keyframes, shape_keys, takes
 from .errors import UserError
 from .mesh_io import mesh_of
 from .properties import of_mesh
@@ -27,18 +29,35 @@ def own_keys(obj: bpy.types.Object) -> list[bpy.types.ShapeKey]:
     if mesh.shape_keys is None:
         return []
     blocks = mesh.shape_keys.key_blocks
-    return [
-        blocks[name] for name in json.loads(of_mesh(mesh).in_betweens or "[]") if name in blocks
-    ]
+    return [blocks[name] for name in _names(mesh) if name in blocks]
 
 
 def remove(obj: bpy.types.Object) -> int:
     """Remove the in-between shape keys with their animation; return how many there were."""
     keys = own_keys(obj)
-    for key in keys:
-        _remove(obj, key)
+    _remove(obj, _names(mesh_of(obj)))
     of_mesh(mesh_of(obj)).in_betweens = ""
     return len(keys)
+
+
+def reset(obj: bpy.types.Object) -> None:
+    """Set the in-between shape keys to 0; keyframes stay."""
+    for key in own_keys(obj):
+        key.value = 0.0
+
+
+def rest(obj: bpy.types.Object) -> None:
+    """Let the in-between shapes of each take do nothing in the others, nor in what plays now."""
+    owner = mesh_of(obj).shape_keys
+    paths = {key: _path(key.name) for key in own_keys(obj)}
+    now = takes.current(owner)
+    for take in takes.playable(owner).values():
+        baked = any(take.fcurves.find(path) for path in paths.values())
+        if (baked or take == now) and _plays_expressions(take, obj):
+            for path in paths.values():
+                keyframes.rest(take, path)
+    for key in _idle(obj):
+        key.value = 0.0
 
 
 def check_editable(obj: bpy.types.Object) -> None:
@@ -53,18 +72,37 @@ def check_editable(obj: bpy.types.Object) -> None:
                 "The keyframes of '{key}' are locked. Unlock its channel and bake again.",
                 key=key.name,
             )
+    _check_unshared(obj)
 
 
 def sample(scene: bpy.types.Scene, obj: bpy.types.Object, start: int, end: int) -> np.ndarray:
-    """Return the values (F, E) of a face's expressions at each frame, as they are evaluated."""
-    keys = shape_keys.own_keys(obj).values()
+    """Return the values (F, E) of a face's expressions at each frame, as they are evaluated.
+
+    Raises
+    ------
+    UserError
+        When a bake acts there that the one of the current action would not replace.
+    """
+    expressions = list(shape_keys.own_keys(obj).values())
+    lasting = [] if _overrides(obj) else _idle(obj)
+    for key in lasting:
+        key.value = 0.0  # of a take that is not played any more
+    keys = [*expressions, *lasting]
     now = scene.frame_current, scene.frame_subframe
     values = np.empty((end - start + 1, len(keys)), np.float32)
     for row, at in enumerate(range(start, end + 1)):
         scene.frame_set(at)
         values[row] = [0.0 if key.mute else key.value for key in keys]
     scene.frame_set(now[0], subframe=now[1])
-    return values
+    if values[:, len(expressions) :].any():
+        raise UserError(
+            "An NLA strip of '{name}' plays a bake within frames {start} to {end}. Use Remove "
+            "Bake first, or bake other frames.",
+            name=obj.name,
+            start=start,
+            end=end,
+        )
+    return values[:, : len(expressions)]
 
 
 def write(
@@ -91,29 +129,121 @@ def write(
     kept = _make_room(obj, range(knots[0], knots[-1] + 1))
     around = [knots[0] - 1, *knots, knots[-1] + 1]
     needed = [i for i, offset in enumerate(offsets_mm) if np.abs(offset).max() > SMALLEST_MM]
-    made = [shape_keys.add(obj, f"{NAME} {knots[i]}") for i in needed]
+    made = _add(obj, [f"{NAME} {knots[i]}" for i in needed])
     owner = mesh_of(obj).shape_keys
     for i, key in zip(needed, made, strict=True):
         before, knot, after = around[i : i + 3]
         hat = np.interp(np.arange(before, after + 1), [before, knot, after], [0.0, 1.0, 0.0])
-        keyframes.remove(owner, key, "value")  # Blender leaves the curve of a key that was deleted
         keyframes.write(owner, key, before, "value", hat)
     shape_keys.write_offsets(obj, made, basis_mm, offsets_mm[needed])
     of_mesh(mesh_of(obj)).in_betweens = json.dumps([key.name for key in (*kept, *made)])
+    rest(obj)
     return len(made)
+
+
+def _plays_expressions(take: takes.Take, obj: bpy.types.Object) -> bool:
+    """Tell whether a take animates any expression of a face."""
+    keys = shape_keys.own_keys(obj).values()
+    return any(take.fcurves.find(_path(key.name)) for key in keys)
+
+
+def _overrides(obj: bpy.types.Object) -> bool:
+    """Tell whether a face's action alone says what the face does, whatever its NLA strips play."""
+    owner = mesh_of(obj).shape_keys
+    now = takes.current(owner)
+    if now is None or not _plays_expressions(now, obj):
+        return False
+    animation = owner.animation_data
+    return animation.action_blend_type == "REPLACE" and animation.action_influence == 1.0
+
+
+def _idle(obj: bpy.types.Object) -> list[bpy.types.ShapeKey]:
+    """Return the in-between shapes that do not act in the current action."""
+    now = takes.current(mesh_of(obj).shape_keys)
+    keys = own_keys(obj)
+    return [key for key in keys if now is None or not keyframes.acts(now, _path(key.name))]
+
+
+def _check_unshared(obj: bpy.types.Object) -> None:
+    """Raise UserError when other faces' in-between shapes follow the same F-curves."""
+    owner = mesh_of(obj).shape_keys
+    now = takes.current_id(owner)
+    names = {key.name for key in own_keys(obj)}
+    for twin, theirs in _twins(obj).items():
+        if now in takes.played(twin) and names & theirs:
+            raise UserError(
+                "'{name}' and '{other}' follow the same bake in one action. Give one of them an "
+                "action of its own, or remove its bake, and bake again.",
+                name=obj.name,
+                other=_object_of(twin).name,
+            )
+
+
+def _names(mesh: bpy.types.Mesh) -> list[str]:
+    """Return the names that in-between shape keys were given, those that the user deleted too."""
+    return json.loads(of_mesh(mesh).in_betweens or "[]")
+
+
+def _path(name: str) -> str:
+    """Return the path of a shape key's value, whether or not there is such a key."""
+    return f'key_blocks["{bpy.utils.escape_identifier(name)}"].value'
+
+
+def _add(obj: bpy.types.Object, names: list[str]) -> list[bpy.types.ShapeKey]:
+    """Add shape keys under names, numbered where need be, that no action animates yet."""
+    animated = takes.animated_paths()
+    blocks = mesh_of(obj).shape_keys.key_blocks
+    keys = []
+    for name in names:
+        numbered = chain([name], (f"{name}.{i:03}" for i in count(1)))
+        free = (each for each in numbered if each not in blocks and _path(each) not in animated)
+        keys.append(shape_keys.add(obj, next(free)))
+    return keys
 
 
 def _make_room(obj: bpy.types.Object, frames: range) -> list[bpy.types.ShapeKey]:
     """Let the in-between shapes do nothing within frames; return those that act elsewhere."""
+    owner = mesh_of(obj).shape_keys
+    now = takes.current(owner)
+    playable = takes.playable(owner).values()
     kept = []
     for key in own_keys(obj):
-        if keyframes.silence(mesh_of(obj).shape_keys, key, "value", frames):
-            kept.append(key)
-        else:
-            _remove(obj, key)
-    return kept
+        path = _path(key.name)
+        if now is not None:
+            keyframes.silence(now, path, frames)
+        if any(keyframes.acts(take, path) for take in playable):
+            kept.append(key.name)
+    _remove(obj, [name for name in _names(mesh_of(obj)) if name not in kept])
+    return [owner.key_blocks[name] for name in kept]
 
 
-def _remove(obj: bpy.types.Object, key: bpy.types.ShapeKey) -> None:
-    keyframes.remove(mesh_of(obj).shape_keys, key, "value")
-    obj.shape_key_remove(key)
+def _remove(obj: bpy.types.Object, names: list[str]) -> None:
+    """Remove in-between shape keys, and those of their F-curves that no other face needs."""
+    owner = mesh_of(obj).shape_keys
+    own = takes.playable(owner)
+    needed = [(theirs, takes.playable(twin)) for twin, theirs in _twins(obj).items()]
+    keys = {key.name: key for key in own_keys(obj)}
+    for name in names:
+        if name in keys:
+            obj.shape_key_remove(keys[name])
+        if name in owner.key_blocks:  # the user deleted ours and gave one of hers its name
+            continue
+        spared = {at for theirs, playable in needed if name in theirs for at in playable}
+        for at in own.keys() - spared:
+            keyframes.remove(own[at], _path(name))
+
+
+def _twins(obj: bpy.types.Object) -> dict[bpy.types.Key, set[str]]:
+    """Return the shape keys of other faces, and the names of their in-between shapes."""
+    own = mesh_of(obj)
+    return {
+        mesh.shape_keys: set(_names(mesh))
+        for mesh in bpy.data.meshes
+        if mesh != own and mesh.shape_keys is not None and of_mesh(mesh).in_betweens
+    }
+
+
+def _object_of(keys: bpy.types.Key) -> bpy.types.ID:
+    """Return an object that has the shape keys, or their mesh where none does."""
+    meshes = (obj for obj in bpy.data.objects if obj.data == keys.user)
+    return next(meshes, keys.user)

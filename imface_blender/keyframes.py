@@ -13,9 +13,10 @@ from typing import Any, cast
 import bpy
 import numpy as np
 
+from . import takes
 from .errors import UserError
+from .takes import Owner
 
-Owner = bpy.types.Object | bpy.types.Key
 _PAIRS = ("co", "handle_left", "handle_right")
 _DTYPES = {"ENUM": np.int32, "BOOLEAN": np.bool_, "FLOAT": np.float32}
 _SAME_FRAME = 0.01  # Blender's own: nearer than this two keyframes are one
@@ -71,23 +72,34 @@ def read(owner: Owner, struct: Any, name: str, frames: range) -> np.ndarray:
     return np.array(columns).T
 
 
-def remove(owner: Owner, struct: Any, name: str) -> None:
-    """Remove a property's F-curve with all keyframes, if it has one."""
-    curve = _find(owner, struct, name)
+def remove(take: takes.Take, path: str) -> None:
+    """Remove a property's F-curve with all keyframes from a take, if that is possible."""
+    curve = take.fcurves.find(path)
+    if curve is not None and take.id_data.is_editable:
+        take.fcurves.remove(curve)
+
+
+def rest(take: takes.Take, path: str) -> None:
+    """Keyframe a property at 0 in a take that does not animate it, if that is possible."""
+    if take.fcurves.find(path) is None and take.id_data.is_editable:
+        points = take.fcurves.new(path).keyframe_points
+        points.insert(take.id_data.frame_range[0], 0.0, keyframe_type="GENERATED")
+
+
+def silence(take: takes.Take, path: str, frames: range) -> None:
+    """Set a property's keyframes within frames to 0."""
+    curve = take.fcurves.find(path)
     if curve is not None:
-        _curves(owner).remove(curve)
+        points = _read(curve.keyframe_points, "co")
+        points[_within(points[:, 0], frames), 1] = 0.0
+        curve.keyframe_points.foreach_set("co", points.ravel())
+        curve.update()
 
 
-def silence(owner: Owner, struct: Any, name: str, frames: range) -> bool:
-    """Set a property's keyframes within frames to 0; tell whether others are not 0."""
-    curve = _find(owner, struct, name)
-    if curve is None:
-        return False
-    points = _read(curve.keyframe_points, "co")
-    points[_within(points[:, 0], frames), 1] = 0.0
-    curve.keyframe_points.foreach_set("co", points.ravel())
-    curve.update()
-    return bool(points[:, 1].any())
+def acts(take: takes.Take, path: str) -> bool:
+    """Tell whether a take has a keyframe of a property that is not 0."""
+    curve = take.fcurves.find(path)
+    return curve is not None and bool(_read(curve.keyframe_points, "co")[:, 1].any())
 
 
 def is_locked(owner: Owner, struct: Any, name: str) -> bool:
@@ -115,22 +127,10 @@ def _curve(owner: Owner, struct: Any, name: str, index: int, frame: int) -> bpy.
 
 def _find(owner: Owner, struct: Any, name: str, index: int = 0) -> Any:
     """Return the F-curve of a property, or of one of its components; None without one."""
-    curves = _curves(owner)
-    return curves.find(struct.path_from_id(name), index=index) if curves is not None else None
-
-
-def _curves(owner: Owner) -> Any:
-    """Return the F-curves of a datablock's action, those of its own slot; None without any."""
-    animation: Any = owner.animation_data  # the stubs know a single Blender's actions
-    if animation is None or animation.action is None:
+    take = takes.current(owner)
+    if take is None:
         return None
-    if not hasattr(animation, "action_slot"):  # before Blender 4.4
-        return animation.action.fcurves
-    if animation.action_slot is None:
-        return None
-    strips = (strip for layer in animation.action.layers for strip in layer.strips)
-    bags = (strip.channelbag(animation.action_slot) for strip in strips)
-    return next((bag.fcurves for bag in bags if bag is not None), None)
+    return take.fcurves.find(struct.path_from_id(name), index=index)
 
 
 def _replace(curve: bpy.types.FCurve, first: int, values: np.ndarray) -> int:

@@ -4,7 +4,7 @@
 import bpy
 from bpy.props import IntProperty
 
-from .. import faces, shape_keys
+from .. import faces, in_betweens, shape_keys
 from ..jobs import Outcome, QuickOperator
 from ..properties import ExpressionValues
 from ..translations import say
@@ -38,6 +38,7 @@ class IMFACE_OT_keyframe_expression(ExpressionValues, QuickOperator):
         face, render = context.object, context.scene.render
         at = self.frame * render.frame_map_old / render.frame_map_new  # Blender's Time Stretching
         locked = shape_keys.keyframe(face, self.expressions, at)
+        in_betweens.rest(face)
         count = len(shape_keys.own_keys(face)) - len(locked)
         sentences = [
             say("Keyframed {count} expressions at frame {frame}", count=count, frame=self.frame)

@@ -9,7 +9,7 @@ import bpy
 import numpy as np
 from bpy.props import BoolProperty, FloatProperty, IntProperty, StringProperty
 
-from .. import face_capture, faces, head_turn, keyframes, shape_keys
+from .. import face_capture, faces, head_turn, in_betweens, keyframes, shape_keys, takes
 from ..face_capture import HEAD_ANGLES, Capture
 from ..jobs import Outcome, QuickOperator
 from ..mesh_io import mesh_of
@@ -100,6 +100,7 @@ class IMFACE_OT_import_capture(QuickOperator):
                 locked += names
             else:
                 kept += keyframes.write(owner, struct, self.start, name, values)
+        in_betweens.rest(face)
         keyframes.show(scene)
         last = self.start + len(next(iter(columns.values()))) - 1
         sentence = say(
@@ -114,7 +115,7 @@ class IMFACE_OT_import_capture(QuickOperator):
 
     def _channels(
         self, face: bpy.types.Object, columns: dict[str, np.ndarray]
-    ) -> Iterator[tuple[Sequence[str], keyframes.Owner, Any, str, np.ndarray]]:
+    ) -> Iterator[tuple[Sequence[str], takes.Owner, Any, str, np.ndarray]]:
         """Yield names of columns, and the datablock, its part and the property that get their
         values."""
         if set(HEAD_ANGLES) <= set(columns):  # first, because it may be refused

@@ -3,7 +3,7 @@
 
 import bpy
 
-from .. import faces, shape_keys
+from .. import faces, in_betweens, shape_keys
 from ..jobs import JobOperator, Outcome, QuickOperator, Request
 from ..properties import ExpressionNames, of_object
 from ..translations import say
@@ -66,4 +66,5 @@ class IMFACE_OT_reset_expressions(QuickOperator):
     def work(self, context: bpy.types.Context) -> Outcome:
         """Reset."""
         shape_keys.reset(context.object)
+        in_betweens.reset(context.object)
         return {"FINISHED"}

@@ -739,6 +739,18 @@ _ERRORS = {
     "The keyframes of '{key}' are locked. Unlock its channel and bake again.": (
         "Die Schlüsselbilder von „{key}“ sind gesperrt. Den Kanal entsperren und erneut backen."
     ),
+    "'{name}' and '{other}' follow the same bake in one action. Give one of them an action of its "
+    "own, or remove its bake, and bake again.": (
+        "„{name}“ und „{other}“ folgen derselben gebackenen Animation in einer Aktion. Einem der "
+        "beiden eine eigene Aktion geben, oder seine gebackene Animation entfernen, und erneut "
+        "backen."
+    ),
+    "An NLA strip of '{name}' plays a bake within frames {start} to {end}. Use Remove Bake first, "
+    "or bake other frames.": (
+        "Ein NLA-Streifen von „{name}“ spielt eine gebackene Animation in den Einzelbildern "
+        "{start} bis {end}. Zuerst „Backen entfernen“ verwenden oder andere Einzelbilder "
+        "backen."
+    ),
     "Landmarks of '{scan}' have not been moved yet: {landmarks}. Drag them onto the face, or "
     "delete all five.": (
         "Landmarken von „{scan}“ wurden noch nicht bewegt: {landmarks}. Sie auf das Gesicht ziehen "

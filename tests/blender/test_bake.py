@@ -228,3 +228,166 @@ def test_a_changed_mesh_is_refused_with_the_old_bake_untouched(face, monkeypatch
     with pytest.raises(RuntimeError, match="'Face' has 5 vertices, but its codes give 4"):
         bpy.ops.imface.bake_animation(start=1, end=9)
     assert len(names(face)) == 6
+
+
+def play(face, action):
+    """Let the shape keys play an action, in Blender 4.4 and later its first slot."""
+    animation = face.data.shape_keys.animation_data
+    animation.action = action
+    if action is not None and hasattr(animation, "action_slot"):
+        animation.action_slot = action.slots[0]
+
+
+def new_take(face, peak, start=1):
+    """Let the shape keys play an action of their own in which the jaw opens within 8 frames."""
+    keys = face.data.shape_keys
+    keys.animation_data.action.use_fake_user = True
+    keys.animation_data.action = None
+    for frame, value in ((start, 0), (start + 8, peak), (start + 10, 0)):
+        bpy.ops.imface.keyframe_expression(expressions=f"jawOpen={value}", frame=frame)
+    curve_is_straight(face)
+    return keys.animation_data.action
+
+
+def baked_heights(peak):
+    """Return how high the moved vertex stands within the 9 baked frames of a take."""
+    jaw = peak * np.arange(9) / 8
+    return pytest.approx(jaw + np.interp(np.arange(9), [0, 4, 8], jaw[[0, 4, 8]] ** 2), abs=1e-4)
+
+
+def heights_mm(face, points, start=1):
+    return [height_mm(face, frame, points) for frame in range(start, start + 9)]
+
+
+def test_each_take_keeps_its_own_bake(face, points):
+    bpy.ops.imface.bake_animation(start=1, end=9)
+    first = face.data.shape_keys.animation_data.action
+    height_mm(face, 9, points)  # where the in-between acts when the next take comes
+    second = new_take(face, 0.6)
+    bpy.ops.imface.bake_animation(start=1, end=9)
+    assert heights_mm(face, points) == baked_heights(0.6)
+    for action, peak in ((first, 1), (second, 0.6)):
+        height_mm(face, 9, points)
+        play(face, action)
+        assert heights_mm(face, points) == baked_heights(peak)
+    before = names(face)
+    bpy.ops.imface.bake_animation(start=1, end=9)
+    assert sorted(names(face)) == sorted(before)
+    play(face, first)
+    assert heights_mm(face, points) == baked_heights(1)
+    bpy.ops.imface.remove_bake()
+    assert names(face) == EXPRESSIONS
+    assert not any("In-Between" in curve.data_path for curve in curves_of(face))
+    play(face, second)
+    assert not any("In-Between" in curve.data_path for curve in curves_of(face))
+
+
+def test_the_bake_of_a_deleted_take_is_removed_with_the_next_bake(face):
+    bpy.ops.imface.bake_animation(start=1, end=9)
+    first = face.data.shape_keys.animation_data.action
+    new_take(face, 0.6)
+    bpy.ops.imface.bake_animation(start=1, end=9)
+    assert len(names(face)) == 8
+    bpy.data.actions.remove(first)
+    bpy.ops.imface.bake_animation(start=1, end=9)
+    assert len(names(face)) == 6
+
+
+def push_down(face, start):
+    """Make an NLA strip of the action that is played, which acts within its frames alone."""
+    animation = face.data.shape_keys.animation_data
+    strip = animation.nla_tracks.new().strips.new("Take", start, animation.action)
+    if hasattr(strip, "action_slot"):
+        strip.action_slot = animation.action_slot
+    strip.extrapolation = "NOTHING"
+    animation.action = None
+    return strip
+
+
+def test_takes_of_nla_strips_keep_their_bakes(face, points):
+    bpy.ops.imface.bake_animation(start=1, end=9)
+    push_down(face, 1)
+    for frame, value in ((31, 0), (39, 0.6), (41, 0)):
+        bpy.ops.imface.keyframe_expression(expressions=f"jawOpen={value}", frame=frame)
+    curve_is_straight(face)
+    bpy.ops.imface.bake_animation(start=31, end=39)
+    assert heights_mm(face, points, 31) == baked_heights(0.6)
+    push_down(face, 31)
+    for start, peak in ((1, 1), (31, 0.6), (1, 1)):
+        assert heights_mm(face, points, start) == baked_heights(peak)
+
+
+def test_a_bake_over_nla_strips_leaves_those_of_the_strips_alone(face, points, assert_refused):
+    bpy.ops.imface.bake_animation(start=1, end=9)
+    push_down(face, 1)
+    for frame, value in ((31, 0), (39, 0.6), (41, 0)):
+        bpy.ops.imface.keyframe_expression(expressions=f"jawOpen={value}", frame=frame)
+    curve_is_straight(face)
+    push_down(face, 31)
+    bpy.ops.imface.bake_animation(start=31, end=39)
+    for start, peak in ((1, 1), (31, 0.6), (1, 1)):
+        assert heights_mm(face, points, start) == baked_heights(peak)
+    sentence = "An NLA strip of 'Face' plays a bake within frames 4 to 6. Use Remove Bake first"
+    assert_refused(bpy.ops.imface.bake_animation, sentence, start=4, end=6)
+
+
+def test_a_take_without_a_bake_shows_none(face, points):
+    bpy.ops.imface.bake_animation(start=1, end=9)
+    first = face.data.shape_keys.animation_data.action
+    assert height_mm(face, 9, points) == pytest.approx(2, abs=1e-4)
+    second = new_take(face, 0.6)
+    assert height_mm(face, 9, points) == pytest.approx(0.6, abs=1e-4)
+    play(face, first)
+    assert height_mm(face, 9, points) == pytest.approx(2, abs=1e-4)
+    play(face, second)
+    assert height_mm(face, 9, points) == pytest.approx(0.6, abs=1e-4)
+
+
+def test_a_reset_takes_a_bake_along_whose_action_is_gone(face, points):
+    bpy.ops.imface.bake_animation(start=1, end=9)
+    height_mm(face, 9, points)
+    face.data.shape_keys.animation_data.action = None
+    bpy.ops.imface.reset_expressions()
+    assert height_mm(face, 9, points) == pytest.approx(0, abs=1e-4)
+
+
+@pytest.fixture
+def twin(face, select_only):
+    """Return a copy of the baked face that plays the same action."""
+    bpy.ops.imface.bake_animation(start=1, end=9)
+    copy = face.copy()
+    copy.data = face.data.copy()
+    bpy.context.scene.collection.objects.link(copy)
+    assert copy.data.shape_keys.animation_data.action == face.data.shape_keys.animation_data.action
+    return select_only(copy)
+
+
+def test_removing_a_copy_s_bake_leaves_the_first_face_its_own(face, twin, points):
+    bpy.ops.imface.remove_bake()
+    assert names(twin) == EXPRESSIONS
+    assert heights_mm(face, points) == baked_heights(1)
+
+
+def test_a_copy_that_follows_the_same_bake_is_refused(face, twin, assert_refused, points):
+    sentence = "'Face.001' and 'Face' follow the same bake in one action. Give one of them"
+    assert_refused(bpy.ops.imface.bake_animation, sentence, start=1, end=9)
+    keys = twin.data.shape_keys
+    play(twin, keys.animation_data.action.copy())
+    bpy.ops.imface.bake_animation(start=4, end=6)
+    assert heights_mm(face, points) == baked_heights(1)
+    assert height_mm(twin, 5, points) == pytest.approx(0.75, abs=1e-4)
+
+
+def test_faces_that_share_an_action_have_each_their_own_bake(face, make_face, select_only, points):
+    other = make_face(2)
+    bpy.ops.imface.add_expressions()
+    other.data.shape_keys.animation_data_create()
+    play(other, face.data.shape_keys.animation_data.action)
+    select_only(face)
+    bpy.ops.imface.bake_animation(start=1, end=9)
+    select_only(other)
+    bpy.ops.imface.bake_animation(start=4, end=6)
+    assert heights_mm(face, points) == baked_heights(1)
+    bpy.ops.imface.remove_bake()
+    assert heights_mm(face, points) == baked_heights(1)
+    assert names(other) == EXPRESSIONS
