@@ -17,14 +17,15 @@ from ..scan.compare import inside
 from ..scan.sampling import NearestTriangle
 from ..scan.watertight import depth_map, visible_from_front
 from .correspondence import require_head
-from .linear_fit import PARTS, ClosestPointsConfig, LinearBasis, fit_closest_points
+from .linear_fit import (
+    FROM_AFAR,
+    FROM_NEAR,
+    PARTS,
+    ClosestPointsConfig,
+    LinearBasis,
+    fit_closest_points,
+)
 
-#: Closest points slide along a surface slowly: vertices come nearer for as long as it goes on. A
-#: third of the points tells as much in the first half of it.
-_FIRST = ClosestPointsConfig(rounds=35, coarse_points=2000, last_mm=4)
-#: From a face that is nearly right. A vertex's place along the surface follows from small misfits
-#: all around it: pairs that are no true ones, and a prior as strong as they are, would tell more.
-_AGAIN = ClosestPointsConfig(rounds=5, first_mm=1, last_mm=0.5, first_ridge=1e-4, last_ridge=1e-5)
 #: What an expression weight costs [mm^2]: without, neutral faces get many faint expressions.
 _WEIGHT_COST = 5e-4
 #: How strongly the weights of lids are held at 0, beside the others: for such a small place a
@@ -89,10 +90,10 @@ def fit_forward_map(model: FaceModel, points: np.ndarray, normals: np.ndarray) -
     # no person is like a wide open mouth, nor is the way there short.
     weights = np.flatnonzero(np.isfinite(basis.low))
     held = np.setdiff1d(weights, _weights_called(model, "jawOpen")).tolist()
-    found = search.with_lids(search.refit(basis, _Found(codes, IDENTITY), _FIRST, held))
+    found = search.with_lids(search.refit(basis, _Found(codes, IDENTITY), FROM_AFAR, held))
     template = require_head(model).template
     basis, found = _with_lips(search, basis, template.landmarks.cpu().numpy(), found)
-    codes, pose = search.with_lids(search.refit(basis, found, _AGAIN, lids))
+    codes, pose = search.with_lids(search.refit(basis, found, FROM_NEAR, lids))
     skin = basis.rows < template.parts["face"][1]
     return ForwardFit(codes, pose, _coverage(basis.face(codes), skin, pose.apply(points)))
 
@@ -217,7 +218,7 @@ def _with_lips(
     apart = np.where(np.isfinite(basis.low), apart, 0)
     shut = replace(basis, stiffness=_LIP_STIFFNESS * apart.T @ apart / len(upper))
     lids, line = list(search.lids), np.append(upper, lower)
-    tried = [(model, search.refit(model, found, _AGAIN, lids)) for model in (basis, shut)]
+    tried = [(model, search.refit(model, found, FROM_NEAR, lids)) for model in (basis, shut)]
     as_it_comes, as_shut = search.misfits(basis, line, [found for _, found in tried])
     return tried[as_shut < (1 + _LIP_LOSS) * as_it_comes]
 

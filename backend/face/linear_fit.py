@@ -80,19 +80,31 @@ class LinearBasis:
 class ClosestPointsConfig:
     """How a linear model is fitted to a surface without correspondence."""
 
-    rounds: int = 15  #: of closest points and least squares
+    rounds: int  #: of closest points and least squares
+    first_mm: float  #: pairs farther apart do not count, in the first round
+    last_mm: float  #: and in the last
+    first_ridge: float  #: weight of the prior [mm^2], in the first round
+    last_ridge: float  #: and in the last
     coarse_points: int | None = None  #: that count in the first half of the rounds; None: all
-    first_mm: float = 10.0  #: pairs farther apart do not count, in the first round
-    last_mm: float = 5.0  #: and in the last
-    first_ridge: float = 1.0  #: weight of the prior [mm^2], in the first round
-    last_ridge: float = 1e-4  #: and in the last
+
+
+#: Closest points slide along a surface slowly: vertices come nearer for as long as it goes on. A
+#: third of the points tells as much in the first half of it.
+FROM_AFAR = ClosestPointsConfig(
+    rounds=35, first_mm=10, last_mm=4, first_ridge=1, last_ridge=1e-4, coarse_points=2000
+)
+#: From a face that is nearly right. A vertex's place along the surface follows from small misfits
+#: all around it: pairs that are no true ones, and a prior as strong as they are, would tell more.
+FROM_NEAR = ClosestPointsConfig(
+    rounds=5, first_mm=1, last_mm=0.5, first_ridge=1e-4, last_ridge=1e-5
+)
 
 
 def fit_closest_points(
     basis: LinearBasis,
     points: np.ndarray,
     normals: np.ndarray,
-    config: ClosestPointsConfig = ClosestPointsConfig(),
+    config: ClosestPointsConfig,
     start: np.ndarray | None = None,
     held: Sequence[int] = (),
 ) -> tuple[np.ndarray, Similarity]:

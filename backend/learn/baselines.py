@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..face.linear_fit import PARTS, LinearBasis, fit_closest_points
+from ..face.linear_fit import FROM_AFAR, FROM_NEAR, PARTS, LinearBasis, fit_closest_points
 from ..mesh import Mesh, triangulate
 from ..model.imface import UNIT_MM
 from ..scan.align import Similarity
@@ -119,7 +119,8 @@ def fit_known_correspondence(basis: LinearBasis, head: np.ndarray, ridge: float 
 
 
 def fit_scan_linearly(basis: LinearBasis, scan: Mesh, pose: Similarity) -> tuple[Mesh, Similarity]:
-    """Fit a linear model, and a correction of the pose, to a scan's visible face.
+    """Fit a linear model, and a correction of the pose, to a scan's visible face, as long and as
+    finely as our own linear map is fitted.
 
     Parameters
     ----------
@@ -141,5 +142,9 @@ def fit_scan_linearly(basis: LinearBasis, scan: Mesh, pose: Similarity) -> tuple
         If the scan has no surface in the face region.
     """
     points, normals = front_surface(scan, pose).sample(_POINTS)
-    coefficients, motion = fit_closest_points(basis, points, normals)
-    return basis.face(coefficients), motion.after(pose)
+    order = np.random.default_rng(0).permutation(len(points))
+    points, normals = points[order], normals[order]
+    found, motion = fit_closest_points(basis, points, normals, FROM_AFAR)
+    points, normals = motion.apply(points), normals @ motion.rotation.T
+    found, again = fit_closest_points(basis, points, normals, FROM_NEAR, found)
+    return basis.face(found), again.after(motion.after(pose))

@@ -116,10 +116,10 @@ def test_closest_points_give_a_linear_face_back(
     fitted, pose = fit_scan_linearly(basis, scan, FIRST_POSE)
     figures = compare_strict(front_surface(scan, pose), fitted)
     assert before.chamfer_mm > 1
-    assert figures.chamfer_mm < 0.1
+    assert figures.chamfer_mm < 0.04
     assert figures.f_score_1mm > 99
     there = pose.inverse().apply(fitted.vertices) / UNIT_MM
-    assert _error_mm(Mesh(there, fitted.polygons), basis, head) < 0.3
+    assert _error_mm(Mesh(there, fitted.polygons), basis, head) < 0.18
     assert pose.scale * UNIT_MM == pytest.approx(1, abs=0.015)  # the modes give the size
 
 
@@ -136,7 +136,7 @@ def test_what_is_no_face_does_not_count(
     )
     fitted, pose = fit_scan_linearly(basis, scan, FIRST_POSE)
     there = pose.inverse().apply(fitted.vertices) / UNIT_MM
-    assert _error_mm(Mesh(there, fitted.polygons), basis, head) < 0.5
+    assert _error_mm(Mesh(there, fitted.polygons), basis, head) < 0.18
 
 
 def test_the_true_pose_stays(ict: IctFaceKit, basis: LinearBasis) -> None:
