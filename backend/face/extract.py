@@ -45,6 +45,11 @@ def face_sdf(face: Face, device: torch.device) -> SdfFunction:
 
 
 def extract_mesh(sdf: SdfFunction, config: ExtractConfig = ExtractConfig()) -> Mesh:
+    """Return the largest piece of what ``extract_all_pieces`` finds."""
+    return largest_component(extract_all_pieces(sdf, config))
+
+
+def extract_all_pieces(sdf: SdfFunction, config: ExtractConfig = ExtractConfig()) -> Mesh:
     """Mesh the zero level set inside the unit ball.
 
     Blocks of cells whose centre is farther from the surface than a block's reach are never
@@ -84,7 +89,8 @@ class GridValues:
 
 
 def mesh_cells(known: GridValues, cells: np.ndarray, resolution: int) -> Mesh:
-    """Run marching cubes over the given cells (N, 3) of the grid and clean up."""
+    """Run marching cubes over the given cells (N, 3) of the grid and cut at the ball; some vertices
+    are in no triangle."""
     if len(cells) == 0:
         raise no_surface()
     low, high = cells.min(0), cells.max(0) + 2
@@ -105,7 +111,7 @@ def mesh_cells(known: GridValues, cells: np.ndarray, resolution: int) -> Mesh:
     )
     vertices = (vertices + low) * spacing - 1
     vertices, triangles = clip(vertices, triangles, 1 - np.linalg.norm(vertices, axis=1))
-    return largest_component(Mesh(vertices, triangles))
+    return Mesh(vertices, triangles)
 
 
 def no_surface() -> BackendError:

@@ -13,7 +13,7 @@ from ..checkpoint import FaceModel
 from ..codes import Codes
 from ..face.correspondence import invert_warp, propose, require_head, template_mesh
 from ..face.expressions import FACESCAPE, arkit_mix, expression_code, ict_weights
-from ..face.extract import ExtractConfig, extract_mesh, face_sdf
+from ..face.extract import ExtractConfig, extract_all_pieces, face_sdf, largest_component
 from ..face.fit import fit_scan
 from ..face.generate import face_of, generate
 from ..face.skin import skin
@@ -38,6 +38,8 @@ _JUDGED = {
     "eyeBlink": "lids",
     "eyeWide": "lids",
 }
+#: A loose piece counts from this share of a surface's triangles.
+_PIECE = 0.001
 #: Random faces on the contact sheet.
 _SHOWN = 64
 _STRENGTHS = (0.5, 1.0)
@@ -248,6 +250,8 @@ def random_faces(
 ) -> dict[str, float]:
     """Draw faces, each second one with a FaceScape expression, and count the broken ones.
 
+    Faces are counted as the field has them: of a torn one, meshes have the largest piece only.
+
     Parameters
     ----------
     count : int
@@ -259,32 +263,40 @@ def random_faces(
     Returns
     -------
     dict
-        ``faces``; ``pieces``: those that are torn; ``folded``: those with spikes and folds;
-        ``broken``: those with either.
+        ``faces``; ``torn``: those with a loose piece of more than 0.1 % of the triangles;
+        ``folded``: those whose mesh has spikes and folds; ``broken``: those with either;
+        ``loose_percent``, ``loose_percent_most``: the triangles that meshes leave out, in the mean
+        of all faces and at most.
     """
-    counts = {"faces": count, "pieces": 0, "folded": 0, "broken": 0}
-    names, shown = list(FACESCAPE), []
+    names, faults, shown = list(FACESCAPE), np.zeros((count, 3)), []
     for seed in range(count):
         weights = {names[seed // 2 % len(names)]: 1.0} if seed % 2 else {}
         codes = generate(model, seed, 1.0, weights)
         sdf = face_sdf(face_of(model, codes), model.device)
-        mesh = extract_mesh(sdf, ExtractConfig(resolution=resolution))
-        pieces, folded = is_torn(mesh), is_folded(mesh)
-        counts["pieces"] += pieces
-        counts["folded"] += folded
-        counts["broken"] += pieces or folded
+        whole = extract_all_pieces(sdf, ExtractConfig(resolution=resolution))
+        mesh = largest_component(whole)
+        loose = 100 * (1 - len(mesh.polygons) / len(whole.polygons))
+        faults[seed] = is_torn(whole), is_folded(mesh), loose
         if picture and seed < _SHOWN:
             shown.append(mesh)
     if picture and shown:
         contact_sheet(picture, shown)
-    return {name: float(value) for name, value in counts.items()}
+    torn, folded, loose = faults.T
+    return {
+        "faces": float(count),
+        "torn": float(torn.sum()),
+        "folded": float(folded.sum()),
+        "broken": float(np.maximum(torn, folded).sum()),
+        "loose_percent": float(loose.sum()) / max(count, 1),
+        "loose_percent_most": float(loose.max(initial=0)),
+    }
 
 
 def is_torn(mesh: Mesh) -> bool:
     """Tell whether a second piece has more than 0.1 % of the triangles."""
     joined = trimesh.Trimesh(mesh.vertices, mesh.polygons, process=False).face_adjacency
     piece = trimesh.graph.connected_component_labels(joined, node_count=len(mesh.polygons))
-    return int((np.bincount(piece) > 0.001 * len(mesh.polygons)).sum()) > 1
+    return int((np.bincount(piece) > _PIECE * len(mesh.polygons)).sum()) > 1
 
 
 def is_folded(mesh: Mesh) -> bool:

@@ -17,6 +17,7 @@ from backend.codes import Codes
 from backend.errors import DataError, ScanError
 from backend.face.fit import FitResult
 from backend.learn import evaluate as evaluation
+from backend.learn import evaluate_codes
 from backend.learn.cache import DatasetConfig
 from backend.learn.evaluate import (
     IN_PLACE,
@@ -277,6 +278,23 @@ def test_broken_surfaces_are_told() -> None:
     assert is_folded(Mesh(spiked, whole.polygons))
 
 
-def test_random_faces_are_whole(bundled: FaceModel) -> None:
+def test_hardly_anything_of_random_faces_is_loose(bundled: FaceModel) -> None:
+    """Of so coarse a mesh, a handful of triangles is 0.1 % of it, which counts as torn."""
     counts = random_faces(bundled, 4, resolution=48)
-    assert counts == {"faces": 4, "pieces": 0, "folded": 0, "broken": 0}
+    assert counts["faces"] == 4
+    assert counts["folded"] == 0
+    assert counts["loose_percent_most"] < 0.5
+
+
+def test_a_torn_face_counts_though_its_mesh_is_one_piece(
+    bundled: FaceModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def two_balls(points: np.ndarray) -> np.ndarray:
+        large, small = (np.linalg.norm(points - [x, 0, 0], axis=1) for x in (0.4, -0.4))
+        return np.float32(np.minimum(large - 0.4, small - 0.2))
+
+    monkeypatch.setattr(evaluate_codes, "face_sdf", lambda *_: two_balls)
+    counts = random_faces(bundled, 2, resolution=64)
+    assert counts["torn"] == counts["broken"] == counts["faces"] == 2
+    assert counts["folded"] == 0
+    assert counts["loose_percent"] == counts["loose_percent_most"] == pytest.approx(20, abs=1)
