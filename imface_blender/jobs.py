@@ -464,7 +464,7 @@ class JobOperator(PolledOperator):
         try:
             if self._scene(context) is None:
                 raise UserError("The scene was deleted while the job ran. Nothing was changed.")
-            status.weights = job.values.get("codes", {}).get("weights", status.weights)
+            status.weights = _weights(job) or status.weights
             sentence = self.finish(context, job)
             self.report({"WARNING" if self._doubtful else "INFO"}, sentence)
         except Exception as error:
@@ -481,6 +481,12 @@ class JobOperator(PolledOperator):
             context.window_manager.event_timer_remove(self._timer)
             self._timer = None
         redraw_panels(context)
+
+
+def _weights(job: Job) -> str:
+    """Return by which weights a job's faces were made, or an empty string if it made none."""
+    made = job.values.get("faces", [job.values])
+    return str(made[0].get("codes", {}).get("weights", "")) if made else ""
 
 
 def cancel_job(place: int = 0) -> None:

@@ -174,7 +174,7 @@ class ExpressionNames:
     """Which expressions become shape keys."""
 
     expression_set: EnumProperty(
-        name="Expression Set",
+        name="Set",
         description="Which expressions there are, unless Names chooses some",
         items=EXPRESSION_SETS,
     )

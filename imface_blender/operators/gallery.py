@@ -16,7 +16,7 @@ from ..translations import say
 from ..worker_client import Job
 
 ROWS = 3
-SPACING_M = (0.3, 0.35)  # between the middles of faces
+SPACING_M = (0.36, 0.42)  # between the middles of faces
 
 
 class IMFACE_OT_random_gallery(GenerateChoice, MeshChoice, JobOperator):

@@ -100,7 +100,7 @@ _INTERFACE = {
         "Ausdrücke aus beiden Sätzen, durch Kommas getrennt, etwa jawOpen, browInnerUp; leer für "
         "den ganzen Satz"
     ),
-    "Expression Set": "Satz von Ausdrücken",
+    "Set": "Satz",
     "Which expressions there are, unless Names chooses some": (
         "Welche Ausdrücke es gibt, wenn „Namen“ keine auswählt"
     ),

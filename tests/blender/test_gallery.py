@@ -7,6 +7,8 @@ import bpy
 import numpy as np
 import pytest
 
+from imface_blender import jobs
+
 
 @pytest.fixture
 def wall():
@@ -22,9 +24,13 @@ def test_nine_faces_of_nine_seeds_hang_around_the_cursor(wall):
     bpy.context.view_layer.update()
     places = np.array([face.matrix_world.translation for face in wall])
     np.testing.assert_allclose(places[4], (1, 2, 3), atol=1e-6)
-    np.testing.assert_allclose(places[0], (0.7, 2, 3.35), atol=1e-6)
-    np.testing.assert_allclose(places[8], (1.3, 2, 2.65), atol=1e-6)
+    np.testing.assert_allclose(places[0], (0.64, 2, 3.42), atol=1e-6)
+    np.testing.assert_allclose(places[8], (1.36, 2, 2.58), atol=1e-6)
     assert bpy.context.selected_objects == [bpy.context.object] == [wall[4]]
+
+
+def test_the_model_that_made_a_gallery_is_known(wall):
+    assert jobs.status.weights == json.loads(wall[0].imface.codes)["weights"]
 
 
 def test_keep_leaves_one_face_at_the_cursor_and_nothing_else(wall):
