@@ -11,8 +11,9 @@ import bpy
 import numpy as np
 from mathutils import Matrix
 
+from . import applied
 from .errors import UserError
-from .mesh_io import FaceMesh, mesh_of
+from .mesh_io import FaceMesh, mesh_of, read_basis
 from .properties import SURFACES, of_mesh, of_object
 from .translations import label, say
 from .wire import Arrays
@@ -186,12 +187,23 @@ def life_size_at_cursor(scene: bpy.types.Scene) -> Matrix:
 
 
 def beside(obj: bpy.types.Object, other: bpy.types.Object) -> Matrix:
-    """Return the place next to `obj`, with its size and direction, away from `other`."""
-    corners = np.array(obj.bound_box)
-    width = float(np.ptp(corners[:, 0]))
-    other_is_right = (obj.matrix_world.inverted_safe() @ other.matrix_world.translation).x > 0
+    """Return the place for a new face next to `obj`, with its size and direction, away from
+    `other`, a face too."""
+    pose, place = _pose(obj), _place(obj)
+    width = float(np.ptp(pose.take_off(read_basis(mesh_of(obj)))[:, 0]))
+    other_is_right = (place.inverted_safe() @ _place(other)).translation.x > 0.01 * width
     step = -1.2 * width if other_is_right else 1.2 * width
-    return obj.matrix_world @ Matrix.Translation((step, 0.0, 0.0))
+    return place @ Matrix.Translation((step, 0.0, 0.0))
+
+
+def _place(obj: bpy.types.Object) -> Matrix:
+    """Return where a face stands: its object's place, and the pose that was applied to it."""
+    return obj.matrix_world @ _pose(obj).matrix()
+
+
+def _pose(obj: bpy.types.Object) -> applied.Applied:
+    mesh = mesh_of(obj)
+    return applied.read(mesh, read_basis(mesh)).pose()
 
 
 class Answer(NamedTuple):
@@ -222,7 +234,9 @@ def add_answer(
     context: bpy.types.Context, name: str, topology: str, place: Matrix, answer: Answer
 ) -> bpy.types.Object:
     """Make a face object from one of several answers; see ``add_face``."""
-    obj = bpy.data.objects.new(name, answer.mesh.to_blender(name))
+    mesh = answer.mesh.to_blender(name)
+    applied.remember(mesh, answer.mesh.vertices)
+    obj = bpy.data.objects.new(name, mesh)
     answer.mesh.add_groups(obj)
     obj.matrix_world = place
     of_object(obj).codes = answer.codes

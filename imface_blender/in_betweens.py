@@ -135,7 +135,7 @@ def write(
         before, knot, after = around[i : i + 3]
         hat = np.interp(np.arange(before, after + 1), [before, knot, after], [0.0, 1.0, 0.0])
         keyframes.write(owner, key, before, "value", hat)
-    shape_keys.write_offsets(obj, made, basis_mm, offsets_mm[needed])
+    shape_keys.write_offsets(obj, made, offsets_mm[needed])
     of_mesh(mesh_of(obj)).in_betweens = json.dumps([key.name for key in (*kept, *made)])
     rest(obj)
     return len(made)

@@ -128,6 +128,12 @@ def write_points(data: Any, points: np.ndarray) -> None:
     data.foreach_set("co", np.ascontiguousarray(points, dtype=np.float32).ravel())
 
 
+def read_basis(mesh: bpy.types.Mesh) -> np.ndarray:
+    """Read a mesh's coordinates (V, 3) without any shape key."""
+    keys = mesh.shape_keys
+    return read_points(mesh.vertices if keys is None else keys.reference_key.data)
+
+
 def read_positions(mesh: bpy.types.Mesh) -> np.ndarray:
     """Read a mesh's coordinates as (V, 3) float32, hundreds of times faster than `read_points`."""
     return read(_positions(mesh), "vector", 3, np.float32)

@@ -239,12 +239,13 @@ class ObjectSettings(bpy.types.PropertyGroup):
 
 
 class MeshSettings(bpy.types.PropertyGroup):
-    """Which shape keys of a mesh are ImFace's, and where its sliders stand."""
+    """Which shape keys of a mesh are ImFace's, where its sliders stand, what was applied."""
 
     shape_keys: StringProperty(name="Shape Keys", description="Expression to key name, as JSON")
     in_betweens: StringProperty(name="In-Betweens", description="Names of their keys, as JSON")
     blends: StringProperty(name="Blends", description="Names of keys to other faces, as JSON")
     sliders: StringProperty(name="Sliders", description="The mesh's sliders, as JSON")
+    applied: StringProperty(name="Applied", description="What was applied to it, as JSON")
 
 
 class KeySettings(bpy.types.PropertyGroup):

@@ -12,15 +12,10 @@ import json
 import bpy
 import numpy as np
 
-from . import faces, keyframes, mesh_io, named_values
+from . import applied, faces, keyframes, mesh_io, named_values
 from .errors import UserError
 from .properties import SURFACES, of_key, of_mesh, of_object
 from .translations import say
-
-SMALLEST_APPLIED_CHANGE = 0.1  # of a matrix element: 10% of size, or 6 degrees
-#: Between two people; measured at strength 3: 0.65 and 1.2.
-LARGEST_PERSONAL_CHANGE = 0.7  # of a matrix element: 70% of size, or 44 degrees
-LARGEST_PERSONAL_MOVE = 1.5  # of a face's size, the mean distance from its middle
 
 
 def own_keys(obj: bpy.types.Object) -> dict[str, bpy.types.ShapeKey]:
@@ -78,7 +73,7 @@ def write(
     for name in names:
         if name not in keys:
             keys[name] = add(obj, name)
-    write_offsets(obj, [keys[name] for name in names], basis_mm, vertices_mm - basis_mm)
+    write_offsets(obj, [keys[name] for name in names], vertices_mm - basis_mm)
     of_mesh(mesh).shape_keys = json.dumps({name: key.name for name, key in keys.items()})
 
 
@@ -92,15 +87,15 @@ def add(obj: bpy.types.Object, name: str) -> bpy.types.ShapeKey:
 def write_offsets(
     obj: bpy.types.Object,
     keys: list[bpy.types.ShapeKey],
-    basis_mm: np.ndarray,
     offsets_mm: np.ndarray,
 ) -> None:
     """Write shape keys as offsets (N, V, 3) in face space [mm] from the mesh as it now is."""
-    current = _basis_points(obj)
-    change = linear_change(mesh_io.metres_from_mm(basis_mm), current)
+    mesh = mesh_io.mesh_of(obj)
+    current = mesh_io.read_basis(mesh)
+    change = applied.read(mesh, current).linear
     for key, offset_mm in zip(keys, offsets_mm, strict=True):
         mesh_io.write_points(key.data, current + mesh_io.metres_from_mm(offset_mm) @ change)
-    mesh_io.mesh_of(obj).update()
+    mesh.update()
 
 
 def add_blend(
@@ -125,7 +120,7 @@ def add_blend(
     faces.check_vertices(obj, len(basis_mm))
     _need_basis(obj)
     key = add(obj, name)
-    write_offsets(obj, [key], basis_mm, (vertices_mm - basis_mm)[None])
+    write_offsets(obj, [key], (vertices_mm - basis_mm)[None])
     _remember_blend(obj, key)
     return key
 
@@ -154,7 +149,8 @@ def add_morph(obj: bpy.types.Object, other: bpy.types.Object) -> bpy.types.Shape
     UserError
         When the two are different meshes.
     """
-    basis, target = _basis_points(obj), _basis_points(other)
+    mesh, other_mesh = mesh_io.mesh_of(obj), mesh_io.mesh_of(other)
+    basis, target = mesh_io.read_basis(mesh), mesh_io.read_basis(other_mesh)
     raw = any(of_object(face).topology in SURFACES for face in (obj, other))
     if raw or len(target) != len(basis):
         raise UserError(
@@ -163,7 +159,8 @@ def add_morph(obj: bpy.types.Object, other: bpy.types.Object) -> bpy.types.Shape
             name=obj.name,
             other=other.name,
         )
-    shape = _put_onto(target, basis)
+    made = applied.read(other_mesh, target).pose().take_off(target)
+    shape = applied.read(mesh, basis).pose().put_on(made)
     _need_basis(obj)
     key = add(obj, f"Morph {other.name}")
     mesh_io.write_points(key.data, shape)
@@ -176,44 +173,6 @@ def _need_basis(obj: bpy.types.Object) -> None:
     if mesh.shape_keys is None:
         obj.shape_key_add(name="Basis", from_mix=False)
         of_key(mesh.shape_keys).sliders = of_mesh(mesh).sliders
-
-
-def _basis_points(obj: bpy.types.Object) -> np.ndarray:
-    """Return the mesh (V, 3) without any shape key."""
-    mesh = mesh_io.mesh_of(obj)
-    keys = mesh.shape_keys
-    return mesh_io.read_points(mesh.vertices if keys is None else keys.reference_key.data)
-
-
-def linear_change(basis: np.ndarray, current: np.ndarray) -> np.ndarray:
-    """Return the (3, 3) matrix that the mesh, (V, 3) `current`, had applied to its basis.
-
-    Blender's Apply Scale and Apply Rotation move that transform into the mesh; expressions must
-    be turned and scaled with it. What is closer to no transform is a sculpted or smiling face.
-    """
-    homogeneous = np.column_stack([basis, np.ones(len(basis))]).astype(np.float64)
-    solution = np.linalg.lstsq(homogeneous, current.astype(np.float64), rcond=None)[0]
-    untouched = np.abs(solution[:3] - np.eye(3)).max() < SMALLEST_APPLIED_CHANGE
-    return (np.eye(3) if untouched else solution[:3]).astype(np.float32)
-
-
-def _put_onto(points: np.ndarray, basis: np.ndarray) -> np.ndarray:
-    """Turn, scale and move the points (V, 3) of one face to where those of another stand.
-
-    A transform that was applied to either mesh is no part of a morph. What is smaller is another
-    person, whose points stay as they are.
-    """
-    middle, aim = (each.mean(axis=0, dtype=np.float64) for each in (points, basis))
-    around, wanted = points - middle, basis - aim
-    size, wanted_size = (np.linalg.norm(offsets, axis=1).mean() for offsets in (around, wanted))
-    left, _, right = np.linalg.svd(around.T @ wanted)
-    change = wanted_size / size * left @ right
-    both_ways = np.stack([change, np.linalg.inv(change)])
-    personal = (
-        np.abs(both_ways - np.eye(3)).max() <= LARGEST_PERSONAL_CHANGE
-        and np.linalg.norm(aim - middle) <= LARGEST_PERSONAL_MOVE * wanted_size
-    )
-    return points if personal else around @ change + aim
 
 
 def keyframe(obj: bpy.types.Object, expressions: str, frame: float) -> list[str]:

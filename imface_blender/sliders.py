@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import bpy
 import numpy as np
 
-from . import faces, jobs, mesh_io, shape_keys
+from . import applied, faces, jobs, mesh_io
 from .errors import UserError
 from .properties import of_key, of_mesh, of_object
 from .slider_names import NAMES
@@ -181,34 +181,24 @@ def _bring(obj: bpy.types.Object, after: Record) -> None:
     artist sculpted stays."""
     mesh, text = mesh_io.mesh_of(obj), json.dumps(after._asdict())
     before, points = _record(of_mesh(mesh).sliders), mesh_io.read_positions(mesh)
-    step = _difference(obj, before, after, points)
+    known = applied.read(mesh, points)
+    step = _way(obj, before, after) @ known.linear
     if mesh.shape_keys is not None:
-        _bring_keys(obj, mesh.shape_keys, before, after)
+        own = of_key(mesh.shape_keys).sliders  # keys that were never moved are at their mesh's
+        key_step = _way(obj, _record(own) if own else before, after) @ known.linear
+        for block in mesh.shape_keys.key_blocks:
+            mesh_io.write_points(block.points, mesh_io.read_points(block.points) + key_step)
+        mesh.shape_keys.update_tag()
         of_key(mesh.shape_keys).sliders = text
     mesh_io.write_positions(mesh, points + step)
+    applied.remember(mesh, points + step, known)
     of_mesh(mesh).sliders = text
     mesh.update()
 
 
-def _bring_keys(obj: bpy.types.Object, keys: bpy.types.Key, before: Record, after: Record) -> None:
-    """Bring shape keys to a record; keys that were never moved are at their mesh's, `before`."""
-    own = of_key(keys).sliders
-    points = mesh_io.read_points(keys.reference_key.points)
-    step = _difference(obj, _record(own) if own else before, after, points)
-    for block in keys.key_blocks:
-        mesh_io.write_points(block.points, mesh_io.read_points(block.points) + step)
-    keys.update_tag()
-
-
-def _difference(
-    obj: bpy.types.Object, before: Record, after: Record, points: np.ndarray
-) -> np.ndarray:
-    """Return the way (V, 3) from one record to another of coordinates (V, 3) [m], which may have
-    been turned and scaled."""
-    basis = _shape(obj, before)
-    change = shape_keys.linear_change(basis, points)
-    step: np.ndarray = (_shape(obj, after) - basis) @ change
-    return step
+def _way(obj: bpy.types.Object, before: Record, after: Record) -> np.ndarray:
+    """Return the way (V, 3) [m] from one record to another."""
+    return _shape(obj, after) - _shape(obj, before)
 
 
 def _shape(obj: bpy.types.Object, record: Record) -> np.ndarray:

@@ -238,6 +238,8 @@ _INTERFACE = {
     ),
     "The face's codes, as JSON": "Die Codes des Gesichts, als JSON",
     "The lips and what surrounds them": "Die Lippen und ihre Umgebung",
+    "Applied": "Angewendet",
+    "What was applied to it, as JSON": "Was darauf angewendet wurde, als JSON",
     "The mesh's sliders, as JSON": "Die Regler des Meshs, als JSON",
     "The network's own surface, as even quads of the given resolution, for sculpting": (
         "Die eigene Oberfläche des Netzwerks, als gleichmäßige Vierecke der gegebenen Auflösung, "

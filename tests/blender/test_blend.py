@@ -51,6 +51,18 @@ def test_the_blend_stands_beside_the_active_face_away_from_the_other(two_faces):
     assert tuple(face.location) == pytest.approx((1 - 1.2, 2, 3))  # the face is 0.1 m wide
 
 
+def test_the_blend_is_sized_and_placed_as_faces_whose_places_were_applied(two_faces):
+    first, second = two_faces
+    first.matrix_world = Matrix.Translation((1, 2, 3)) @ Matrix.Scale(10, 4)
+    second.location = (5, 2, 3)
+    bpy.context.view_layer.update()
+    bpy.ops.object.transform_apply(location=True, rotation=True, scale=True)
+    bpy.ops.imface.blend()
+    face = bpy.context.object
+    assert tuple(face.scale) == pytest.approx((10, 10, 10), rel=1e-4)
+    assert tuple(face.location) == pytest.approx((1 - 1.2, 2, 3), abs=1e-4)
+
+
 def test_one_undo_step(two_faces):
     bpy.ops.ed.undo_push(message="Before")
     bpy.ops.imface.blend("EXEC_DEFAULT", True)

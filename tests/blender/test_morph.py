@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from mathutils import Matrix
 
+from imface_blender import applied
+
 
 @pytest.fixture
 def two_faces(make_face, select_only, points):
@@ -50,11 +52,23 @@ def test_what_was_applied_to_one_of_two_faces_is_no_part_of_it(
     np.testing.assert_allclose(key, basis, atol=1e-5 * np.ptp(basis))
 
 
+@pytest.mark.parametrize("angle", [0.5, 0.75])  # less and more than people differ by
+@pytest.mark.parametrize("size", [1.0, 1.2, 1.7])
+def test_a_turn_and_a_size_that_people_might_have_are_no_part_of_it(two_faces, points, angle, size):
+    face, other = two_faces
+    wanted = points(other.data.vertices)
+    other.data.transform(Matrix.Rotation(angle, 4, "X") @ Matrix.Scale(size, 4))
+    bpy.ops.imface.morph()
+    morph = face.data.shape_keys.key_blocks["Morph Face.001"]
+    np.testing.assert_allclose(points(morph.data), wanted, atol=1e-6)
+
+
 @pytest.mark.parametrize("factor", [0.7, 1.5])
 def test_a_larger_person_whose_middle_is_elsewhere_stays_so(two_faces, points, factor):
     face, other = two_faces
     own = Matrix.Translation((0.02, 0, 0.08)) @ Matrix.Rotation(0.25, 4, "X")
     other.data.transform(own @ Matrix.Scale(factor, 4))
+    applied.remember(other.data, points(other.data.vertices))  # as the worker had made it so
     bpy.ops.imface.morph()
     morph = face.data.shape_keys.key_blocks["Morph Face.001"]
     np.testing.assert_array_equal(points(morph.data), points(other.data.vertices))

@@ -38,6 +38,24 @@ def test_the_neutral_face_stands_beside_the_other(smiling):
     assert face.imface.topology == "SURFACE"
 
 
+def in_world(face, points):
+    place = np.array(face.matrix_world)
+    return points(face.data.vertices) @ place[:3, :3].T + place[:3, 3]
+
+
+def test_it_is_turned_and_sized_as_a_face_to_which_that_was_applied(smiling, points):
+    smiling.matrix_world = (
+        Matrix.Translation((1, 2, 3)) @ Matrix.Rotation(1.5, 4, "Z") @ Matrix.Scale(10, 4)
+    )
+    bpy.context.view_layer.update()
+    bpy.ops.object.transform_apply(location=True, rotation=True, scale=True)
+    bpy.ops.imface.neutralize()
+    bpy.context.view_layer.update()
+    aside = in_world(bpy.context.object, points) - in_world(smiling, points)
+    its_left = np.array(Matrix.Rotation(1.5, 3, "Z"))[:, 0]
+    np.testing.assert_allclose(aside, np.tile(1.2 * its_left, (5, 1)), atol=1e-5)
+
+
 def test_one_undo_step(smiling):
     name = smiling.name
     bpy.ops.ed.undo_push(message="Before")
