@@ -8,6 +8,7 @@ to key name), so that an artist's own keys are never taken for ours, whatever th
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 
 import bpy
 import numpy as np
@@ -58,9 +59,10 @@ def write(
     Raises
     ------
     UserError
-        When the mesh has another number of vertices than the basis.
+        When the mesh has another number of vertices than the basis, or lost its Basis to an
+        expression.
     ValueError
-        When the arrays do not fit together. Nothing has been changed in either case.
+        When the arrays do not fit together. Nothing has been changed in any of these cases.
     """
     if vertices_mm.shape != (len(names), *basis_mm.shape) or not np.isfinite(vertices_mm).all():
         raise ValueError(
@@ -70,6 +72,7 @@ def write(
     faces.check_vertices(obj, len(basis_mm))
     _need_basis(obj)
     keys = own_keys(obj)
+    _check_basis(obj, keys.values())
     for name in names:
         if name not in keys:
             keys[name] = add(obj, name)
@@ -166,6 +169,18 @@ def add_morph(obj: bpy.types.Object, other: bpy.types.Object) -> bpy.types.Shape
     mesh_io.write_points(key.data, shape)
     _remember_blend(obj, key)
     return key
+
+
+def _check_basis(obj: bpy.types.Object, keys: Iterable[bpy.types.ShapeKey]) -> None:
+    """Raise UserError when one of these keys is what all keys are offsets from."""
+    basis = mesh_io.mesh_of(obj).shape_keys.reference_key
+    if basis in keys:
+        raise UserError(
+            "The Basis of '{name}' was deleted, and its expression '{key}' is now in its place. "
+            "Undo that, or make the face again.",
+            name=obj.name,
+            key=basis.name,
+        )
 
 
 def _need_basis(obj: bpy.types.Object) -> None:

@@ -705,6 +705,11 @@ _REASONS = {
         "brauchen das Mesh, wie es erstellt wurde: die Bearbeitung rückgängig machen oder das "
         "Gesicht neu erstellen"
     ),
+    "The Basis of '{name}' was deleted, and its expression '{key}' is now in its place. "
+    "Undo that, or make the face again.": (
+        "Die Basis von „{name}“ wurde gelöscht, und an ihrer Stelle ist jetzt sein Ausdruck "
+        "„{key}“. Das rückgängig machen oder das Gesicht neu erstellen."
+    ),
     "'{name}' is a library override, and files do not store changes to its mesh. Make it local "
     "first": (
         "„{name}“ ist eine Bibliotheksüberschreibung, und Dateien speichern keine Änderungen an "

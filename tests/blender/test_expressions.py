@@ -116,6 +116,15 @@ def test_expressions_follow_an_applied_scale_and_rotation(face, points):
     np.testing.assert_allclose(moved[MOVED], expected, atol=1e-6)
 
 
+def test_an_expression_in_the_place_of_the_basis_is_refused(lively_face, points, assert_refused):
+    lively_face.shape_key_remove(keys(lively_face)["Basis"])
+    before = [points(key.data) for key in keys(lively_face)]
+    sentence = "The Basis of 'Face' was deleted, and its expression 'jawOpen' is now in its place"
+    assert_refused(bpy.ops.imface.add_expressions, sentence)
+    assert_refused(bpy.ops.imface.add_expressions, sentence, names="mouthSmileLeft")
+    np.testing.assert_array_equal([points(key.data) for key in keys(lively_face)], before)
+
+
 def test_one_undo_step(face):
     bpy.ops.ed.undo_push(message="Before")
     bpy.ops.imface.add_expressions("EXEC_DEFAULT", True)
