@@ -7,6 +7,8 @@ artist's in any file and after any undo: they are replaced, the artist's never a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, cast
 
@@ -16,10 +18,59 @@ import numpy as np
 from . import takes
 from .errors import UserError
 from .takes import Owner
+from .translations import say
 
 _PAIRS = ("co", "handle_left", "handle_right")
 _DTYPES = {"ENUM": np.int32, "BOOLEAN": np.bool_, "FLOAT": np.float32}
 _SAME_FRAME = 0.01  # Blender's own: nearer than this two keyframes are one
+
+
+@dataclass
+class LeftOut:
+    """Names of what gets no keyframe, because it takes none or because it would not act."""
+
+    locked: list[str] = field(default_factory=list)
+    driven: list[str] = field(default_factory=list)
+
+    def notes(self, names: Sequence[str], owner: Owner, struct: Any, name: str) -> bool:
+        """Take up names if their property is locked or driven; tell whether it is."""
+        if _is_driven(owner, struct, name):
+            self.driven += names
+        elif is_locked(owner, struct, name):
+            self.locked += names
+        else:
+            return False
+        return True
+
+    def names(self) -> list[str]:
+        """Return all of them."""
+        return [*self.locked, *self.driven]
+
+    def sentences(self) -> list[str]:
+        """Return what to tell the user."""
+        told = []
+        if self.locked:
+            names = ", ".join(self.locked)
+            told.append(say("Without a keyframe, as they are locked: {names}", names=names))
+        if self.driven:
+            names = ", ".join(self.driven)
+            told.append(say("Without a keyframe, as drivers move them: {names}", names=names))
+        return told
+
+
+def why_not_timed(scene: bpy.types.Scene, *owners: Owner) -> str:
+    """Return why frames of the scene are not those of keyframes, or an empty string."""
+    if scene.render.frame_map_old != scene.render.frame_map_new:
+        return say(
+            "The scene stretches time. Set Old and New of Time Stretching to the same number, and "
+            "set them back afterwards"
+        )
+    if any(_is_retimed(owner.animation_data) for owner in owners):
+        return say(
+            "The NLA strip in tweak mode plays at other frames than those of its action. Leave "
+            "tweak mode first"
+        )
+    return ""
 
 
 def check_editable(*owners: Owner) -> None:
@@ -109,9 +160,26 @@ def is_locked(owner: Owner, struct: Any, name: str) -> bool:
     return any(c.lock or (c.group is not None and c.group.lock) for c in curves if c is not None)
 
 
+def _is_driven(owner: Owner, struct: Any, name: str) -> bool:
+    """Tell whether a driver sets any of a property's components, whatever their keyframes say."""
+    animation = owner.animation_data
+    if animation is None:
+        return False
+    path = struct.path_from_id(name)
+    return any(driver.data_path == path and not driver.mute for driver in animation.drivers)
+
+
 def show(scene: bpy.types.Scene) -> None:
     """Let the current frame be evaluated with keyframes that are new."""
     scene.frame_set(scene.frame_current, subframe=scene.frame_subframe)
+
+
+def _is_retimed(animation: bpy.types.AnimData | None) -> bool:
+    """Tell whether the NLA strip in tweak mode, if there is one, is moved, scaled or reversed."""
+    if animation is None:
+        return False
+    to_scene = animation.nla_tweak_strip_time_to_scene
+    return any(abs(to_scene(frame) - frame) > _SAME_FRAME for frame in (0, 1000))
 
 
 def _curve(owner: Owner, struct: Any, name: str, index: int, frame: int) -> bpy.types.FCurve:

@@ -190,8 +190,8 @@ def _need_basis(obj: bpy.types.Object) -> None:
         of_key(mesh.shape_keys).sliders = of_mesh(mesh).sliders
 
 
-def keyframe(obj: bpy.types.Object, expressions: str, frame: float) -> list[str]:
-    """Keyframe all ImFace shape keys of a face; return the expressions whose F-curve takes none.
+def keyframe(obj: bpy.types.Object, expressions: str, frame: float) -> keyframes.LeftOut:
+    """Keyframe all ImFace shape keys of a face; return which expressions are left out.
 
     Parameters
     ----------
@@ -207,12 +207,16 @@ def keyframe(obj: bpy.types.Object, expressions: str, frame: float) -> list[str]
     UserError
         When the text cannot be read or the action is not editable; nothing has been changed then.
     """
-    keyframes.check_editable(mesh_io.mesh_of(obj).shape_keys)
+    owner = mesh_io.mesh_of(obj).shape_keys
+    keyframes.check_editable(owner)
     keys = own_keys(obj)
     values = dict.fromkeys(keys, 0.0) | _parse(expressions, keys)
+    left_out = keyframes.LeftOut()
     for name, key in keys.items():
         key.value = values[name]
-    return [name for name, key in keys.items() if not key.keyframe_insert("value", frame=frame)]
+        if not left_out.notes([name], owner, key, "value"):
+            key.keyframe_insert("value", frame=frame)
+    return left_out
 
 
 def _parse(expressions: str, keys: dict[str, bpy.types.ShapeKey]) -> dict[str, float]:

@@ -37,14 +37,9 @@ class IMFACE_OT_keyframe_expression(ExpressionValues, QuickOperator):
             self.frame = context.scene.frame_current
         face, render = context.object, context.scene.render
         at = self.frame * render.frame_map_old / render.frame_map_new  # Blender's Time Stretching
-        locked = shape_keys.keyframe(face, self.expressions, at)
+        left_out = shape_keys.keyframe(face, self.expressions, at)
         in_betweens.rest(face)
-        count = len(shape_keys.own_keys(face)) - len(locked)
-        sentences = [
-            say("Keyframed {count} expressions at frame {frame}", count=count, frame=self.frame)
-        ]
-        if locked:
-            names = ", ".join(locked)
-            sentences.append(say("Without a keyframe, as they are locked: {names}", names=names))
-        self.report({"INFO"}, ". ".join(sentences))
+        count = len(shape_keys.own_keys(face)) - len(left_out.names())
+        said = say("Keyframed {count} expressions at frame {frame}", count=count, frame=self.frame)
+        self.report({"INFO"}, ". ".join([said, *left_out.sentences()]))
         return {"FINISHED"}

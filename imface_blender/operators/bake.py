@@ -8,6 +8,7 @@ from bpy.props import FloatProperty, IntProperty
 from .. import faces, in_betweens, keyframes, shape_keys
 from ..errors import UserError
 from ..jobs import JobOperator, Outcome, QuickOperator, Request
+from ..mesh_io import mesh_of
 from ..properties import of_object
 from ..translations import say
 from ..worker_client import Job
@@ -40,9 +41,10 @@ class IMFACE_OT_bake_animation(JobOperator):
     @classmethod
     def why_not(cls, context: bpy.types.Context) -> str:
         """Return why the active object has no expressions that could be animated."""
-        reason = super().why_not(context) or faces.why_not_face(context.object)
-        reason = reason or faces.why_not_kept(context.object)
-        return reason or shape_keys.why_none(context.object) or _why_not_timed(context.scene)
+        face = context.object
+        reason = super().why_not(context) or faces.why_not_face(face) or faces.why_not_kept(face)
+        reason = reason or shape_keys.why_none(face)
+        return reason or keyframes.why_not_timed(context.scene, mesh_of(face).shape_keys)
 
     def prepare(self, context: bpy.types.Context) -> Request:
         """Send the expressions' values at each frame."""
@@ -90,16 +92,6 @@ class IMFACE_OT_bake_animation(JobOperator):
             return sentence
         jump = say("Beside frames that are not baked it jumps by {edge:.2f} mm", edge=edge_mm)
         return f"{sentence}. {jump}"
-
-
-def _why_not_timed(scene: bpy.types.Scene) -> str:
-    """Return why frames of the scene are not those of its keyframes, or an empty string."""
-    if scene.render.frame_map_old == scene.render.frame_map_new:
-        return ""
-    return say(
-        "The scene stretches time. Set Old and New of Time Stretching to the same number, bake, "
-        "and set them back"
-    )
 
 
 class IMFACE_OT_remove_bake(QuickOperator):

@@ -12,6 +12,7 @@ from bpy.props import BoolProperty, FloatProperty, IntProperty, StringProperty
 from .. import face_capture, faces, head_turn, in_betweens, keyframes, shape_keys, takes
 from ..face_capture import HEAD_ANGLES, Capture
 from ..jobs import Outcome, QuickOperator
+from ..keyframes import LeftOut
 from ..mesh_io import mesh_of
 from ..translations import say
 
@@ -71,8 +72,9 @@ class IMFACE_OT_import_capture(QuickOperator):
     @classmethod
     def why_not(cls, context: bpy.types.Context) -> str:
         """Return why the active object has no expressions to keyframe."""
-        reason = super().why_not(context) or faces.why_not_face(context.object)
-        return reason or shape_keys.why_none(context.object)
+        face = context.object
+        reason = super().why_not(context) or faces.why_not_face(face) or shape_keys.why_none(face)
+        return reason or keyframes.why_not_timed(context.scene, face, mesh_of(face).shape_keys)
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Outcome:
         """Let the user choose the file."""
@@ -94,24 +96,22 @@ class IMFACE_OT_import_capture(QuickOperator):
         fps = scene.render.fps / scene.render.fps_base
         columns = face_capture.resample(capture, fps, self.smoothing)
         kept = 0
-        locked: list[str] = []
+        left_out = LeftOut()
         for names, owner, struct, name, values in self._channels(face, columns):
-            if keyframes.is_locked(owner, struct, name):
-                locked += names
-            else:
+            if not left_out.notes(names, owner, struct, name):
                 kept += keyframes.write(owner, struct, self.start, name, values)
         in_betweens.rest(face)
         keyframes.show(scene)
         last = self.start + len(next(iter(columns.values()))) - 1
         sentence = say(
             "Keyframed {count} expressions of '{name}', frames {start} to {last}, from {source}",
-            count=len((keys.keys() & columns.keys()).difference(locked)),
+            count=len((keys.keys() & columns.keys()).difference(left_out.names())),
             name=face.name,
             start=self.start,
             last=last,
             source=_source(capture),
         )
-        return ". ".join([sentence, *_remarks(capture, wanted, kept, locked)])
+        return ". ".join([sentence, *_remarks(capture, wanted, kept, left_out)])
 
     def _channels(
         self, face: bpy.types.Object, columns: dict[str, np.ndarray]
@@ -136,7 +136,7 @@ def _source(capture: Capture) -> str:
     return say("{rows} rows at {fps:g} per second", rows=rows, fps=capture.fps)
 
 
-def _remarks(capture: Capture, wanted: list[str], kept: int, locked: list[str]) -> list[str]:
+def _remarks(capture: Capture, wanted: list[str], kept: int, left_out: LeftOut) -> list[str]:
     """Return what an artist should know besides, as sentences."""
     missing = [name for name in wanted if name not in capture.columns]
     sentences = []
@@ -146,9 +146,7 @@ def _remarks(capture: Capture, wanted: list[str], kept: int, locked: list[str]) 
         sentences.append(say("The face has no {names}", names=", ".join(capture.unknown)))
     if capture.lost:
         sentences.append(say("In {rows} rows no face was seen: bridged", rows=capture.lost))
-    if locked:
-        names = ", ".join(locked)
-        sentences.append(say("Without a keyframe, as they are locked: {names}", names=names))
+    sentences += left_out.sentences()
     if kept:
         sentences.append(say("Your own keyframes among them stay: {count}", count=kept))
     return sentences

@@ -547,6 +547,9 @@ _REPORTS = {
     "Without a keyframe, as they are locked: {names}": (
         "Ohne Schlüsselbild, weil gesperrt: {names}"
     ),
+    "Without a keyframe, as drivers move them: {names}": (
+        "Ohne Schlüsselbild, weil Treiber sie bewegen: {names}"
+    ),
     "Keyframed {count} expressions of '{name}', frames {start} to {last}, from {source}": (
         "Schlüsselbilder für {count} Ausdrücke von „{name}“ eingefügt, Einzelbilder {start} bis "
         "{last}, aus {source}"
@@ -676,10 +679,15 @@ _REASONS = {
         "Ohne Fenster hat Blender keine Zwischenablage. imface.export_codes verwenden"
     ),
     "Switch to Object Mode first": "Zuerst in den Objektmodus wechseln",
-    "The scene stretches time. Set Old and New of Time Stretching to the same number, bake, and "
-    "set them back": (
+    "The NLA strip in tweak mode plays at other frames than those of its action. Leave tweak mode "
+    "first": (
+        "Der NLA-Streifen im Anpassungsmodus spielt zu anderen Einzelbildern als denen seiner "
+        "Aktion. Zuerst den Anpassungsmodus verlassen"
+    ),
+    "The scene stretches time. Set Old and New of Time Stretching to the same number, and set them "
+    "back afterwards": (
         "Die Szene streckt die Zeit. „Old“ und „New“ von „Time Stretching“ auf dieselbe Zahl "
-        "setzen, backen und sie zurücksetzen"
+        "setzen und danach zurücksetzen"
     ),
     "The worker holds {memory:.1f} GB of memory": "Der Worker belegt {memory:.1f} GB Speicher",
     "The worker is not running": "Der Worker läuft nicht",

@@ -198,6 +198,24 @@ def test_stretched_time_is_refused(face, assert_refused):
     assert bpy.ops.imface.bake_animation(start=1, end=9) == {"FINISHED"}
 
 
+def test_a_strip_that_is_tweaked_at_other_frames_than_its_action_s_is_refused(
+    face, assert_refused, points
+):
+    animation = face.data.shape_keys.animation_data
+    strip = push_down(face, 1)
+    animation.nla_tracks[0].select = strip.select = True
+    for start in (1, 101):
+        strip.frame_start, strip.frame_end = start, start + 10
+        animation.use_tweak_mode = True
+        if start == 1:
+            bpy.ops.imface.bake_animation(start=1, end=9)
+            assert heights_mm(face, points) == baked_heights(1)
+        else:
+            sentence = "The NLA strip in tweak mode plays at other frames than those of its action"
+            assert_refused(bpy.ops.imface.bake_animation, sentence, start=101, end=109)
+        animation.use_tweak_mode = False
+
+
 def test_neutral_ends_are_not_told_of(face, capfd):
     bpy.ops.imface.bake_animation(start=1, end=11)
     assert "different mixes\n" in capfd.readouterr().out

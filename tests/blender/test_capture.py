@@ -329,6 +329,41 @@ def test_locked_curves_are_left_out_and_told_of(face, take, capfd):
     assert f"Without a keyframe, as they are locked: {left_out}" in text
 
 
+def test_driven_expressions_are_left_out_and_told_of(face, take, capfd):
+    blocks = keys(face).key_blocks
+    blocks["jawOpen"].driver_add("value").driver.expression = "0.25"
+    blocks["mouthSmileRight"].driver_add("value").driver.expression = "0.25"
+    keys(face).animation_data.drivers[1].mute = True
+    face.driver_add("delta_rotation_euler", 2)
+    path = take({"JawOpen": SECOND, "MouthSmileRight": SECOND, "HeadYaw": SECOND})
+    bpy.ops.imface.import_capture(filepath=path, head=True)
+    assert curve(keys(face), 'key_blocks["jawOpen"].value') is None
+    assert face.animation_data.action is None
+    assert len(values(face, "mouthSmileRight")) == 61
+    text = reported(capfd)
+    assert "Keyframed 2 expressions of 'Face'" in text
+    left_out = "HeadYaw, HeadPitch, HeadRoll, jawOpen"
+    assert f"Without a keyframe, as drivers move them: {left_out}" in text
+
+
+def test_stretched_time_is_refused(face, take, assert_refused):
+    bpy.context.scene.render.frame_map_new = 200
+    sentence = "The scene stretches time. Set Old and New of Time Stretching to the same number"
+    assert_refused(bpy.ops.imface.import_capture, sentence, filepath=take({"JawOpen": SECOND}))
+    assert keys(face).animation_data is None
+
+
+def test_a_moved_strip_in_tweak_mode_is_refused(face, take, assert_refused):
+    face.keyframe_insert("location", frame=1)
+    animation = face.animation_data
+    track = animation.nla_tracks.new()
+    strip = track.strips.new("Walk", 101, animation.action)
+    animation.action = None
+    track.select = strip.select = animation.use_tweak_mode = True
+    sentence = "The NLA strip in tweak mode plays at other frames than those of its action"
+    assert_refused(bpy.ops.imface.import_capture, sentence, filepath=take({"JawOpen": SECOND}))
+
+
 def test_one_undo_step(face, take):
     bpy.ops.ed.undo_push(message="Before")
     path = take({"JawOpen": SECOND})

@@ -284,6 +284,14 @@ def test_what_is_locked_is_named_and_not_counted(lively_face, capfd):
     assert said + "mouthSmileLeft" in capfd.readouterr().out
 
 
+def test_what_is_driven_is_named_and_not_counted(lively_face, capfd):
+    keys(lively_face)["mouthSmileLeft"].driver_add("value").driver.expression = "0.25"
+    bpy.ops.imface.keyframe_expression(expressions="jawOpen=1, mouthSmileLeft=1", frame=10)
+    assert keyframes(lively_face) == {"jawOpen": {10: 1}, "mouthSmileRight": {10: 0}}
+    said = "Keyframed 2 expressions at frame 10. Without a keyframe, as drivers move them: "
+    assert said + "mouthSmileLeft" in capfd.readouterr().out
+
+
 def test_a_linked_action_is_not_keyframed(lively_face, tmp_path, assert_refused):
     bpy.ops.imface.keyframe_expression(frame=1)
     animation, library = lively_face.data.shape_keys.animation_data, tmp_path / "actions.blend"
