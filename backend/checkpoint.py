@@ -3,6 +3,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
@@ -87,8 +88,11 @@ class FaceModel:
 
 
 def choose_device() -> torch.device:
-    """CUDA when there is one, else the processor."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """Return a GPU where there is one, of several one for each of torchrun's processes; else the
+    processor."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
 
 
 def model_from_tables(imface: ImFace) -> FaceModel:

@@ -21,6 +21,7 @@ from .checkpoint import (
     CARD_NAME,
     HEAD_NAME,
     FaceModel,
+    choose_device,
     file_sha256,
     is_published,
     load_face_model,
@@ -56,7 +57,7 @@ from .learn.folder_scans import FolderScans
 from .learn.ict import ict_folder, load_ict
 from .learn.ict_scans import IctScans
 from .learn.publish import head_of_published, publish, training_directions, training_summary
-from .learn.train import Trainer, training_device
+from .learn.train import Trainer
 from .learn.train_config import load_config
 from .mesh import FORMATS, Mesh, save_mesh
 from .model.imface import UNIT_MM, FieldValues, query_gradient
@@ -309,9 +310,7 @@ def _train(options: Options) -> Answer:
     config = load_config(options.config)
     if options.minutes:
         config = replace(config, minutes=options.minutes)
-    trainer = Trainer(
-        ScanCache(options.cache, training_device()), options.out, config, options.data
-    )
+    trainer = Trainer(ScanCache(options.cache, choose_device()), options.out, config, options.data)
     if options.resume:
         trainer.resume()
     elif trainer.checkpoint.is_file():
@@ -397,7 +396,7 @@ def _ablate(options: Options) -> Answer:
     _require_matplotlib()
     config = replace(load_config(options.config), minutes=options.minutes)
     ablation = Ablation(
-        ScanCache(options.cache, training_device()), options.data, config, options.out
+        ScanCache(options.cache, choose_device()), options.data, config, options.out
     )
     names = options.variants or list(VARIANTS)
     unknown = next((name for name in names if name not in VARIANTS), None)

@@ -435,13 +435,6 @@ def _street(cache: ScanCache, config: TrainConfig, data: Path | None) -> Passers
     return PassersBy(data, cache)
 
 
-def training_device() -> torch.device:
-    """Return where this process trains."""
-    if torch.cuda.is_available():
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-    return torch.device("cpu")
-
-
 def _fast_at_bfloat16(device: torch.device) -> bool:
     """Tell whether a device has instructions for bfloat16: a processor without them takes 14 times
     as long for a product as in float32."""

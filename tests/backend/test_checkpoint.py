@@ -16,6 +16,7 @@ from backend.checkpoint import (
     HEAD_NAME,
     FaceModel,
     Head,
+    choose_device,
     file_sha256,
     load_face_model,
     model_from_tables,
@@ -218,3 +219,18 @@ def test_the_bundled_weights_are_complete(bundled: FaceModel) -> None:
     card = json.loads(BUNDLED.with_name(CARD_NAME).read_text())
     for path in (BUNDLED, BUNDLED.with_name(HEAD_NAME)):
         assert card["files"][path.name] == file_sha256(path)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "rank", "device"),
+    [(0, "1", "cpu"), (1, None, "cuda:0"), (1, "1", "cuda:0"), (4, "2", "cuda:2")],
+)
+def test_each_of_torchrun_s_processes_has_its_own_gpu(
+    monkeypatch: pytest.MonkeyPatch, gpus: int, rank: str | None, device: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    if rank is not None:
+        monkeypatch.setenv("LOCAL_RANK", rank)
+    assert choose_device() == torch.device(device)
