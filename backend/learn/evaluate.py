@@ -144,22 +144,22 @@ def evaluate_set(
     """Fit and measure a set; call it again to go on after a stop.
 
     Rows, one per scan and method (with ``refine`` another one for our fit with detail), lie in
-    ``folder/NAME-HASH.json``, or ``NAME-HASH-refined.json``; a picture of the first scans
-    that this call fitted in ``folder/NAME.jpg``. A scan that cannot be fitted has a row with its
-    error. Only rows of the given scans are returned, whatever else is stored.
+    ``folder/NAME-HASH.json``, or ``NAME-HASH-refined.json``, by the scan's ``key``; a picture of the
+    first scans that this call fitted in ``folder/NAME.jpg``. A scan that cannot be fitted has a row
+    with its error. Only rows of the given scans are returned, whatever else is stored.
     """
     path = folder / f"{name}-{model.fitted_by}{'-refined' if refine else ''}.json"
     stored: dict[str, list[Row]] = json.loads(path.read_text()) if path.exists() else {}
     rows: list[Row] = []
     panels: list[HeatPanel] = []
     for scan in scans:
-        if scan.name not in stored:
+        if scan.key not in stored:
             try:
-                stored[scan.name] = _evaluate_scan(scan, model, bases, panels, refine)
+                stored[scan.key] = _evaluate_scan(scan, model, bases, panels, refine)
             except ScanError as error:
-                stored[scan.name] = [{"scan": scan.name, "method": "ImFace", "error": str(error)}]
+                stored[scan.key] = [{"scan": scan.name, "method": "ImFace", "error": str(error)}]
             write_text(path, json.dumps(stored))
-        rows += stored[scan.name]
+        rows += stored[scan.key]
         progress(scan.name)
     if panels:
         heat_map(folder / f"{name}.jpg", panels)

@@ -54,7 +54,8 @@ def pose_figures(
 ) -> dict[str, Figures]:
     """Fit each scan as it is, and laid so many other ways, every second one wound the other way.
 
-    Distances of each scan lie in ``folder/poses-HASH.json``; call it again to go on after a stop.
+    Distances of each scan, by its ``key``, lie in ``folder/poses-HASH.json``; call it again to go
+    on after a stop.
 
     Returns
     -------
@@ -68,7 +69,7 @@ def pose_figures(
     rows: list[float | None] = []
     count = min(count, len(placements(0)))
     for i, scan in enumerate(scans):
-        apart = stored.setdefault(scan.name, [])
+        apart = stored.setdefault(scan.key, [])
         if len(apart) < count:
             try:
                 _, original = _fit(model, scan.mesh)

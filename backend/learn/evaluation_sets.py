@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Faces that a model is measured on, none of them trained on."""
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -53,6 +54,16 @@ class EvaluationScan:
     def given(self) -> Mesh:
         """What is fitted."""
         return self.mesh if self.damaged is None else self.damaged
+
+    @property
+    def key(self) -> str:
+        """Its name, and a hash by which another scan of that name is told from it."""
+        digest = hashlib.sha256()
+        for mesh in (self.mesh, self.given):
+            # Single precision: where it was computed decides about the last bits.
+            digest.update(np.float32(mesh.vertices).tobytes())
+            digest.update(np.int64(mesh.polygons).tobytes())
+        return f"{self.name} {digest.hexdigest()[:16]}"
 
 
 def held_out_recipes(ict: IctFaceKit, people: int) -> Recipes:

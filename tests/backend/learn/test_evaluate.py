@@ -126,6 +126,26 @@ def test_rows_say_what_was_measured_and_survive_a_stop(
     assert "| 2.5 / 2.5 / 2.5 |" in text
 
 
+def test_another_scan_of_the_same_name_is_measured_anew(
+    tiny_model: FaceModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluation, "fit_ours", _off_by_1mm)
+    monkeypatch.setattr(evaluation, "measure", _radius)
+    monkeypatch.setattr(evaluation, "heat_map", lambda *_: None)
+    ball = _cap()
+    wound_over = Mesh(ball.vertices, ball.polygons[:, ::-1])
+    damaged = EvaluationScan("a", ball, damaged=wound_over)
+    for scan in (EvaluationScan("a", ball), EvaluationScan("a", _cap(79)), damaged):
+        assert scan.key not in "".join(path.read_text() for path in tmp_path.glob("*.json"))
+        (row,) = evaluate_set("balls", [scan], tiny_model, {}, tmp_path)
+        assert row["mm"] == pytest.approx(scan.mesh.vertices.max() * 81 / 80)
+    assert EvaluationScan("a", ball).key == EvaluationScan("a", _cap()).key
+
+
+def _radius(scan: EvaluationScan, fitted: Fitted) -> dict[str, float]:
+    return {"mm": 100 * float(fitted.surface.vertices.max()), "seconds": fitted.seconds}
+
+
 def test_a_scan_that_cannot_be_measured_has_a_row_with_its_error(
     tiny_model: FaceModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -213,11 +233,8 @@ def test_a_linear_model_gets_the_surface_that_ours_was_fitted_to(
 
     monkeypatch.setattr(evaluation, "fit_ours", ours)
 
-    def radius(scan: EvaluationScan, fitted: Fitted) -> dict[str, float]:
-        return {"mm": 100 * float(fitted.surface.vertices.max()), "seconds": fitted.seconds}
-
     monkeypatch.setattr(evaluation, "fit_scan_linearly", linearly)
-    monkeypatch.setattr(evaluation, "measure", radius)
+    monkeypatch.setattr(evaluation, "measure", _radius)
     monkeypatch.setattr(evaluation, "heat_map", lambda *_: None)
     bases = {"linear": SimpleNamespace(rows=None)}
     rows = evaluate_set("points", [points], tiny_model, bases, tmp_path)  # type: ignore[arg-type]

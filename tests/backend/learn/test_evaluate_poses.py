@@ -56,7 +56,7 @@ def test_distances_are_of_the_scan_as_it_was(
     assert figures["same"] == pytest.approx((count - sum(tiny) - sum(mirrored)) / count)
     assert figures["max_mm"] == pytest.approx(0.2, rel=0.05)
     stored = json.loads(next(tmp_path.glob("poses-*.json")).read_text())
-    assert len(stored["ball"]) == count
+    assert len(stored[scans[0].key]) == count
     monkeypatch.setattr(evaluate_poses, "_fit", lambda model, scan: pytest.fail("fitted again"))
     assert pose_figures(bundled, scans, count, tmp_path)["moved scans"] == figures
 
