@@ -3,8 +3,9 @@
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,19 +88,30 @@ def _fitted(model: FaceModel, result: FitResult, started: float) -> Fitted:
     return replace(fitted, vertices=template_mesh(model, result.codes).vertices[rows], rows=rows)
 
 
-def fit_linear(
+def linear_ways(
     bases: Mapping[str, LinearBasis], scan: EvaluationScan, surface: Mesh, pose: Similarity
-) -> Iterator[tuple[str, Fitted]]:
-    """Fit linear models by closest points, from a good pose, to the surface that ours was fitted
-    to; and to a whole scan's true vertices where these are known, which no scan gives."""
+) -> dict[str, Callable[[], Fitted]]:
+    """Return how linear models are fitted: by closest points, from a good pose, to the surface that
+    ours was fitted to; and to a whole scan's true vertices where these are known, which no scan
+    gives."""
+    ways: dict[str, Callable[[], Fitted]] = {}
     for name, basis in bases.items():
-        started = time.perf_counter()
-        face, found = fit_scan_linearly(basis, surface, pose)
-        seconds = time.perf_counter() - started
-        yield f"{name}, closest points", Fitted(found, face, seconds, face.vertices, basis.rows)
+        ways[f"{name}, closest points"] = partial(_fit_linearly, basis, surface, pose)
         if scan.truth is not None and scan.damaged is None:
-            face = fit_known_correspondence(basis, scan.truth / UNIT_MM)
-            yield f"{name}, known vertices", Fitted(IN_PLACE, face, 0.0, face.vertices, basis.rows)
+            ways[f"{name}, known vertices"] = partial(_fit_vertices, basis, scan.truth)
+    return ways
+
+
+def _fit_linearly(basis: LinearBasis, surface: Mesh, pose: Similarity) -> Fitted:
+    started = time.perf_counter()
+    face, found = fit_scan_linearly(basis, surface, pose)
+    seconds = time.perf_counter() - started
+    return Fitted(found, face, seconds, face.vertices, basis.rows)
+
+
+def _fit_vertices(basis: LinearBasis, truth: np.ndarray) -> Fitted:
+    face = fit_known_correspondence(basis, truth / UNIT_MM)
+    return Fitted(IN_PLACE, face, 0.0, face.vertices, basis.rows)
 
 
 def in_true_mm(fitted: Fitted) -> Fitted:
@@ -144,9 +156,11 @@ def evaluate_set(
     """Fit and measure a set; call it again to go on after a stop.
 
     Rows, one per scan and method (with ``refine`` another one for our fit with detail), lie in
-    ``folder/NAME-HASH.json``, or ``NAME-HASH-refined.json``, by the scan's ``key``; a picture of the
-    first scans that this call fitted in ``folder/NAME.jpg``. A scan that cannot be fitted has a row
-    with its error. Only rows of the given scans are returned, whatever else is stored.
+    ``folder/NAME-HASH.json``, or ``NAME-HASH-refined.json``, by the scan's ``key``; a picture of
+    the first scans that this call fitted in ``folder/NAME.jpg``. Where a method cannot fit a scan,
+    or its fit not be measured, its row has the error; where ours cannot, the others, which start
+    from its pose, have no row. Points without faces are measured against the sheet that was fitted.
+    Only rows of the given scans are returned, whatever else is stored.
     """
     path = folder / f"{name}-{model.fitted_by}{'-refined' if refine else ''}.json"
     stored: dict[str, list[Row]] = json.loads(path.read_text()) if path.exists() else {}
@@ -154,10 +168,7 @@ def evaluate_set(
     panels: list[HeatPanel] = []
     for scan in scans:
         if scan.key not in stored:
-            try:
-                stored[scan.key] = _evaluate_scan(scan, model, bases, panels, refine)
-            except ScanError as error:
-                stored[scan.key] = [{"scan": scan.name, "method": "ImFace", "error": str(error)}]
+            stored[scan.key] = _evaluate_scan(scan, model, bases, panels, refine)
             write_text(path, json.dumps(stored))
         rows += stored[scan.key]
         progress(scan.name)
@@ -173,22 +184,31 @@ def _evaluate_scan(
     panels: list[HeatPanel],
     refine: bool,
 ) -> list[Row]:
-    ours = fit_ours(model, scan)
-    fits, surface = {"ImFace": ours}, scan.given
-    if ours.result is not None:
-        surface = ours.result.surface
-        if refine:
-            fits["ImFace, with detail"] = fit_with_detail(model, ours, ours.result)
-    fits |= fit_linear(bases, scan, surface, ours.pose)
-    if len(panels) < _SHOWN:
-        shown = [name for name in fits if "known" not in name][:2]
-        panels.append(
-            HeatPanel(scan.name, scan.mesh, {n: (fits[n].pose, fits[n].surface) for n in shown})
-        )
-    return [
-        {"scan": scan.name, "method": method, **measure(scan, fitted)}
-        for method, fitted in fits.items()
-    ]
+    try:
+        ours = fit_ours(model, scan)
+    except ScanError as error:
+        return [{"scan": scan.name, "method": "ImFace", "error": str(error)}]
+    surface = scan.given if ours.result is None else ours.result.surface
+    ways: dict[str, Callable[[], Fitted]] = {"ImFace": lambda: ours}
+    if refine and ours.result is not None:
+        ways["ImFace, with detail"] = partial(fit_with_detail, model, ours, ours.result)
+    ways |= linear_ways(bases, scan, surface, ours.pose)
+    if len(scan.mesh.polygons) == 0:
+        scan = replace(scan, mesh=surface)
+    rows, shown = [], {}
+    for method, fit in ways.items():
+        row: Row = {"scan": scan.name, "method": method}
+        try:
+            fitted = fit()
+            row |= measure(scan, fitted)
+            shown[method] = (fitted.pose, fitted.surface)
+        except ScanError as error:
+            row["error"] = str(error)
+        rows.append(row)
+    if shown and len(panels) < _SHOWN:
+        first = [method for method in shown if "known" not in method][:2]
+        panels.append(HeatPanel(scan.name, scan.mesh, {method: shown[method] for method in first}))
+    return rows
 
 
 def summarise(rows: list[Row]) -> dict[str, dict[str, dict[str, float]]]:
@@ -269,7 +289,9 @@ def _set_markdown(name: str, methods: Mapping[str, Mapping[str, Mapping[str, flo
     ]
     for method, figures in methods.items():
         cells = [_cell(figures.get(key), digits) for key, _, digits in columns]
-        lines.append(f"| {method} | " + " | ".join(cells) + " |")
+        fitted = figures["scans"]["fitted"]
+        of = "" if fitted == counted["fitted"] else f", {fitted} scans"
+        lines.append(f"| {method}{of} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 

@@ -164,6 +164,44 @@ def test_a_scan_that_cannot_be_measured_has_a_row_with_its_error(
     assert rows[1]["strict_chamfer_mm"] == pytest.approx(1, abs=0.02)
 
 
+def test_what_a_linear_model_cannot_fit_is_no_failure_of_ours(
+    tiny_model: FaceModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def linearly(basis: object, scan: Mesh, pose: Similarity) -> tuple[Mesh, Similarity]:
+        raise ScanError("No surface lies there.")
+
+    monkeypatch.setattr(evaluation, "fit_ours", _off_by_1mm)
+    monkeypatch.setattr(evaluation, "fit_scan_linearly", linearly)
+    monkeypatch.setattr(evaluation, "measure", _radius)
+    monkeypatch.setattr(evaluation, "heat_map", lambda *_: None)
+    bases = {"linear": SimpleNamespace(rows=None)}
+    scans = [EvaluationScan("a", _cap())]
+    rows = evaluate_set("balls", scans, tiny_model, bases, tmp_path)  # type: ignore[arg-type]
+    assert rows[0]["mm"] == pytest.approx(81)
+    assert rows[1]["method"] == "linear, closest points"
+    assert rows[1]["error"] == "No surface lies there."
+    table = summarise(rows)
+    assert table["ImFace"]["scans"] == {"fitted": 1, "failed": 0}
+    assert table["linear, closest points"]["scans"] == {"fitted": 0, "failed": 1}
+    assert "| linear, closest points, 0 scans |" in markdown({"sets": {"balls": table}})
+
+
+def test_points_without_faces_are_measured_against_their_sheet(
+    tiny_model: FaceModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sheet = _cap()
+
+    def ours(model: FaceModel, scan: EvaluationScan) -> Fitted:
+        result = FitResult(Codes(np.zeros(8), None, ""), IN_PLACE, sheet, {})
+        return Fitted(IN_PLACE, _in_model(_cap(81)), 2.5, result=result)
+
+    monkeypatch.setattr(evaluation, "fit_ours", ours)
+    points = EvaluationScan("points", Mesh(sheet.vertices, np.zeros((0, 3), int)), in_mm=False)
+    (row,) = evaluate_set("balls", [points], tiny_model, {}, tmp_path)
+    assert row["strict_scan_to_fit_mean_mm"] == pytest.approx(1, abs=0.02)
+    assert (tmp_path / "balls.jpg").stat().st_size > 1000
+
+
 def test_all_scans_are_read_before_the_first_is_fitted(
     ict_file: Path,
     tmp_path: Path,
