@@ -17,7 +17,8 @@ class IMFACE_OT_add_expressions(ExpressionNames, JobOperator):
     bl_label = "Add Expressions"
     bl_description = (
         "Add the expressions to the active face as shape keys, or update those added before. "
-        "Your own shape keys, and all values, drivers and keyframes stay as they are"
+        "Your own shape keys, and all values, drivers and keyframes stay as they are; what you "
+        "sculpted on ours is computed anew"
     )
     label = "Computing expressions"
 

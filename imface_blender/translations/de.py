@@ -281,10 +281,11 @@ _INTERFACE = {
 #: Descriptions of operators.
 _TOOLTIPS = {
     "Add the expressions to the active face as shape keys, or update those added before. Your own "
-    "shape keys, and all values, drivers and keyframes stay as they are": (
+    "shape keys, and all values, drivers and keyframes stay as they are; what you sculpted on ours "
+    "is computed anew": (
         "Dem aktiven Gesicht die Ausdrücke als Formschlüssel hinzufügen oder früher hinzugefügte "
         "aktualisieren. Eigene Formschlüssel sowie alle Werte, Treiber und Schlüsselbilder "
-        "bleiben, wie sie sind"
+        "bleiben, wie sie sind; was auf unseren modelliert wurde, wird neu berechnet"
     ),
     "Cancel what ImFace is doing, which Esc does too, or what waits in line": (
         "Abbrechen, was ImFace gerade tut, wie es auch Esc bewirkt, oder was in der Reihe wartet"
