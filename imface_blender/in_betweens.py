@@ -26,10 +26,7 @@ SMALLEST_MM = 1e-3  # an offset below it needs no key
 def own_keys(obj: bpy.types.Object) -> list[bpy.types.ShapeKey]:
     """Return the in-between shape keys; those that the user deleted or renamed are left out."""
     mesh = mesh_of(obj)
-    if mesh.shape_keys is None:
-        return []
-    blocks = mesh.shape_keys.key_blocks
-    return [blocks[name] for name in _names(mesh) if name in blocks]
+    return list(shape_keys.marked(mesh, _names(mesh)).values())
 
 
 def remove(obj: bpy.types.Object) -> int:

@@ -2,13 +2,15 @@
 """Expressions as shape keys.
 
 A mesh remembers which of its shape keys ImFace made (`mesh.imface.shape_keys`: JSON, expression
-to key name), so that an artist's own keys are never taken for ours, whatever their names.
+to key name). They also bear a mark, so that an artist's own keys are never taken for ours, whatever
+their names: not even one with the name of one of ours that she deleted.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from typing import Literal
 
 import bpy
 import numpy as np
@@ -18,15 +20,26 @@ from .errors import UserError
 from .properties import SURFACES, of_key, of_mesh, of_object
 from .translations import say
 
+#: An interpolation that Blender gives no new key, and that acts on absolute shape keys alone: it
+#: goes along into files, copies and undo, as no property of ours on a key could.
+MARK: Literal["KEY_CARDINAL"] = "KEY_CARDINAL"
+
 
 def own_keys(obj: bpy.types.Object) -> dict[str, bpy.types.ShapeKey]:
     """Return the object's ImFace shape keys by expression; keys the user deleted are left out."""
     mesh = mesh_io.mesh_of(obj)
+    names = json.loads(of_mesh(mesh).shape_keys or "{}")
+    keys = marked(mesh, names.values())
+    return {name: keys[key] for name, key in names.items() if key in keys}
+
+
+def marked(mesh: bpy.types.Mesh, names: Iterable[str]) -> dict[str, bpy.types.ShapeKey]:
+    """Return those shape keys of these names that a mesh has and that bear our mark, by name."""
     if mesh.shape_keys is None:
         return {}
     blocks = mesh.shape_keys.key_blocks
-    names = json.loads(of_mesh(mesh).shape_keys or "{}")
-    return {name: blocks[key] for name, key in names.items() if key in blocks}
+    keys = (blocks[name] for name in names if name in blocks)
+    return {key.name: key for key in keys if key.interpolation == MARK}
 
 
 def reset(obj: bpy.types.Object) -> None:
@@ -83,6 +96,7 @@ def write(
 def add(obj: bpy.types.Object, name: str) -> bpy.types.ShapeKey:
     """Add a shape key that does nothing yet."""
     key = obj.shape_key_add(name=name, from_mix=False)
+    key.interpolation = MARK
     key.value = 0.0  # Blender 5.0 starts at 1, and all at once is no face
     return key
 
@@ -131,10 +145,7 @@ def add_blend(
 def blend_keys(obj: bpy.types.Object) -> list[bpy.types.ShapeKey]:
     """Return the keys that lead to other faces; those the user deleted are left out."""
     mesh = mesh_io.mesh_of(obj)
-    if mesh.shape_keys is None:
-        return []
-    blocks = mesh.shape_keys.key_blocks
-    return [blocks[name] for name in json.loads(of_mesh(mesh).blends or "[]") if name in blocks]
+    return list(marked(mesh, json.loads(of_mesh(mesh).blends or "[]")).values())
 
 
 def _remember_blend(obj: bpy.types.Object, key: bpy.types.ShapeKey) -> None:

@@ -125,6 +125,19 @@ def test_a_deleted_in_between_leaves_no_trace_in_the_next_bake(face, points):
     assert height_mm(face, 2, points) == pytest.approx(0.125, abs=1e-4)
 
 
+def test_an_artist_s_key_under_the_name_of_a_deleted_in_between_stays(face):
+    bpy.ops.imface.bake_animation(start=1, end=9)
+    face.shape_key_remove(face.data.shape_keys.key_blocks["In-Between 5"])
+    own = face.shape_key_add(name="In-Between 5")  # the curve of ours, which stays, is now its
+    bpy.ops.imface.bake_animation(start=1, end=9)
+    assert sorted(names(face)) == sorted(
+        [*EXPRESSIONS, "In-Between 5", "In-Between 5.001", "In-Between 9"]
+    )
+    assert curves_of(face).find(own.path_from_id("value")) is not None
+    bpy.ops.imface.remove_bake()
+    assert names(face) == [*EXPRESSIONS, "In-Between 5"]
+
+
 def curve_count(face):
     return len(curves_of(face))
 

@@ -56,6 +56,8 @@ def test_the_panel_has_the_sliders_of_blends_and_morphs_alone(two_faces, select_
     assert list(shape_keys.own_keys(face)) == ["jawOpen"]
     face.shape_key_remove(face.data.shape_keys.key_blocks[wanted[0]])
     assert [key.name for key in shape_keys.blend_keys(face)] == wanted[1:]
+    face.shape_key_add(name=wanted[0])  # an artist's
+    assert [key.name for key in shape_keys.blend_keys(face)] == wanted[1:]
 
 
 def test_undo_takes_it_away(two_faces):

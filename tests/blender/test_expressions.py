@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from mathutils import Matrix
 
-from imface_blender import sliders
+from imface_blender import shape_keys, sliders
 
 NAMES = ["jawOpen", "mouthSmileLeft", "mouthSmileRight"]
 MOVED = 4  # the fake moves this vertex up, by 1, 2 and 3 mm
@@ -66,6 +66,43 @@ def test_again_updates_in_place(lively_face, points):
     np.testing.assert_allclose(offset(lively_face, "jawOpen", points), [0, 0, 1e-3], atol=1e-7)
     assert keys(lively_face)["jawOpen"].value == pytest.approx(0.3)
     assert keyframes(lively_face)["jawOpen"] == {7: pytest.approx(0.3)}
+
+
+@pytest.mark.parametrize("all_of_them", [False, True])
+def test_an_artist_s_own_key_under_the_name_of_a_deleted_one_stays(
+    lively_face, points, all_of_them
+):
+    if all_of_them:
+        lively_face.shape_key_clear()
+        lively_face.shape_key_add(name="Basis")
+    else:
+        lively_face.shape_key_remove(keys(lively_face)["jawOpen"])
+    own = lively_face.shape_key_add(name="jawOpen", from_mix=False)
+    own.value = 0.5
+    own.data[0].co = (9, 9, 9)
+    assert "jawOpen" not in shape_keys.own_keys(lively_face)
+    bpy.ops.imface.add_expressions()
+    assert points(keys(lively_face)["jawOpen"].data)[0] == pytest.approx(9)
+    np.testing.assert_allclose(offset(lively_face, "jawOpen.001", points), [0, 0, 1e-3], atol=1e-7)
+    bpy.ops.imface.reset_expressions()
+    assert keys(lively_face)["jawOpen"].value == 0.5
+
+
+def test_copies_files_and_joined_meshes_know_which_keys_are_ours(
+    lively_face, make_mesh, select_only, tmp_path
+):
+    bpy.ops.object.duplicate()
+    more = make_mesh()
+    copy = select_only(bpy.data.objects["Face.001"], more)
+    assert list(shape_keys.own_keys(copy)) == NAMES
+    bpy.ops.object.join()
+    assert list(shape_keys.own_keys(copy)) == NAMES
+    path = str(tmp_path / "face.blend")
+    bpy.ops.wm.save_as_mainfile(filepath=path)
+    bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
+    with bpy.data.libraries.load(path) as (_, wanted):
+        wanted.objects = ["Face"]
+    assert list(shape_keys.own_keys(wanted.objects[0])) == NAMES
 
 
 def test_an_artist_s_own_key_of_the_same_name_stays(face, points):
