@@ -313,6 +313,21 @@ def test_each_take_keeps_its_own_bake(face, points):
     assert not any("In-Between" in curve.data_path for curve in curves_of(face))
 
 
+@pytest.mark.skipif(bpy.app.version < (5, 0, 0), reason="An action has no slots")
+def test_each_slot_of_an_action_keeps_its_own_bake(face, points):
+    bpy.ops.imface.bake_animation(start=1, end=9)
+    animation = face.data.shape_keys.animation_data
+    first = animation.action_slot
+    animation.action_slot = animation.action.slots.new(id_type="KEY", name="Second")
+    for frame, value in ((1, 0), (9, 0.6), (11, 0)):
+        bpy.ops.imface.keyframe_expression(expressions=f"jawOpen={value}", frame=frame)
+    curve_is_straight(face)
+    bpy.ops.imface.bake_animation(start=1, end=9)
+    assert heights_mm(face, points) == baked_heights(0.6)
+    animation.action_slot = first
+    assert heights_mm(face, points) == baked_heights(1)
+
+
 def test_the_bake_of_a_deleted_take_is_removed_with_the_next_bake(face):
     bpy.ops.imface.bake_animation(start=1, end=9)
     first = face.data.shape_keys.animation_data.action
