@@ -42,13 +42,11 @@ def codes_of(obj: bpy.types.Object) -> Any:
 
 
 def why_not_mesh(obj: bpy.types.Object | None) -> str:
-    """Return why nothing can be done with this mesh object, or an empty string."""
+    """Return why this object cannot serve as a mesh to read, or an empty string."""
     if obj is None:
         return say("No object is active. Select a mesh object")
     if obj.type != "MESH":
         return say("'{name}' is no mesh. Select a mesh object", name=obj.name)
-    if not (obj.is_editable and obj.data.is_editable):
-        return say("'{name}' is linked from another file. Make it local first", name=obj.name)
     if not obj.visible_get():
         return say("'{name}' is hidden. Show it first", name=obj.name)
     return ""
@@ -93,10 +91,19 @@ def why_not_fixed(obj: bpy.types.Object | None) -> str:
     return reason
 
 
-def why_not_kept(face: bpy.types.Object) -> str:
-    """Return why no file would keep a change of this face's mesh, or an empty string."""
-    if face.data.override_library is None:
+def why_not_editable(face: bpy.types.Object) -> str:
+    """Return that a face is another file's, which cannot be changed here, or an empty string."""
+    if face.is_editable and mesh_of(face).is_editable:
         return ""
+    return say("'{name}' is linked from another file. Make it local first", name=face.name)
+
+
+def why_not_kept(face: bpy.types.Object) -> str:
+    """Return why this face's mesh cannot be changed, or why no file would keep it, or an empty
+    string."""
+    reason = why_not_editable(face)
+    if reason or face.data.override_library is None:
+        return reason
     return say(
         "'{name}' is a library override, and files do not store changes to its mesh. Make it local "
         "first",

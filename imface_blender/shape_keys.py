@@ -49,9 +49,9 @@ def reset(obj: bpy.types.Object) -> None:
 
 
 def why_none(obj: bpy.types.Object) -> str:
-    """Return why a face has no expressions to keyframe, or an empty string."""
+    """Return why a face has no expressions that could be set, or an empty string."""
     if own_keys(obj):
-        return ""
+        return faces.why_not_editable(obj)
     return say("'{name}' has no expressions yet. Use Add Expressions first", name=obj.name)
 
 

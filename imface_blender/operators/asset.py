@@ -32,7 +32,8 @@ class IMFACE_OT_save_asset(QuickOperator):
     @classmethod
     def why_not(cls, context: bpy.types.Context) -> str:
         """Return why there is no face to write."""
-        return super().why_not(context) or faces.why_not_face(context.object)
+        reason = super().why_not(context) or faces.why_not_face(context.object)
+        return reason or faces.why_not_editable(context.object)
 
     def work(self, context: bpy.types.Context) -> Outcome:
         """Write a file of its own for the face; the scene stays as it is."""

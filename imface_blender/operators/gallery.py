@@ -80,6 +80,7 @@ class IMFACE_OT_keep_face(QuickOperator):
         return (
             super().why_not(context)
             or faces.why_not_face(context.object)
+            or faces.why_not_editable(context.object)
             or ("" if in_gallery(context.object) else say("Select a face of a Random Gallery"))
         )
 

@@ -156,7 +156,7 @@ def test_a_scan_in_edit_mode(make_mesh, assert_refused):
     assert_refused(bpy.ops.imface.fit_scan, "Switch to Object Mode first")
 
 
-def test_a_scan_linked_from_another_file(make_mesh, select_only, tmp_path, assert_refused):
+def test_a_scan_linked_from_another_file(make_mesh, select_only, tmp_path):
     make_mesh("Linked")
     path = str(tmp_path / "scan.blend")
     bpy.data.libraries.write(path, {bpy.context.object})
@@ -166,6 +166,9 @@ def test_a_scan_linked_from_another_file(make_mesh, select_only, tmp_path, asser
     linked = target.objects[0]
     bpy.context.scene.collection.objects.link(linked)
     select_only(linked)
-    assert_refused(
-        bpy.ops.imface.fit_scan, "'Linked' is linked from another file. Make it local first"
-    )
+    assert bpy.ops.imface.fit_scan() == {"FINISHED"}
+    assert bpy.context.object.name == "Linked Face"
+    assert bpy.context.object.library is None
+    select_only(linked)
+    assert bpy.ops.imface.mark_landmarks() == {"FINISHED"}
+    assert {mark.parent for mark in bpy.context.selected_objects} == {linked}
