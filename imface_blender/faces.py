@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 import bpy
 import numpy as np
@@ -23,8 +24,15 @@ LANDMARKS_LEFT_OUT = "the landmarks were left out, as without them the face matc
 
 
 def is_face(obj: bpy.types.Object | None) -> bool:
-    """Tell whether the object is a mesh that carries codes."""
-    return obj is not None and obj.type == "MESH" and bool(of_object(obj).codes)
+    """Tell whether the object is a mesh that carries codes, its own."""
+    carries_codes = obj is not None and obj.type == "MESH" and bool(of_object(obj).codes)
+    return carries_codes and not _has_another_s_mesh(obj)
+
+
+def _has_another_s_mesh(obj: bpy.types.Object) -> bool:
+    """Tell whether Blender's Link Object Data gave a face the mesh of another."""
+    own, of_its_mesh = of_object(obj).face, of_mesh(mesh_of(obj)).face
+    return bool(own and of_its_mesh) and own != of_its_mesh
 
 
 def codes_of(obj: bpy.types.Object) -> Any:
@@ -55,6 +63,8 @@ def why_not_mesh(obj: bpy.types.Object | None) -> str:
 def why_not_face(obj: bpy.types.Object | None) -> str:
     """Return why this object cannot serve as a face, or an empty string."""
     reason = why_not_mesh(obj)
+    if not reason and _has_another_s_mesh(obj):
+        return say("'{name}' has the mesh of another face. Undo that, or delete it", name=obj.name)
     if not reason and not is_face(obj):
         reason = say(
             "'{name}' is no ImFace face. Select one made by Generate, Fit Scan or Blend",
@@ -249,6 +259,7 @@ def add_answer(
     of_object(obj).codes = answer.codes
     of_object(obj).topology = topology
     of_object(obj).report = answer.report
+    of_object(obj).face = of_mesh(mesh_of(obj)).face = uuid4().hex
     link(context, obj)
     select_only(context, [obj])
     return obj

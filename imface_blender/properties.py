@@ -224,6 +224,7 @@ class ObjectSettings(bpy.types.PropertyGroup):
     codes: StringProperty(name="Codes", description="The face's codes, as JSON")
     report: StringProperty(name="Report", description="How well a fit matches its scan, as JSON")
     topology: StringProperty(name="Mesh", description="Which mesh the face has")
+    face: StringProperty(name="Face", description="Which face it is; its mesh carries the same")
     is_gallery: BoolProperty(
         name="Gallery", description="Whether it holds the faces of a Random Gallery together"
     )
@@ -243,6 +244,7 @@ class MeshSettings(bpy.types.PropertyGroup):
 
     shape_keys: StringProperty(name="Shape Keys", description="Expression to key name, as JSON")
     in_betweens: StringProperty(name="In-Betweens", description="Names of their keys, as JSON")
+    face: StringProperty(name="Face", description="Whose mesh it is; the face carries the same")
     blends: StringProperty(name="Blends", description="Names of keys to other faces, as JSON")
     sliders: StringProperty(name="Sliders", description="The mesh's sliders, as JSON")
     applied: StringProperty(name="Applied", description="What was applied to it, as JSON")

@@ -263,6 +263,12 @@ _INTERFACE = {
     "Such as noseLength=2, jawWidth=-1, from -5 to 5; all other sliders stay": (
         "Etwa noseLength=2, jawWidth=-1, von -5 bis 5; alle anderen Regler bleiben"
     ),
+    "Which face it is; its mesh carries the same": (
+        "Welches Gesicht es ist; sein Netz trägt dasselbe"
+    ),
+    "Whose mesh it is; the face carries the same": (
+        "Wessen Netz es ist; das Gesicht trägt dasselbe"
+    ),
     "What a face of a gallery was like when it was hung up": (
         "Wie ein Gesicht einer Galerie war, als es aufgehängt wurde"
     ),
@@ -704,6 +710,9 @@ _REASONS = {
     ),
     "'{name}' is exact already": "„{name}“ ist schon genau",
     "'{name}' is hidden. Show it first": "„{name}“ ist ausgeblendet. Zuerst einblenden",
+    "'{name}' has the mesh of another face. Undo that, or delete it": (
+        "„{name}“ hat das Netz eines anderen Gesichts. Das rückgängig machen oder es löschen"
+    ),
     "'{name}' is active, but not selected. Shift-click the selected face that is to be active": (
         "„{name}“ ist aktiv, aber nicht ausgewählt. Das ausgewählte Gesicht, das aktiv sein soll, "
         "mit Umschalt anklicken"

@@ -551,6 +551,23 @@ def test_a_script_sets_sliders_and_is_told_why_not(make_face, assert_refused):
     assert sliders.values_of(face.data) == wanted
 
 
+def test_the_mesh_of_another_face_is_not_taken_for_its_own(face, make_face, select_only):
+    other = make_face(seed=2)
+    select_only(face, other)
+    bpy.ops.object.make_links_data(type="OBDATA")
+    assert other.data == face.data
+    select_only(other)
+    sentence = "'Face.001' has the mesh of another face. Undo that, or delete it"
+    assert sliders.why_not(other) == sentence
+    assert not bpy.ops.imface.export_codes.poll()
+    assert sliders.face_of(face.data) == face
+    bpy.ops.object.make_single_user(object=True, obdata=True)
+    assert sliders.why_not(other) == sentence
+    select_only(face)
+    bpy.ops.object.duplicate()
+    assert sliders.why_not(bpy.context.object) == ""
+
+
 def test_a_mesh_that_a_twin_edits_does_not_move(face, select_only):
     twin = face.copy()
     bpy.context.scene.collection.objects.link(twin)
