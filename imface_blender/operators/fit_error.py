@@ -6,12 +6,12 @@ from typing import cast
 import bpy
 
 from .. import fit_error
-from ..jobs import Outcome, PolledOperator
+from ..jobs import Outcome, QuickOperator
 from ..mesh_io import mesh_of
 from ..translations import say
 
 
-class IMFACE_OT_show_fit_error(PolledOperator):
+class IMFACE_OT_show_fit_error(QuickOperator):
     """Colour fitted faces in this viewport by their distance to the scan, or stop doing so"""
 
     bl_idname = "imface.show_fit_error"
@@ -25,7 +25,7 @@ class IMFACE_OT_show_fit_error(PolledOperator):
         is_viewport = isinstance(context.space_data, bpy.types.SpaceView3D)
         return "" if is_viewport else say("Use this in a 3D viewport")
 
-    def execute(self, context: bpy.types.Context) -> Outcome:
+    def work(self, context: bpy.types.Context) -> Outcome:
         """Switch the viewport's colours."""
         space = cast(bpy.types.SpaceView3D, context.space_data)
         shown = fit_error.show(mesh_of(context.object), space.shading)
