@@ -355,9 +355,15 @@ class JobOperator(PolledOperator):
             return {"CANCELLED"}
         try:
             job.wait(on_progress=_print_progress)
-        except BaseException:  # above all Ctrl-C
+        except KeyboardInterrupt:  # where Blender leaves Ctrl-C to Python
+            self.cancel(context)
+            return self._interrupted()
+        except BaseException:
             self.cancel(context)
             raise
+        if job.state == "cancelled":  # by Ctrl-C, which reaches the worker in any Blender
+            self._end(context)
+            return self._interrupted()
         return self._conclude(context, job)
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Outcome:
@@ -471,6 +477,11 @@ class JobOperator(PolledOperator):
             self._explain(error)
             return {"CANCELLED"}
         return {"FINISHED"}
+
+    def _interrupted(self) -> Outcome:
+        """End a script that does not look at what its operators return."""
+        self.report({"ERROR"}, say("Cancelled: {job}", job=say(self.label)))
+        return {"CANCELLED"}
 
     def _end(self, context: bpy.types.Context) -> None:
         if status.job is self._job:

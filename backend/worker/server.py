@@ -148,7 +148,6 @@ class _Server:
         self._breakable = False  # the job's own code runs, and no message is half sent
 
     def listen(self) -> None:
-        # Also keeps Ctrl-C in Blender's terminal, which reaches the worker too, from ending it.
         signal.signal(signal.SIGINT, self._break_off)
         threading.Thread(target=self._listen, daemon=True).start()
 
@@ -188,8 +187,9 @@ class _Server:
             case "job":
                 self._waiting.put((header, arrays))
             case "cancel":
-                self._cancelled.add(header.get("id", 0))
-                _thread.interrupt_main()
+                self._cancelled.add(job_id := header.get("id", 0))
+                if job_id == self._job_id:
+                    _thread.interrupt_main()
             case "settle":
                 self._settled.add(header.get("id", 0))
             case "quit":
@@ -232,7 +232,9 @@ class _Server:
             raise Cancelled("The job was cancelled.")
 
     def _break_off(self, signal_number: int, frame: FrameType | None) -> None:
-        """Heed a cancel wherever the main thread's Python is, once it can be left there."""
+        """Heed a cancel, or Ctrl-C in Blender's terminal, which reaches this process too, wherever
+        the main thread's Python is, once it can be left there."""
+        self._cancelled.add(self._job_id)
         if self._breakable and not _is_importing(frame):
             self._heed_cancel()
 

@@ -13,7 +13,7 @@ from imface_blender import faces, jobs, overlay, shape_keys
 from imface_blender.jobs import JobOperator, Request
 from imface_blender.operators.worker import IMFACE_OT_copy_details
 
-USER_ERROR, INTERNAL_ERROR, DEATH, BAD_INDEX, BAD_VERTEX, ENDLESS = range(100, 106)  # seeds
+USER_ERROR, INTERNAL_ERROR, DEATH, BAD_INDEX, BAD_VERTEX, ENDLESS, CTRL_C = range(100, 107)  # seeds
 
 
 def refused(census, seed=1):
@@ -57,6 +57,23 @@ def test_the_worker_dies_and_the_next_job_gets_a_new_one(census):
 @pytest.mark.parametrize("seed", [BAD_INDEX, BAD_VERTEX])
 def test_an_answer_that_is_no_mesh(census, seed):
     assert refused(census, seed).startswith("The worker's answer is not a mesh")
+
+
+def interrupt(fraction, message):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("way", ["the worker's", "Python's"])
+def test_ctrl_c_ends_a_script(census, monkeypatch, capfd, way):
+    before = census()
+    with monkeypatch.context() as patch:
+        if way == "Python's":
+            patch.setattr(jobs, "_print_progress", interrupt)
+        with pytest.raises(RuntimeError, match=r"^Error: Cancelled: Generating a face\s*$"):
+            bpy.ops.imface.generate(seed=CTRL_C if way == "the worker's" else ENDLESS)
+    assert census() == before
+    assert "Traceback" not in capfd.readouterr().err
+    assert bpy.ops.imface.generate() == {"FINISHED"}
 
 
 def test_an_unexpected_error_keeps_its_traceback(census, monkeypatch):

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import IO, Any
@@ -211,16 +211,42 @@ def test_a_job_is_told_that_it_is_settled(server: Server) -> None:
     assert answer["values"]["settled"] is False
 
 
-def test_a_cancel_needs_no_report_and_ctrl_c_is_none(server: Server) -> None:
+def _cancel_by(server: Server, job_id: int) -> None:
+    server.send({"type": "cancel", "id": job_id})
+
+
+def _ctrl_c(server: Server, _: int) -> None:
+    server.process.send_signal(signal.SIGINT)
+
+
+def _ctrl_c_and_cancel(server: Server, job_id: int) -> None:
+    _ctrl_c(server, job_id)
+    _cancel_by(server, job_id)
+
+
+ENDS = [_cancel_by] if os.name == "nt" else [_cancel_by, _ctrl_c, _ctrl_c_and_cancel]
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_a_cancel_and_ctrl_c_need_no_report(
+    server: Server, end: Callable[[Server, int], None]
+) -> None:
     for number in (1, 2):
         server.send({"type": "job", "id": number, "name": "compute", "params": {}})
         while server.read()[0]["message"] != "Computing":
             pass
-        if os.name != "nt":
-            server.process.send_signal(signal.SIGINT)
-        server.send({"type": "cancel", "id": number})
+        end(server, number)
         answer = server.read()[0]
         assert (answer["type"], answer["kind"], answer["id"]) == ("error", "cancelled", number)
+
+
+def test_neither_ctrl_c_nor_a_late_cancel_is_of_the_next_job(server: Server) -> None:
+    assert server.run("search", 1, steps=0)["type"] == "result"
+    server.send({"type": "cancel", "id": 1})
+    if os.name != "nt":
+        _ctrl_c(server, 1)
+    server.send({"type": "cancel", "id": 3})
+    assert server.run("search", 2, steps=20)["type"] == "result"
 
 
 def test_errors_say_whose_they_are(server: Server) -> None:

@@ -51,7 +51,7 @@ SLIDERS = slider_names.NAMES
 OFFSETS_MM = 0.3 * np.random.default_rng(0).normal(size=(len(SLIDERS), 5, 3))
 UNIT_MM = [1.0 + i for i in range(len(SLIDERS))]
 HALF_WAY = {"message": "Half {what}", "values": {"what": "way"}}
-USER_ERROR, INTERNAL_ERROR, DEATH, BAD_INDEX, BAD_VERTEX, ENDLESS = range(100, 106)  # seeds
+USER_ERROR, INTERNAL_ERROR, DEATH, BAD_INDEX, BAD_VERTEX, ENDLESS, CTRL_C = range(100, 107)  # seeds
 
 
 class Refused(Exception):
@@ -81,6 +81,8 @@ def generate(params, arrays):
         raise Refused("user", "The weights are missing. Install the add-on again.", "")
     if seed == INTERNAL_ERROR:
         raise Refused("internal", "The worker failed.", "Traceback: a line of it")
+    if seed == CTRL_C:
+        raise Refused("cancelled", "The job was cancelled.", "")
     if seed == DEATH:
         print("last words", file=sys.stderr, flush=True)
         os._exit(3)
