@@ -5,6 +5,7 @@ import atexit
 import csv
 import math
 import os
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
@@ -31,6 +32,8 @@ from .train_config import TrainConfig
 
 #: Settings that change nothing of what is learned.
 _OF_THE_MACHINE = ("piece", "checkpoint_minutes")
+#: Settings that may be others when a run goes on.
+_OF_THE_SCHEDULE = ("learning_rate", "warmup", "steps", "minutes")
 
 
 class TrainedModel(nn.Module):
@@ -149,7 +152,8 @@ class Trainer:
         return self.folder / "checkpoint.pt"
 
     def resume(self) -> None:
-        """Continue from the checkpoint, exactly where it was written."""
+        """Continue from the checkpoint, exactly where it was written; settings of the schedule may
+        be others, of which a line is printed."""
         if not self.checkpoint.is_file():
             raise DataError(f"{self.folder} has no checkpoint to resume. Start without --resume.")
         state = read_checkpoint(self.checkpoint, self.device)
@@ -158,16 +162,28 @@ class Trainer:
                 f"{self.checkpoint} was trained on another cache. Give that one, or start anew "
                 "without --resume."
             )
-        if others := _differing(state["config"], asdict(self.config)):
-            raise DataError(
-                f"{self.checkpoint} was begun with other settings: {', '.join(others)}. Give the "
-                "same --config and --minutes, or begin another run with --start-from."
-            )
+        self._compare_settings(state["config"])
         self.model.load_state_dict(state["model"])
         # The settings stay this device's.
         ours = {"param_groups": self.optimizer.state_dict()["param_groups"]}
         self.optimizer.load_state_dict(state["optimizer"] | ours)
         self.step, self.elapsed = state["step"], state["elapsed"]
+
+    def _compare_settings(self, theirs: Mapping[str, Any]) -> None:
+        """Refuse to go on with another model or data; tell what else is another."""
+        ours = asdict(self.config)
+        others = _differing(theirs, ours)
+        by_time = [bool(settings["minutes"] > 0) for settings in (theirs, ours)]
+        # From time to steps, or back, the schedule would jump.
+        free = set(_OF_THE_SCHEDULE) - ({"minutes"} if by_time[0] != by_time[1] else set())
+        if set(others) - free:
+            raise DataError(
+                f"{self.checkpoint} was begun with other settings: {', '.join(others)}. Give the "
+                "same --config and --minutes, or begin another run with --start-from."
+            )
+        if others and self.rank == 0:
+            changes = ", ".join(f"{name} {ours[name]} instead of {theirs[name]}" for name in others)
+            print(f"Going on with other settings: {changes}.", file=sys.stderr)
 
     def start_from(self, checkpoint: Path) -> None:
         """Take over the weights of another run, on this or another cache, with a schedule anew.
@@ -270,12 +286,14 @@ class Trainer:
             self._set_learning_rate()
             *values, norm = self._learned(self._draw()).tolist()
         terms = dict(zip(self._terms, values, strict=True))
-        # The averaged gradients tell every process alike when one of them went wrong.
+        # What is averaged tells every process alike when one of them went wrong.
         if not (math.isfinite(terms["total"]) and math.isfinite(norm)):
-            raise BackendError(
-                f"The loss is not a number at step {self.step}; the last good checkpoint is kept. "
-                "Lower learning_rate and resume."
+            remedy = (
+                "the last good checkpoint is kept. Lower learning_rate and go on with --resume."
+                if self.checkpoint.is_file()
+                else "there is no checkpoint yet. Lower learning_rate and start again."
             )
+            raise BackendError(f"The loss is not a number at step {self.step}; {remedy}")
         self.step += 1
         return terms
 
@@ -316,7 +334,7 @@ class Trainer:
         norm = torch.nn.utils.get_total_norm(self._gradients())
         self.optimizer.step()
         self._terms = list(sums)
-        return torch.stack([*sums.values(), norm])
+        return torch.cat([self._averaged(torch.stack(list(sums.values()))), norm.view(1)])
 
     def _losses(self, data: StepData) -> Iterator[tuple[str, dict[str, Tensor], float]]:
         """Yield kind, terms and share of its kind, piece by piece: first of the cache's scans,
@@ -390,13 +408,18 @@ class Trainer:
         if self.processes == 1:
             return
         gradients = self._gradients()
-        flat = torch.cat([g.view(-1) for g in gradients])
-        dist.all_reduce(flat)
-        flat /= self.processes
+        flat = self._averaged(torch.cat([g.view(-1) for g in gradients]))
         for gradient, part in zip(
             gradients, flat.split([g.numel() for g in gradients]), strict=True
         ):
             gradient.copy_(part.view_as(gradient))
+
+    def _averaged(self, values: Tensor) -> Tensor:
+        """Return the mean over all processes of what each has, in place."""
+        if self.processes > 1:
+            dist.all_reduce(values)
+            values /= self.processes
+        return values
 
     def _log(self, terms: dict[str, float]) -> None:
         if self.rank:
