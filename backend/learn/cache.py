@@ -165,7 +165,7 @@ def prepare(
     table = source.table()
     arrays = _open_cache(source, table, folder)
     broken: dict[str, str] = {}
-    # Broken scans are tried again: a user may have mended them.
+    # Broken scans are tried again: what was wrong may have been mended.
     todo = np.flatnonzero(arrays["state"] != _DONE)
     with ProcessPoolExecutor(workers, initializer=_start_worker, initargs=(source,)) as pool:
         for i, (scan, result) in enumerate(pool.map(_sample, todo.tolist(), chunksize=4)):
@@ -228,7 +228,7 @@ def _open_cache(source: ScanSource, table: ScanTable, folder: Path) -> dict[str,
     elif json.loads(header.read_text()).get("key") != key:
         raise DataError(
             f"{folder} holds a cache made from other data, with other settings or by another "
-            "version. Choose an empty folder."
+            "version; files that were mended are other data. Choose an empty folder."
         )
     return {name: np.load(folder / f"{name}.npy", mmap_mode="r+") for name in layout}
 
