@@ -356,6 +356,8 @@ def _evaluate(options: Options) -> Answer:
     _require_matplotlib()
     check_names(options.scans)
     model, ict = _model(options), load_ict(options.data)
+    card = (options.weights or BUNDLED).with_name(CARD_NAME)
+    _check_measurable(model, options, card)
     options.out.mkdir(parents=True, exist_ok=True)
     sets = {
         "held-out ICT": held_out_ict(ict, options.people),
@@ -387,9 +389,32 @@ def _evaluate(options: Options) -> Answer:
     write_text(options.out / "evaluation.md", text)
     print(text)
     if options.card:
-        path = (options.weights or BUNDLED).with_name(CARD_NAME)
-        _write_card(path, json.loads(path.read_text()) | {"figures": figures})
+        known = json.loads(card.read_text())
+        _write_card(card, known | {"figures": _merged(known.get("figures", {}), figures)})
     return figures
+
+
+def _check_measurable(model: FaceModel, options: Options, card: Path) -> None:
+    """Raise BackendError, before hours of work, for what could not be measured or written."""
+    if model.head is None and (options.expressed or options.poses):
+        raise BackendError(
+            "These weights have no named expressions and no common topology. Give --expressed 0 "
+            "and no --poses."
+        )
+    if options.expressed == 1:
+        raise BackendError(
+            "Codes are swapped between people, of whom one is too few. Give --expressed 2 or more, "
+            "or 0."
+        )
+    if options.card and not card.is_file():
+        raise BackendError(f"There is no card {card}. Leave out --card, or run 'publish' first.")
+
+
+def _merged(before: Answer, figures: Answer) -> Answer:
+    """Return new figures over those that were measured of the same weights before."""
+    if before.get("weights") != figures["weights"]:
+        return figures
+    return before | figures | {"sets": before["sets"] | figures["sets"]}
 
 
 def _ablate(options: Options) -> Answer:

@@ -62,7 +62,8 @@ def pose_figures(
     dict
         "moved scans", unless there are none: ``fits``; ``same``: share of these whose surface
         is within 0.05 mm, in the mean, of that of the scan as it was; ``mean_mm``, ``p95_mm``,
-        ``max_mm``: of these means; ``not_found``: fits that said there was no face.
+        ``max_mm``: of these means; ``not_found``: fits that said there was no face, and all those
+        of a scan in which none is found as it lies.
     """
     path = folder / f"poses-{model.fitted_by}.json"
     stored: dict[str, list[float | None]] = json.loads(path.read_text()) if path.exists() else {}
@@ -74,6 +75,7 @@ def pose_figures(
             try:
                 _, original = _fit(model, scan.mesh)
             except ScanError:  # nothing to compare with
+                rows += [None] * count
                 continue
             for number, place in enumerate(placements(i)[:count]):
                 if number >= len(apart):

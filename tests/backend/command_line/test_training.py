@@ -4,6 +4,7 @@
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,55 @@ def test_a_model_without_a_head_is_evaluated(
     figures = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert "heads" not in figures
     assert json.loads((tmp_path / "evaluation.json").read_text()) == figures
+    asked_of_a_head = [*map(str, words), *none[:-1], "2"]
+    assert main(["evaluate", *asked_of_a_head]) == 2
+    assert "no named expressions and no common topology. Give --exp" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (["--expressed", "1"], "of whom one is too few. Give --expressed 2 or more, or 0."),
+        (["--expressed", "0", "--card"], "There is no card"),
+    ],
+)
+def test_what_cannot_be_measured_is_told_at_once(
+    asked: list[str],
+    said: str,
+    tmp_path: Path,
+    ict_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(commands, "linear_bases", None)
+    monkeypatch.setattr(commands, "_model", lambda _: SimpleNamespace(head=True))
+    words = ["--data", ict_file, "--weights", tmp_path / "x.safetensors", "--out", tmp_path]
+    assert main(["evaluate", *map(str, words), *asked]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_card_keeps_what_is_not_measured_anew(
+    tmp_path: Path, ict_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = {"ImFace": {"scans": {"fitted": 1, "failed": 0}}}
+    old = {"weights": "abc", "sets": {"MakeHuman": table}, "heads": {"ImFace": {"lips": 1.0}}}
+    card = tmp_path / "model_card.json"
+    card.write_text(json.dumps({"format": 1, "figures": old}))
+    model = SimpleNamespace(head=True, sha256="abc")
+    monkeypatch.setattr(commands, "_model", lambda _: model)
+    monkeypatch.setattr(commands, "linear_bases", lambda *_: {})
+    monkeypatch.setattr(
+        commands, "evaluate_set", lambda name, *_: [{"method": "ImFace"}] if "ICT" in name else []
+    )
+    words = ["--data", ict_file, "--weights", tmp_path / "x.safetensors", "--out", tmp_path]
+    none = ["--damaged", "0", "--expressed", "0", "--heads", "0", "--card"]
+    assert main(["evaluate", *map(str, words), *none]) == 0
+    figures = json.loads(card.read_text())["figures"]
+    assert list(figures["sets"])[:2] == ["MakeHuman", "held-out ICT"]
+    assert figures["heads"] == old["heads"]
+    model.sha256 = "other"
+    assert main(["evaluate", *map(str, words), *none]) == 0
+    assert "heads" not in json.loads(card.read_text())["figures"]
 
 
 TINY = """

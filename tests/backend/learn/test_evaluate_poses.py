@@ -66,6 +66,23 @@ def _winding(mesh: Mesh) -> bool:
     return bool(np.cross(b - a, c - a) @ a > 0)
 
 
+def test_a_scan_that_is_not_found_as_it_lies_counts(
+    bundled: FaceModel, sphere: Mesh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fit(model: FaceModel, scan: Mesh) -> tuple[Similarity, Mesh]:
+        if scan is lost.mesh:
+            raise NoFaceError("No face.")
+        return Similarity(0.01, np.eye(3), np.zeros(3)), scan
+
+    lost = EvaluationScan("lost", Mesh(2 * sphere.vertices, sphere.polygons))
+    monkeypatch.setattr(evaluate_poses, "_fit", fit)
+    scans = [lost, EvaluationScan("ball", sphere)]
+    figures = pose_figures(bundled, scans, 3, tmp_path)["moved scans"]
+    assert figures["fits"] == 6
+    assert figures["not_found"] == 3
+    assert figures["same"] == pytest.approx(0.5)
+
+
 def test_a_scan_without_a_face_is_left_out(
     bundled: FaceModel, sphere: Mesh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
