@@ -15,8 +15,6 @@ from .publish import publish
 from .train import Trainer
 from .train_config import TrainConfig
 
-#: Correction that costs this much is none.
-_NO_CORRECTION = 1e6
 _NOSE_TIP = (30,)
 
 
@@ -25,7 +23,7 @@ def _without_blend_field(config: TrainConfig) -> TrainConfig:
 
 
 def _without_correction(config: TrainConfig) -> TrainConfig:
-    return replace(config, losses=replace(config.losses, correction=_NO_CORRECTION))
+    return replace(config, model=replace(config.model, correction=False))
 
 
 def _with_translations(config: TrainConfig) -> TrainConfig:

@@ -32,6 +32,7 @@ class ModelConfig:
     hyper_hidden_layers: int = 1  #: hidden-to-hidden layers of a hypernetwork
     warp: str = "se3"  #: "se3" or "translation"
     conditioning: str = "hypernetwork"  #: or "modulation", or "concatenation"; see ``BlendField``
+    correction: bool = True  #: whether a person's field corrects the template's signed distance
     anchors: tuple[int, ...] = ANCHOR_LANDMARKS  #: landmarks of the mini-nets
     identities: int = 0  #: rows of the identity table; 0 in a bundled model
     expressions: int = 0  #: rows of the expression table; 0 in a bundled model
@@ -64,6 +65,7 @@ class Face:
     identity: Field
     template: Field
     detail: Detail | None = None
+    is_corrected: bool = True
 
     def to_neutral(self, points: Tensor) -> tuple[Tensor, Tensor | None]:
         """Observation -> neutral space; a neutral face skips the field (the neutral rule)."""
@@ -75,7 +77,8 @@ class Face:
     def to_template(self, neutral_points: Tensor) -> tuple[Tensor, Tensor]:
         """Neutral -> template space, and the SDF correction (B, N)."""
         out = self.identity(neutral_points)
-        return warp(neutral_points, out[..., :-1]), out[..., -1]
+        correction = out[..., -1] if self.is_corrected else torch.zeros_like(out[..., -1])
+        return warp(neutral_points, out[..., :-1]), correction
 
     def through_warps(self, points: Tensor) -> Tensor:
         """Observation -> template space (B, N, 3)."""
@@ -168,6 +171,7 @@ class ImFace(nn.Module):
             expression=None,
             identity=self.identity_field.write(neutral_anchors, identity),
             template=self.template_field.write(template_anchors),
+            is_corrected=self.config.correction,
         )
         return neutral if expression is None else self.express(neutral, identity, expression)
 

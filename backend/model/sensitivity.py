@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How the signed distance at a point changes from a face to its neighbours in code space."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -71,4 +73,4 @@ def _with(face: Face, written: list[Tensor]) -> Face:
         return Field([(next(rest), next(rest)) for _ in old.layers], old.fusion)
 
     expression = None if face.expression is None else field(face.expression)
-    return Face(expression, field(face.identity), face.template, face.detail)
+    return replace(face, expression=expression, identity=field(face.identity))
