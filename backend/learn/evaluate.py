@@ -133,9 +133,10 @@ def measure(scan: EvaluationScan, fitted: Fitted) -> dict[str, float]:
     if scan.mask is not None:
         whole = compare_strict(front_surface(scan.mesh, fitted.pose), fitted.surface)
         figures["unmasked_chamfer_mm"] = whole.chamfer_mm
-    paper = asdict(compare_as_paper(scan.mesh, fitted.pose, fitted.surface))
-    for name in ("chamfer_mm", "f_score_1mm", "normal_consistency"):
-        figures[f"paper_{name}"] = paper[name]
+    if not scan.is_sheet:
+        paper = asdict(compare_as_paper(scan.mesh, fitted.pose, fitted.surface))
+        for name in ("chamfer_mm", "f_score_1mm", "normal_consistency"):
+            figures[f"paper_{name}"] = paper[name]
     if scan.truth is not None and fitted.vertices is not None:
         wanted = fitted.pose.apply(scan.truth[fitted.rows])
         apart = np.linalg.norm(fitted.vertices - wanted, axis=1)[in_face_region(wanted)] * UNIT_MM
@@ -159,7 +160,8 @@ def evaluate_set(
     ``folder/NAME-HASH.json``, or ``NAME-HASH-refined.json``, by the scan's ``key``; a picture of
     the first scans that this call fitted in ``folder/NAME.jpg``. Where a method cannot fit a scan,
     or its fit not be measured, its row has the error; where ours cannot, the others, which start
-    from its pose, have no row. Points without faces are measured against the sheet that was fitted.
+    from its pose, have no row. Points without faces are measured against the sheet that was fitted,
+    strictly only.
     Only rows of the given scans are returned, whatever else is stored.
     """
     path = folder / f"{name}-{model.fitted_by}{'-refined' if refine else ''}.json"
@@ -194,7 +196,7 @@ def _evaluate_scan(
         ways["ImFace, with detail"] = partial(fit_with_detail, model, ours, ours.result)
     ways |= linear_ways(bases, scan, surface, ours.pose)
     if len(scan.mesh.polygons) == 0:
-        scan = replace(scan, mesh=surface)
+        scan = replace(scan, mesh=surface, is_sheet=True)
     rows, shown = [], {}
     for method, fit in ways.items():
         row: Row = {"scan": scan.name, "method": method}

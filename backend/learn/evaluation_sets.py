@@ -41,6 +41,9 @@ class EvaluationScan:
         Whether its unit is known to be a millimetre; else distances are in the fit's.
     damaged : Mesh or None
         What is fitted instead of the mesh; measured is against the mesh all the same.
+    is_sheet : bool
+        Whether the mesh was made of points and has gaps, which the paper's measure, that closes
+        what it measures against, cannot do with.
     """
 
     name: str
@@ -49,6 +52,7 @@ class EvaluationScan:
     mask: np.ndarray | None = None
     in_mm: bool = True
     damaged: Mesh | None = None
+    is_sheet: bool = False
 
     @property
     def given(self) -> Mesh:

@@ -199,6 +199,7 @@ def test_points_without_faces_are_measured_against_their_sheet(
     points = EvaluationScan("points", Mesh(sheet.vertices, np.zeros((0, 3), int)), in_mm=False)
     (row,) = evaluate_set("balls", [points], tiny_model, {}, tmp_path)
     assert row["strict_scan_to_fit_mean_mm"] == pytest.approx(1, abs=0.02)
+    assert "paper_chamfer_mm" not in row
     assert (tmp_path / "balls.jpg").stat().st_size > 1000
 
 
