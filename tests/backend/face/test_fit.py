@@ -286,11 +286,12 @@ def test_points_without_faces_are_fitted(bundled: FaceModel, lee_perry_smith: Pa
     result = fit_scan(bundled, Mesh(points, np.zeros((0, 3), int)), FitConfig(rounds=4))
     fitted = build_mesh(bundled, result.codes, "surface", 64)
     report = report_fit(result, fitted)
-    assert report["scan_to_fit_mean_mm"] < 1.5
     assert report["coverage"] > 0.9
     true = report_fit(replace(result, surface=scan), fitted)
-    # Measured from the surface that joins the points, the fit is as good as from their scan.
-    assert report["scan_to_fit_mean_mm"] == pytest.approx(true["scan_to_fit_mean_mm"], abs=0.03)
+    # Of four draws of the points, each 0.19 to 0.21.
+    assert true["scan_to_fit_mean_mm"] < 0.25
+    # The surface that joins the points has less relief than their scan: by 0.015 to 0.05.
+    assert report["scan_to_fit_mean_mm"] == pytest.approx(true["scan_to_fit_mean_mm"], abs=0.06)
 
 
 def test_triangles_that_are_turned_over_hide_nothing(
