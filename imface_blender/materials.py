@@ -37,7 +37,11 @@ LOOKS = {
     "Eye Sockets": MOUTH,
     "Eye Fluid": HIDDEN,
     "Lashes": HIDDEN,
+    # Rings of the eyeballs that show in the solid viewport; their picture has them too.
+    "Iris": Look((0.19, 0.10, 0.05), 0.08, subsurface=0.0),
+    "Pupil": Look((0.004, 0.004, 0.004), 0.08, subsurface=0.0),
 }
+EYES = ("Eyes", "Iris", "Pupil")
 # Distance from the pupil in an eyeball's UV square, and the colour there.
 IRIS: tuple[tuple[float, Colour], ...] = (
     (0.050, (0.004, 0.004, 0.004)),
@@ -59,8 +63,8 @@ def material_for(part: str) -> bpy.types.Material:
     if material is None:
         material = bpy.data.materials.new(name)
         _paint(material, LOOKS.get(part, SKIN))
-        if part == "Eyes":
-            _paint_iris(material)
+        if part in EYES:
+            _show_picture(material, _eye_picture())
     return material
 
 
@@ -72,7 +76,7 @@ def textured_skin(name: str, texture: np.ndarray) -> bpy.types.Material:
     height, width, _ = texture.shape
     material = bpy.data.materials.new(f"{name} Skin")
     _paint(material, SKIN)
-    picture = _add_picture(material, texture[::-1] / 255)
+    picture = _show_picture(material, _picture(material.name, texture[::-1] / 255))
     # The only nodes for this that the exporters of glTF, FBX and USD all know.
     nodes: Any = material.node_tree.nodes
     uv, tiles = nodes.new("ShaderNodeTexCoord"), nodes.new("ShaderNodeMapping")
@@ -83,8 +87,17 @@ def textured_skin(name: str, texture: np.ndarray) -> bpy.types.Material:
     return material
 
 
-def _add_picture(material: bpy.types.Material, colours: np.ndarray) -> Any:
-    """Colour a material by a picture that is packed in the file; return its node.
+def _show_picture(material: bpy.types.Material, image: bpy.types.Image) -> Any:
+    """Colour a material by a picture; return its node."""
+    picture: Any = material.node_tree.nodes.new("ShaderNodeTexImage")
+    picture.image = image
+    material.node_tree.links.new(picture.outputs["Color"], _shader(material).inputs["Base Color"])
+    _line_up(_shader(material), picture)
+    return picture
+
+
+def _picture(name: str, colours: np.ndarray) -> bpy.types.Image:
+    """Make a picture that is packed in the file.
 
     Parameters
     ----------
@@ -92,16 +105,13 @@ def _add_picture(material: bpy.types.Material, colours: np.ndarray) -> Any:
         As they are shown (sRGB), from 0 to 1; the first row is the lowest.
     """
     height, width, _ = colours.shape
-    image = bpy.data.images.new(material.name, width, height)
+    image = bpy.data.images.new(name, width, height)
     pixels = np.ones((height, width, 4), np.float32)
     pixels[..., :3] = colours
     image.pixels.foreach_set(pixels.ravel())  # type: ignore[attr-defined]
     image.update()
     image.pack()
-    picture: Any = material.node_tree.nodes.new("ShaderNodeTexImage")
-    picture.image = image
-    material.node_tree.links.new(picture.outputs["Color"], _shader(material).inputs["Base Color"])
-    return picture
+    return image
 
 
 def _line_up(shader: Any, *nodes: Any) -> None:
@@ -128,11 +138,18 @@ def _shader(material: bpy.types.Material) -> Any:  # the stubs know no socket's 
     return next(node for node in material.node_tree.nodes if node.type == "BSDF_PRINCIPLED")
 
 
-def _paint_iris(material: bpy.types.Material) -> None:
-    """Draw pupil and iris around the middle of every UV square, as a picture: exporters know it."""
+def _eye_picture() -> bpy.types.Image:
+    """Return pupil and iris around the middle of the UV square, as a picture: exporters know it.
+
+    It is made once: what the artist paints on it serves all eyes.
+    """
+    name = "ImFace Eyes"
+    image: bpy.types.Image | None = bpy.data.images.get((name, None))  # of this file
+    if image is not None:
+        return image
     middle = (np.arange(IRIS_PIXELS) + 0.5) / IRIS_PIXELS - 0.5
     distance = np.hypot(middle, middle[:, None])
     rings = [place for place, _ in IRIS]
     shown = np.array([Color(colour).from_scene_linear_to_srgb() for _, colour in IRIS])
     channels = [np.interp(distance, rings, channel) for channel in shown.T]
-    _line_up(_shader(material), _add_picture(material, np.stack(channels, axis=-1)))
+    return _picture(name, np.stack(channels, axis=-1))

@@ -42,6 +42,9 @@ _MATERIALS = {
     ),
     "Lashes": ("eyelashes_left", "eyelashes_right"),
 }
+#: What has a material of its own on eyeballs, and how far it reaches from the middle of their UV
+#: squares: rings of polygons, so that eyes look somewhere in a viewport without textures too.
+_EYE_RINGS = {"Iris": 0.155, "Pupil": 0.0545}
 
 
 def build_mesh(model: FaceModel, codes: Codes, topology: str, resolution: int) -> Mesh:
@@ -70,12 +73,19 @@ def build_mesh(model: FaceModel, codes: Codes, topology: str, resolution: int) -
 
 def materials(model: FaceModel, polygons: int) -> tuple[list[str], np.ndarray]:
     """Return the material names, and the index of each of the first so many polygons."""
-    parts = require_head(model).template.parts
+    template = require_head(model).template
+    parts = template.parts
     index = np.zeros(polygons, np.int32)
     for slot, names in enumerate(_MATERIALS.values()):
         for name in names:
             index[slice(*parts[name][2:])] = slot
-    return list(_MATERIALS)[: int(index.max()) + 1], index
+    eyes = np.flatnonzero(index == list(_MATERIALS).index("Eyes"))
+    corners = template.uv_polygons.cpu().numpy()[eyes]
+    off = np.linalg.norm(template.uv.cpu().numpy()[corners] % 1 - 0.5, axis=2)
+    reached = np.where(corners < 0, 0, off).max(1)  # a triangle has three corners
+    for slot, reach in enumerate(_EYE_RINGS.values(), len(_MATERIALS)):
+        index[eyes[reached < reach]] = slot
+    return [*_MATERIALS, *_EYE_RINGS][: int(index.max()) + 1], index
 
 
 @dataclass(frozen=True)

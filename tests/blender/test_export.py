@@ -186,6 +186,7 @@ def test_uvs_come_back_with_their_seams(there_and_back):
 def test_materials_come_back_on_their_parts(there_and_back):
     head, read = there_and_back
     names = ["Skin", "Mouth", "Teeth", "Eyes", "Eye Sockets", "Eye Fluid", "Lashes"]
+    names += ["Iris", "Pupil"]
     assert list(head.areas) == [f"ImFace {name}" for name in names]
     assert list(read.areas) == list(head.areas)
     areas, wanted = list(read.areas.values()), list(head.areas.values())

@@ -5,9 +5,10 @@ import bpy
 import numpy as np
 import pytest
 
-from imface_blender.materials import IRIS, LOOKS, SKIN, material_for
+from imface_blender.materials import EYES, IRIS, LOOKS, SKIN, material_for
 
 PARTS = ["Skin", "Mouth", "Teeth", "Eyes", "Eye Sockets", "Eye Fluid", "Lashes"]
+PARTS += ["Iris", "Pupil"]
 
 
 def shader(material):
@@ -38,10 +39,25 @@ def test_what_would_need_a_texture_is_invisible_and_nothing_else_is():
     assert invisible == ["Eye Fluid", "Lashes"]
 
 
-def test_only_the_eyes_have_an_iris():
+def test_only_the_eyes_have_a_picture_and_the_same_one():
     for part in PARTS:
-        linked = shader(material_for(part)).inputs["Base Color"].is_linked
-        assert linked == (part == "Eyes")
+        links = shader(material_for(part)).inputs["Base Color"].links
+        images = [link.from_node.image.name for link in links]
+        assert images == (["ImFace Eyes"] if part in EYES else [])
+    assert len(bpy.data.images) == 1
+
+
+def test_rings_of_the_eyes_have_the_colours_of_their_picture():
+    """So the solid viewport shows what renders do."""
+    places, colours = zip(*IRIS, strict=True)
+    reach = {"Pupil": (0, 0.05), "Iris": (0.062, 0.142)}
+    for part, (first, last) in reach.items():
+        rings = np.array(colours)[(np.array(places) >= first - 1e-9) & (np.array(places) <= last)]
+        colour = LOOKS[part].colour
+        if part == "Pupil":
+            assert colour == IRIS[0][1]
+        assert (rings.min(0) <= colour).all()
+        assert (colour <= rings.max(0)).all()
 
 
 def test_a_material_is_made_once_and_never_overwritten():

@@ -3,6 +3,7 @@
 
 import numpy as np
 import pytest
+import trimesh
 
 from backend.checkpoint import FaceModel
 from backend.codes import Codes
@@ -10,6 +11,7 @@ from backend.errors import BackendError
 from backend.face.correspondence import require_head
 from backend.face.generate import generate
 from backend.face.shapes import ShapeKeys, build_mesh, materials, shape_keys
+from backend.mesh import triangulate
 from backend.model.imface import UNIT_MM
 
 NAMES = ["mouthSmileLeft", "jawOpen"]
@@ -57,8 +59,26 @@ def test_materials_cover_every_polygon(bundled: FaceModel) -> None:
     assert {"Teeth", "Eyes", "Mouth", "Lashes"} <= set(names)
     assert index.shape == (polygons,)
     parts = require_head(bundled).template.parts
-    for part, name in (("face", "Skin"), ("teeth", "Teeth"), ("eyeball_left", "Eyes")):
+    for part, name in (("face", "Skin"), ("teeth", "Teeth"), ("eye_socket_left", "Eye Sockets")):
         assert (index[slice(*parts[part][2:])] == names.index(name)).all()
+
+
+@pytest.mark.parametrize("part", ["eyeball_left", "eyeball_right"])
+def test_pupil_and_iris_show_in_the_front_of_the_eyes(bundled: FaceModel, part: str) -> None:
+    """Behind the outermost layer of an eyeball there are others."""
+    template = require_head(bundled).template
+    names, index = materials(bundled, len(template.polygons))
+    own = slice(*template.parts[part][2:])
+    polygons, slots = template.polygons.cpu().numpy()[own], index[own]
+    triangles = triangulate(polygons)
+    slots = np.repeat(slots, 1 + (polygons[:, 3] >= 0))
+    vertices = template.vertices.double().cpu().numpy() * UNIT_MM
+    eye = trimesh.Trimesh(vertices, triangles, process=False)
+    front = vertices[np.unique(triangles)]
+    front = front[np.argmax(front[:, 2])] + [0.01, 0.02, 10]
+    rays = front + np.array([[r, 0, 0] for r in (0, 1.5, 5, 9)])
+    hit = eye.ray.intersects_first(rays, np.tile([0, 0, -1.0], (len(rays), 1)))
+    assert [names[slot] for slot in slots[hit]] == ["Pupil", "Pupil", "Iris", "Eyes"]
 
 
 def test_the_face_alone_is_skin(bundled: FaceModel) -> None:
