@@ -479,8 +479,9 @@ class JobOperator(PolledOperator):
         return {"FINISHED"}
 
     def _interrupted(self) -> Outcome:
-        """End a script that does not look at what its operators return."""
-        self.report({"ERROR"}, say("Cancelled: {job}", job=say(self.label)))
+        """End a script that does not look at what its operators return, and has asked for this."""
+        sentence = say("Cancelled: {job}", job=say(self.label))
+        self.report({"INFO"} if self.by_itself else {"ERROR"}, sentence)
         return {"CANCELLED"}
 
     def _end(self, context: bpy.types.Context) -> None:
