@@ -259,7 +259,7 @@ def add_answer(
     of_object(obj).codes = answer.codes
     of_object(obj).topology = topology
     of_object(obj).report = answer.report
-    of_object(obj).face = of_mesh(mesh_of(obj)).face = uuid4().hex
+    of_object(obj).face = of_mesh(mesh).face = uuid4().hex
     link(context, obj)
     select_only(context, [obj])
     return obj

@@ -64,7 +64,7 @@ def material_for(part: str) -> bpy.types.Material:
         material = bpy.data.materials.new(name)
         _paint(material, LOOKS.get(part, SKIN))
         if part in EYES:
-            _show_picture(material, _eye_picture())
+            _line_up(_shader(material), _show_picture(material, _eye_picture()))
     return material
 
 
@@ -92,7 +92,6 @@ def _show_picture(material: bpy.types.Material, image: bpy.types.Image) -> Any:
     picture: Any = material.node_tree.nodes.new("ShaderNodeTexImage")
     picture.image = image
     material.node_tree.links.new(picture.outputs["Color"], _shader(material).inputs["Base Color"])
-    _line_up(_shader(material), picture)
     return picture
 
 

@@ -271,7 +271,7 @@ def remedy(obj: bpy.types.Object) -> str:
 def give_up(session_uid: int, reason: str) -> None:
     """Remember why a face, asked for by itself, has not become ready or exact; one that was hidden
     meanwhile waits until it is shown."""
-    face = next((obj for obj in bpy.data.objects if obj.session_uid == session_uid), None)
+    face = faces.look_up(session_uid)
     _asked.pop(session_uid, None)
     if face is not None and face.visible_get():
         _asked[session_uid] = reason

@@ -95,8 +95,8 @@ def fit_points(
     codes, pose = np.zeros(len(model.identity_prior.mean) + len(model.expression_names)), IDENTITY
     residual = None
     if model.head is not None:
-        points = evenly_drawn(drawn, config.start_points, _TO_START)
-        placed, pose, coverage = fit_forward_map(model, points.points, points.normals)
+        some = evenly_drawn(drawn, config.start_points, _TO_START)
+        placed, pose, coverage = fit_forward_map(model, some.points, some.normals)
         codes, residual = placed[: len(codes)], placed[len(codes) :].astype(np.float32)
         config = replace(config, prior=config.prior * (1 + _UNSEEN_PRIOR * (1 - coverage)))
         report(0.3, "Fitting: placed")
