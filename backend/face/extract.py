@@ -17,14 +17,17 @@ from ..model.imface import Face, query_sdf
 #: sdf at points (N, 3) in model space, as (N,) float32.
 SdfFunction = Callable[[np.ndarray], np.ndarray]
 
+#: Of a cell, or of blocks in a larger one.
+CORNERS = np.array(list(np.ndindex(2, 2, 2)))
+
 
 @dataclass(frozen=True)
 class ExtractConfig:
     """How the surface is meshed; a resolution out of range raises BackendError."""
 
     resolution: int = 256  #: grid points per axis over [-1, 1]
-    slope: float = 1.25  #: bound on the field's gradient norm; 1 for a true distance
-    coarsest: int = 16  #: cells per side of the first blocks
+    slope: float = 1.0  #: of the field where a piece of the surface is looked for
+    coarsest: int = 16  #: cells per side of the first blocks; pieces of a quarter of it are found
 
     def __post_init__(self) -> None:
         if not 16 <= self.resolution <= 512:
@@ -52,8 +55,9 @@ def extract_mesh(sdf: SdfFunction, config: ExtractConfig = ExtractConfig()) -> M
 def extract_all_pieces(sdf: SdfFunction, config: ExtractConfig = ExtractConfig()) -> Mesh:
     """Mesh the zero level set inside the unit ball.
 
-    Blocks of cells whose centre is farther from the surface than a block's reach are never
-    looked at again, so about 3 % of the grid is evaluated.
+    A piece is found where it passes by the middle of a block of cells, and followed from there
+    from cell to cell: hardly any of the grid is evaluated that is not beside the surface, 1.5 % at
+    resolution 256.
 
     Returns
     -------
@@ -97,7 +101,7 @@ def mesh_cells(known: GridValues, cells: np.ndarray, resolution: int) -> Mesh:
     corner = np.zeros(high - low, bool)
     active = np.zeros(high - low, bool)
     local = cells - low
-    for offset in np.ndindex(2, 2, 2):
+    for offset in CORNERS:
         corner[tuple((local + offset).T)] = True
     # scikit-image computes the cube below the masked grid point.
     active[tuple((local + 1).T)] = True
@@ -120,31 +124,60 @@ def no_surface() -> BackendError:
 
 
 def surface_cells(known: GridValues, config: ExtractConfig) -> np.ndarray:
-    """Return every cell (N, 3) of the grid that may hold a piece of the surface."""
-    spacing = 2 / (config.resolution - 1)
-    size = config.coarsest
-    side = np.arange(0, config.resolution - 1, size)
+    """Return every cell (N, 3) of the grid that the surface cuts."""
+    last = config.resolution - 1
+    cells = (_beside_surface(known, config)[:, None] - CORNERS).reshape(-1, 3)
+    seen, cut = np.zeros((last,) * 3, bool), [np.zeros((0, 3), int)]
+    while len(cells):
+        cells = cells[((cells >= 0) & (cells < last)).all(1)]
+        cells = cells[_reach_the_ball(cells + 0.5, 1, config)]
+        key = np.ravel_multi_index(tuple(cells.T), seen.shape)
+        key = np.unique(key[~seen.flat[key]])
+        seen.flat[key] = True
+        cells = np.stack(np.unravel_index(key, seen.shape), axis=1)
+        behind = known((cells[:, None] + CORNERS).reshape(-1, 3)).reshape(-1, 2, 2, 2) < 0
+        cut.append(cells[_is_cut(behind)])
+        # What is cut in a face goes on in the cell beyond it.
+        cells = np.concatenate(
+            [
+                cells[_is_cut(np.take(behind, side, 1 + axis))] + (2 * side - 1) * unit
+                for axis, unit in enumerate(np.eye(3, dtype=int))
+                for side in (0, 1)
+            ]
+        )
+    return np.concatenate(cut)
+
+
+def _beside_surface(known: GridValues, config: ExtractConfig) -> np.ndarray:
+    """Return points (N, 3) of the grid within a cell of the surface, near all of its pieces."""
+    side = np.arange(0, config.resolution - 1, config.coarsest)
     blocks = np.stack(np.meshgrid(side, side, side, indexing="ij"), axis=-1).reshape(-1, 3)
-    while size > 1:
+    spacing, size = 2 / (config.resolution - 1), config.coarsest
+    while True:
         centers = np.minimum(blocks + size // 2, config.resolution - 1)
-        reach = spacing * size * np.sqrt(3) / 2
-        near = np.linalg.norm(centers * spacing - 1, axis=1) <= 1 + reach
+        near = _reach_the_ball(centers, size, config)
         blocks, centers = blocks[near], centers[near]
-        blocks = blocks[np.abs(known(centers)) <= config.slope * reach]
+        distance = np.abs(known(centers)) / (config.slope * spacing)
+        if 4 * size <= config.coarsest:
+            return centers[distance <= 1]
+        blocks = blocks[distance <= size * np.sqrt(3) / 2]
         size //= 2
-        blocks = _split(blocks, size)
+        blocks = (blocks[:, None] + CORNERS * size).reshape(-1, 3)
         blocks = blocks[(blocks < config.resolution - 1).all(1)]
-    # Of each cell, the corner whose numbers are odd is known by now. Where the surface cuts the
-    # cell, it is no farther from this corner and the opposite one than the two steps along the
-    # cell's side and its faces' diagonal.
-    odd, even = blocks | 1, (blocks + 1) // 2 * 2
-    away = np.abs(known(odd)) + np.abs(known(even))
-    return blocks[away <= config.slope * spacing * (1 + np.sqrt(2))]
 
 
-def _split(blocks: np.ndarray, size: int) -> np.ndarray:
-    offsets = np.array(list(np.ndindex(2, 2, 2))) * size
-    return (blocks[:, None] + offsets).reshape(-1, 3)
+def _reach_the_ball(centers: np.ndarray, size: int, config: ExtractConfig) -> np.ndarray:
+    """Tell which blocks of so many cells per side may touch the unit ball, by their centres (N, 3)
+    on the grid."""
+    spacing = 2 / (config.resolution - 1)
+    return np.linalg.norm(centers * spacing - 1, axis=1) <= 1 + spacing * size * np.sqrt(3) / 2
+
+
+def _is_cut(behind: np.ndarray) -> np.ndarray:
+    """Tell of which of N sets of points (N, ...) some are behind the surface, and some are not."""
+    corners = tuple(range(1, behind.ndim))
+    cut: np.ndarray = behind.any(corners) & ~behind.all(corners)
+    return cut
 
 
 def clip(

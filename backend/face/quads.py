@@ -9,6 +9,7 @@ from scipy.sparse.csgraph import connected_components
 
 from ..mesh import Mesh, triangulate, vertex_normals
 from .extract import (
+    CORNERS,
     ExtractConfig,
     GridValues,
     SdfFunction,
@@ -18,7 +19,6 @@ from .extract import (
 )
 
 #: Of a cell: its corners, numbered 4 x + 2 y + z, and its edges, by their lower and upper corners.
-_CORNERS = np.array(list(np.ndindex(2, 2, 2)))
 _AXES = (4, 2, 1)
 _EDGES = [(a, a | axis) for a in range(8) for axis in _AXES if not a & axis]
 #: The edges of each of its faces.
@@ -65,7 +65,7 @@ def _dual(known: GridValues, cells: np.ndarray, resolution: int) -> tuple[np.nda
     shape = (resolution,) * 3
     keys = np.sort(np.ravel_multi_index(tuple(cells.T), shape))
     cells = np.stack(np.unravel_index(keys, shape), axis=1)
-    values = known((cells[:, None] + _CORNERS).reshape(-1, 3)).reshape(-1, 8)
+    values = known((cells[:, None] + CORNERS).reshape(-1, 3)).reshape(-1, 8)
     inside = values < 0
     patch = _patches()[inside @ (1 << np.arange(8))]
     counts = patch.max(1) + 1
@@ -77,7 +77,7 @@ def _dual(known: GridValues, cells: np.ndarray, resolution: int) -> tuple[np.nda
         ring = [0, u, u | v, v]  # where the edge lies in each of the four cells around it
         edges = [_EDGES.index((corner, corner | along)) for corner in ring]
         first = np.flatnonzero(crossed[:, edges[0]])
-        strides = _CORNERS[ring] @ resolution ** np.arange(3)[::-1]
+        strides = CORNERS[ring] @ resolution ** np.arange(3)[::-1]
         around = keys[first, None] - strides
         rows = np.searchsorted(keys, around)
         corners = vertex[rows, edges]
@@ -112,7 +112,7 @@ def _middles(values: np.ndarray, crossed: np.ndarray, vertex: np.ndarray, count:
     begin, end = np.array(_EDGES)[edge].T
     lower, upper = values[cell, begin], values[cell, end]
     share = (lower / (lower - upper))[:, None]
-    points = _CORNERS[begin] * (1 - share) + _CORNERS[end] * share
+    points = CORNERS[begin] * (1 - share) + CORNERS[end] * share
     at = vertex[cell, edge]
     total = np.stack([np.bincount(at, along, count) for along in points.T], axis=1)
     middles: np.ndarray = total / np.bincount(at, minlength=count)[:, None]

@@ -62,7 +62,7 @@ def test_balls_that_meet_in_a_cell_stay_apart() -> None:
         away = np.linalg.norm(points[:, None] - inner, axis=2).min(1)
         return (away - 0.6 * spacing).astype(np.float32)
 
-    mesh = extract_quads(sdf, ExtractConfig(16))
+    mesh = extract_quads(sdf, ExtractConfig(16, coarsest=4))
     assert len(mesh.vertices) == 8  # the larger piece of two equal ones: a cube around one of them
     assert len(mesh.polygons) == 6
     assert np.linalg.norm(mesh.vertices[:, None] - inner, axis=2).max(0).min() < spacing
