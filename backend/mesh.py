@@ -99,14 +99,22 @@ def sample_surface(
     barycentric : ndarray (count, 3)
     """
     _, areas = triangle_normals(vertices, triangles)
-    cumulative = np.cumsum(np.minimum(areas, largest))
-    # Stratified, so that even a small sample covers the surface evenly.
-    positions = (np.arange(count) + rng.random(count)) / count * cumulative[-1]
-    face = np.minimum(np.searchsorted(cumulative, positions), len(triangles) - 1)
-    u, v = np.sqrt(rng.random(count)), rng.random(count)
-    barycentric = np.stack([1 - u, u * (1 - v), u * v], axis=1)
+    face, barycentric = draw_evenly(np.minimum(areas, largest), count, rng)
     points = np.einsum("nk,nkc->nc", barycentric, vertices[triangles[face]])
     return points, face, barycentric
+
+
+def draw_evenly(
+    areas: np.ndarray, count: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw the triangle and the barycentric coordinates (count, 3) of points on triangles of such
+    areas (T,), as many on each as its area asks for."""
+    cumulative = np.cumsum(areas)
+    # Stratified, so that even a small sample covers the surface evenly.
+    positions = (np.arange(count) + rng.random(count)) / max(count, 1) * cumulative[-1]
+    face = np.minimum(np.searchsorted(cumulative, positions), len(areas) - 1)
+    u, v = np.sqrt(rng.random(count)), rng.random(count)
+    return face, np.stack([1 - u, u * (1 - v), u * v], axis=1)
 
 
 def check_scan(vertices: np.ndarray, triangles: np.ndarray) -> None:
