@@ -17,6 +17,11 @@ import build
 HERE = build.Target(build.this_platform(), f"{sys.version_info.major}.{sys.version_info.minor}")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put those last that compute on all cores: by then no other check runs beside them."""
+    items.sort(key=lambda item: "backend" in item.path.parts)
+
+
 @pytest.fixture
 def make_wheel() -> Callable[..., Path]:
     """Return a function that writes a wheel with a licence and the files given."""

@@ -53,7 +53,7 @@ _MAX_APART = 0.06
 #: A triangle whose normal's cosine with what it was is less than this is folded.
 _FOLDED = 0.5
 #: Most steps of the search for the level set.
-_SNAP_ROUNDS = 5
+_SNAP_ROUNDS = 3
 #: A step that is shorter [mm] is the last, and where it ends is not asked: at most a quarter of it
 #: is left, mostly a hundredth.
 _SHORT_STEP_MM = 0.1
