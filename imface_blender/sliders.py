@@ -24,6 +24,7 @@ import numpy as np
 
 from . import applied, faces, jobs, mesh_io
 from .errors import UserError
+from .job_operators import NOT_IN_OBJECT_MODE
 from .properties import of_key, of_mesh, of_object
 from .slider_names import NAMES
 from .translations import label, say
@@ -109,7 +110,7 @@ def why_not(obj: bpy.types.Object | None) -> str:
     """Return why the sliders of this object do not move, or an empty string."""
     reason = faces.why_not_changed(obj)
     if not reason and (obj.mode != "OBJECT" or mesh_io.mesh_of(obj).is_editmode):
-        reason = say(jobs.NOT_IN_OBJECT_MODE)
+        reason = say(NOT_IN_OBJECT_MODE)
     if reason:
         return reason
     preview = preview_of(obj)

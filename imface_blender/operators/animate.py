@@ -5,7 +5,7 @@ import bpy
 from bpy.props import IntProperty
 
 from .. import faces, in_betweens, shape_keys
-from ..jobs import Outcome, QuickOperator
+from ..job_operators import Outcome, QuickOperator
 from ..properties import ExpressionValues
 from ..translations import say
 

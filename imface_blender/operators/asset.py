@@ -11,7 +11,7 @@ from bpy.props import StringProperty
 
 from .. import faces, portrait
 from ..errors import UserError
-from ..jobs import Outcome, QuickOperator
+from ..job_operators import Outcome, QuickOperator
 from ..translations import say
 from .gallery import in_gallery
 

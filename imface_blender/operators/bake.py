@@ -7,7 +7,8 @@ from bpy.props import FloatProperty, IntProperty
 
 from .. import faces, in_betweens, keyframes, shape_keys
 from ..errors import UserError
-from ..jobs import JobOperator, Outcome, QuickOperator, Request
+from ..job_operators import JobOperator, Outcome, QuickOperator
+from ..jobs import Request
 from ..mesh_io import mesh_of
 from ..properties import of_object
 from ..translations import say

@@ -6,7 +6,8 @@ from typing import Any
 import bpy
 
 from .. import carry_over, faces, shape_keys
-from ..jobs import JobOperator, Request
+from ..job_operators import JobOperator
+from ..jobs import Request
 from ..properties import BlendChoice, MeshChoice, mesh_params, of_object
 from ..translations import say
 from ..worker_client import Job

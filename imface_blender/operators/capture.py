@@ -11,7 +11,7 @@ from bpy.props import BoolProperty, FloatProperty, IntProperty, StringProperty
 
 from .. import face_capture, faces, head_turn, in_betweens, keyframes, shape_keys, takes
 from ..face_capture import HEAD_ANGLES, Capture
-from ..jobs import Outcome, QuickOperator
+from ..job_operators import Outcome, QuickOperator
 from ..keyframes import LeftOut
 from ..mesh_io import mesh_of
 from ..translations import say

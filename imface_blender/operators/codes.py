@@ -12,7 +12,8 @@ from bpy.props import BoolProperty, StringProperty
 
 from .. import faces
 from ..errors import UserError
-from ..jobs import FileOperator, JobOperator, Outcome, QuickOperator, Request
+from ..job_operators import FileOperator, JobOperator, Outcome, QuickOperator
+from ..jobs import Request
 from ..properties import MeshChoice, mesh_params
 from ..translations import say
 from ..worker_client import Job

@@ -7,7 +7,8 @@ from bpy.props import BoolProperty, StringProperty
 
 from .. import faces, named_values, slider_properties, sliders
 from ..errors import UserError
-from ..jobs import JobOperator, Outcome, QuickOperator, Request
+from ..job_operators import JobOperator, Outcome, QuickOperator
+from ..jobs import Request
 from ..mesh_io import mesh_of
 from ..properties import GenerateChoice, of_object
 from ..slider_names import NAMES

@@ -4,7 +4,8 @@
 import bpy
 
 from .. import faces, in_betweens, shape_keys
-from ..jobs import JobOperator, Outcome, QuickOperator, Request
+from ..job_operators import JobOperator, Outcome, QuickOperator
+from ..jobs import Request
 from ..properties import ExpressionNames, of_object
 from ..translations import say
 from ..worker_client import Job

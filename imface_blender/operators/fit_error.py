@@ -6,7 +6,7 @@ from typing import cast
 import bpy
 
 from .. import fit_error
-from ..jobs import Outcome, QuickOperator
+from ..job_operators import Outcome, QuickOperator
 from ..mesh_io import mesh_of
 from ..translations import say
 

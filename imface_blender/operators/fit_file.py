@@ -7,7 +7,8 @@ import bpy
 from bpy.props import StringProperty
 
 from ..errors import UserError
-from ..jobs import FileOperator, Outcome, refuse_while_busy
+from ..job_operators import FileOperator, Outcome
+from ..jobs import refuse_while_busy
 from ..properties import FitChoice, MeshChoice, of_scene
 from ..translations import say
 

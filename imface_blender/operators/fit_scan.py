@@ -4,7 +4,8 @@
 import bpy
 
 from .. import faces, landmarks, mesh_io, scan_colors
-from ..jobs import JobOperator, Request
+from ..job_operators import JobOperator
+from ..jobs import Request
 from ..properties import FitChoice, MeshChoice, mesh_params
 from ..translations import say
 from ..worker_client import Job

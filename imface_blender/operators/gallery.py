@@ -9,7 +9,8 @@ from mathutils import Matrix
 
 from .. import faces
 from ..errors import UserError
-from ..jobs import JobOperator, Outcome, QuickOperator, Request
+from ..job_operators import JobOperator, Outcome, QuickOperator
+from ..jobs import Request
 from ..mesh_io import mesh_of, read_positions
 from ..properties import GenerateChoice, MeshChoice, mesh_params, of_object
 from ..translations import say

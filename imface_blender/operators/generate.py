@@ -4,7 +4,8 @@
 import bpy
 
 from ..faces import add_face, life_size_at_cursor
-from ..jobs import JobOperator, Request
+from ..job_operators import JobOperator
+from ..jobs import Request
 from ..properties import GenerateChoice, MeshChoice, mesh_params
 from ..translations import say
 from ..worker_client import Job

@@ -5,7 +5,7 @@ import bpy
 from mathutils import Vector
 
 from .. import faces, landmarks
-from ..jobs import Outcome, QuickOperator
+from ..job_operators import Outcome, QuickOperator
 from ..properties import LANDMARKS, LandmarkPlaces
 from ..translations import say
 

@@ -4,7 +4,7 @@
 import bpy
 
 from .. import faces, shape_keys
-from ..jobs import Outcome, QuickOperator
+from ..job_operators import Outcome, QuickOperator
 from ..translations import say
 
 

@@ -4,7 +4,8 @@
 import bpy
 
 from .. import carry_over, faces
-from ..jobs import JobOperator, Request
+from ..job_operators import JobOperator
+from ..jobs import Request
 from ..properties import MeshChoice, mesh_params
 from ..translations import say
 from ..worker_client import Job

@@ -6,7 +6,7 @@ from bpy.props import StringProperty
 
 from .. import faces, presets, slider_properties, sliders
 from ..errors import UserError
-from ..jobs import Outcome, QuickOperator
+from ..job_operators import Outcome, QuickOperator
 from ..mesh_io import mesh_of
 from ..properties import PresetChoice
 from ..translations import label, say

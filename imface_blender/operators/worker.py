@@ -6,7 +6,8 @@ from bpy.props import IntProperty
 
 from .. import jobs, worker_setup
 from ..errors import UserError
-from ..jobs import JobOperator, Outcome, PolledOperator, QuickOperator, Request
+from ..job_operators import JobOperator, Outcome, PolledOperator, QuickOperator
+from ..jobs import Request
 from ..translations import say
 from ..worker_client import Job
 

@@ -9,8 +9,9 @@ from types import SimpleNamespace
 import bpy
 import pytest
 
-from imface_blender import faces, jobs, overlay, shape_keys
-from imface_blender.jobs import JobOperator, Request
+from imface_blender import faces, job_operators, jobs, overlay, shape_keys
+from imface_blender.job_operators import UNEXPECTED, JobOperator
+from imface_blender.jobs import Request
 from imface_blender.operators.worker import IMFACE_OT_copy_details
 
 USER_ERROR, INTERNAL_ERROR, DEATH, BAD_INDEX, BAD_VERTEX, ENDLESS, CTRL_C = range(100, 107)  # seeds
@@ -68,7 +69,7 @@ def test_ctrl_c_ends_a_script(census, monkeypatch, capfd, way):
     before = census()
     with monkeypatch.context() as patch:
         if way == "Python's":
-            patch.setattr(jobs, "_print_progress", interrupt)
+            patch.setattr(job_operators, "_print_progress", interrupt)
         with pytest.raises(RuntimeError, match=r"^Error: Cancelled: Generating a face\s*$"):
             bpy.ops.imface.generate(seed=CTRL_C if way == "the worker's" else ENDLESS)
     assert census() == before
@@ -78,7 +79,7 @@ def test_ctrl_c_ends_a_script(census, monkeypatch, capfd, way):
 
 def test_an_unexpected_error_keeps_its_traceback(census, monkeypatch):
     monkeypatch.setattr(faces.FaceMesh, "from_answer", lambda *_: 1 / 0)
-    assert refused(census) == jobs.UNEXPECTED
+    assert refused(census) == UNEXPECTED
     assert "ZeroDivisionError" in jobs.status.details
 
 
@@ -500,8 +501,8 @@ def test_errors_of_operators_without_a_job_are_shown_too(
     assert "jawOpen" in jobs.status.error
     assert jobs.status.details == ""
     monkeypatch.setattr(shape_keys, "keyframe", lambda *_: 1 / 0)
-    assert_refused(keyframe, jobs.UNEXPECTED, expressions="jawOpen=1")
-    assert jobs.status.error == jobs.UNEXPECTED
+    assert_refused(keyframe, UNEXPECTED, expressions="jawOpen=1")
+    assert jobs.status.error == UNEXPECTED
     assert "ZeroDivisionError" in jobs.status.details
     monkeypatch.undo()
     assert keyframe(expressions="jawOpen=1") == {"FINISHED"}
