@@ -40,6 +40,12 @@ _ROUNDS = (8, 8, 16)
 _WIDTH = 0.12
 #: Radius of the part of a scan that is drawn again [model units].
 _FACE_RADIUS = 1.3
+#: A pose is rounded as seen from the scan's vertices that are nearest to these places, left, right
+#: and below in the face, to such steps [radians, share of the scale, model units].
+_SEEN_FROM = np.array([[-0.4, 0.3, 0.1], [0.4, 0.3, 0.1], [0.0, -0.5, 0.2]])
+_STEP = 0.03
+#: Where, from one refinement to the next: two poses that one rounding parts, another joins.
+_PHASES = (0.0, 1 / 3, 2 / 3)
 #: The mean face is compared within this radius of a point in the middle of the head.
 _MIDDLE, _RADIUS = np.array([0, 0.05, 0.2]), 0.8
 _REFERENCE_SPACING = 0.085
@@ -90,10 +96,13 @@ def find_pose(scan: Mesh, reference: Mesh, seed: int = 0) -> tuple[Similarity, f
     poses = _refined(poses, cloud, face.points, face.normals, _ROUNDS[2])
     errors = _errors(poses, cloud, face)
     best = int(np.argmin(errors))
-    # Drawn where it is now, the points do not depend on where it was looked for first.
-    pose = poses.similarity(best).after(unit)
-    _, found = _matched(scan.vertices, triangles, pose, face, seed)
-    return found
+    # ICP ends near where it begins, and that depends on how the scan lies. Begun anew at the pose
+    # rounded, on points drawn there, it ends where it does for a scan that lies elsewhere.
+    pose, error = poses.similarity(best).after(unit), float(errors[best])
+    for phase in _PHASES:
+        start = _rounded(pose, scan.vertices, phase)
+        _, (pose, error) = _matched(scan.vertices, triangles, start, face, seed)
+    return pose, error
 
 
 def find_pose_by_landmarks(
@@ -146,6 +155,36 @@ def _matched(
     given = Poses(np.eye(3)[None], np.zeros((1, 3)))
     both = (given, _refined(given, cloud, face.points, face.normals, _ROUNDS[2]))
     return [(p.similarity(0).after(start), float(_errors(p, cloud, face)[0])) for p in both]
+
+
+def _rounded(pose: Similarity, vertices: np.ndarray, phase: float) -> Similarity:
+    """Return nearly the pose of a scan (V, 3), rounded as three of its own vertices see it.
+
+    Parameters
+    ----------
+    phase : float
+        Where between two steps the values lie that it is rounded to, as a share of one.
+    """
+    places = pose.inverse().apply(_SEEN_FROM)
+    nearest = [np.linalg.norm(vertices - place, axis=1).argmin() for place in places]
+    left, right, below = vertices[nearest]
+    across, out = right - left, np.cross(right - left, left - below)
+    if np.linalg.norm(out) <= 1e-3 * (across @ across):  # as good as one line
+        return pose
+    x, z = across / np.linalg.norm(across), out / np.linalg.norm(out)
+    frame = np.stack([x, np.cross(z, x), z], axis=1)
+    of_scan = Similarity(float(np.linalg.norm(across)), frame, left)
+    seen = pose.after(of_scan)
+    turn, growth, shift = (
+        _STEP * (np.round(value / _STEP - phase) + phase)
+        for value in (
+            Rotation.from_matrix(seen.rotation).as_rotvec(),
+            np.log(seen.scale),
+            seen.translation,
+        )
+    )
+    rounded = Similarity(float(np.exp(growth)), Rotation.from_rotvec(turn).as_matrix(), shift)
+    return rounded.after(of_scan.inverse())
 
 
 def _candidates(cloud: np.ndarray, face: _Face) -> Poses:

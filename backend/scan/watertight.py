@@ -19,6 +19,8 @@ from .drawing import DrawnPoints, draw_points, steady
 PIXEL = 0.005
 #: Slack of the visibility test on a surface that faces the viewer [model units].
 DEPTH_SLACK = 0.003
+#: Vertices are rounded to so much [model units]: 0.0001 mm.
+_FINEST = 2.0**-20
 #: Spacing of the sheet's vertices [model units].
 SPACING = 0.012
 #: A border triangle with a longer edge bridges a notch of the outline [model units].
@@ -93,7 +95,8 @@ def visible_points(
     ScanError
         If hardly any surface lies in the ball.
     """
-    vertices = pose.apply(scan.vertices)
+    # Where the scan lies shows in the digits beyond: in single precision they make a difference.
+    vertices = np.round(pose.apply(scan.vertices) / _FINEST) * _FINEST
     triangles = without_spikes(vertices, scan.triangles[near_ball(vertices, scan.triangles)])
     if len(triangles) == 0:
         raise ScanError("No part of the scan lies where the face should be. Check its orientation.")

@@ -15,6 +15,7 @@ from backend.learn.ict import SKIN_PARTS, IctFaceKit
 from backend.mesh import Mesh, load_scan, triangulate
 from backend.model.imface import UNIT_MM
 from backend.scan.align import Similarity
+from backend.scan.clean import faced_out, wound_alike
 from backend.scan.landmark_files import read_scan_landmarks
 from backend.scan.pose import NO_FACE, find_pose, find_pose_by_landmarks
 from backend.scan.watertight import visible_points
@@ -78,9 +79,17 @@ def test_a_head_is_found_wherever_it_lies(head: Mesh, reference: Mesh, place: Si
 def test_a_scan_has_one_pose(
     scan: Mesh, reference: Mesh, found: Similarity, place: Similarity, inwards: bool
 ) -> None:
-    """Within a millimetre, whatever its orientation, unit and winding."""
-    pose, _ = find_pose(_moved(scan, place, inwards), reference)
-    assert _off(pose, found.after(place.inverse()), reference.vertices) < 0.01
+    """To the last digits, whatever its orientation, unit and winding; and a fit sees the very same
+    points, so that it ends with the very same face."""
+    moved = _moved(scan, place, inwards)
+    out = faced_out(moved.vertices, wound_alike(moved.vertices, moved.polygons))
+    moved = Mesh(moved.vertices, out)
+    pose, _ = find_pose(moved, reference)
+    assert _off(pose, found.after(place.inverse()), reference.vertices) < 1e-9
+    here, there = visible_points(scan, found), visible_points(moved, pose)
+    np.testing.assert_array_equal(there.points, here.points)
+    np.testing.assert_array_equal(there.normals, here.normals)
+    np.testing.assert_array_equal(there.keys, here.keys)
 
 
 def _half(mesh: Mesh, face: np.ndarray) -> Mesh:
