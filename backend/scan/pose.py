@@ -225,7 +225,7 @@ def _draw_face(
         return points
     posed = pose.apply(points)
     tree = cKDTree(thin(posed, SPACING))
-    neighbors = tree.query_ball_point(posed, NEAR, return_length=True)
+    neighbors = tree.query_ball_point(posed, NEAR, return_length=True, workers=-1)
     return points[neighbors > FLOATING * np.median(neighbors)]
 
 
