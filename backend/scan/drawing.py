@@ -89,7 +89,8 @@ def some_triangles(triangles: np.ndarray, count: int, seed: int = 0) -> np.ndarr
     """Return about so many of the triangles (T, 3), in order; all if there are no more."""
     if len(triangles) <= count:
         return triangles
-    return triangles[_chance(_keys(triangles, seed)) < count / len(triangles)]
+    # By another chance than that of points on them: those that are kept would get none.
+    return triangles[_chance(~_keys(triangles, seed)) < count / len(triangles)]
 
 
 def evenly_drawn(drawn: DrawnPoints, count: int, use: int) -> DrawnPoints:

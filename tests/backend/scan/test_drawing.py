@@ -5,6 +5,7 @@ import pytest
 import trimesh
 from scipy.spatial import cKDTree
 
+from backend.mesh import triangle_normals
 from backend.scan.drawing import DrawnPoints, draw_points, evenly_drawn, some_triangles, steady
 
 
@@ -94,6 +95,16 @@ def test_some_triangles_are_about_so_many(ball: tuple[np.ndarray, np.ndarray]) -
     again = some_triangles(np.delete(triangles, 7, axis=0), 2000)
     assert abs(len(again) - len(some)) <= 3
     assert some_triangles(triangles, 10**6) is triangles
+
+
+def test_some_triangles_get_as_many_points_as_they_ask_for(
+    ball: tuple[np.ndarray, np.ndarray],
+) -> None:
+    """Though most of them get none, and all others are left out."""
+    vertices, triangles = ball
+    some = some_triangles(triangles, 2000)
+    area = triangle_normals(vertices, some)[1].sum() / 400
+    assert len(draw_points(vertices, some, area)) == pytest.approx(400, rel=0.15)
 
 
 def test_steady_sizes_are_few_and_near() -> None:

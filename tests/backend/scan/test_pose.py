@@ -92,6 +92,14 @@ def test_a_scan_has_one_pose(
     np.testing.assert_array_equal(there.keys, here.keys)
 
 
+def test_the_face_is_found_in_a_scan_of_many_triangles(scan: Mesh, reference: Mesh) -> None:
+    fine = scan.vertices, scan.polygons
+    for _ in range(2):
+        fine = trimesh.remesh.subdivide(*fine)
+    assert len(fine[1]) > 250_000
+    assert find_pose(Mesh(*fine), reference)[1] < 0.6 * NO_FACE
+
+
 def _half(mesh: Mesh, face: np.ndarray) -> Mesh:
     return Mesh(mesh.vertices, mesh.polygons[face[:, 0] < 0.02])
 
