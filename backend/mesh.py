@@ -99,12 +99,12 @@ def sample_surface(
     barycentric : ndarray (count, 3)
     """
     _, areas = triangle_normals(vertices, triangles)
-    face, barycentric = draw_evenly(np.minimum(areas, largest), count, rng)
+    face, barycentric = draw_on_triangles(np.minimum(areas, largest), count, rng)
     points = np.einsum("nk,nkc->nc", barycentric, vertices[triangles[face]])
     return points, face, barycentric
 
 
-def draw_evenly(
+def draw_on_triangles(
     areas: np.ndarray, count: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw the triangle and the barycentric coordinates (count, 3) of points on triangles of such

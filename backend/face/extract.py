@@ -17,7 +17,7 @@ from ..model.imface import Face, query_sdf
 #: sdf at points (N, 3) in model space, as (N,) float32.
 SdfFunction = Callable[[np.ndarray], np.ndarray]
 
-#: Of a cell, or of blocks in a larger one.
+#: Of a cell; and where the eight halves of a block begin.
 CORNERS = np.array(list(np.ndindex(2, 2, 2)))
 
 
@@ -149,7 +149,8 @@ def surface_cells(known: GridValues, config: ExtractConfig) -> np.ndarray:
 
 
 def _beside_surface(known: GridValues, config: ExtractConfig) -> np.ndarray:
-    """Return points (N, 3) of the grid within a cell of the surface, near all of its pieces."""
+    """Return points (N, 3) of the grid within a cell of the surface: some of each piece that does
+    not slip between the middles of the smallest blocks."""
     side = np.arange(0, config.resolution - 1, config.coarsest)
     blocks = np.stack(np.meshgrid(side, side, side, indexing="ij"), axis=-1).reshape(-1, 3)
     spacing, size = 2 / (config.resolution - 1), config.coarsest

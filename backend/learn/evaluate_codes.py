@@ -273,6 +273,7 @@ def random_faces(
         weights = {names[seed // 2 % len(names)]: 1.0} if seed % 2 else {}
         codes = generate(model, seed, 1.0, weights)
         sdf = face_sdf(face_of(model, codes), model.device)
+        # Loose bits are small: each cell's corner is a place to find them from.
         whole = extract_all_pieces(sdf, ExtractConfig(resolution=resolution, coarsest=4))
         mesh = largest_component(whole)
         loose = 100 * (1 - len(mesh.polygons) / len(whole.polygons))

@@ -168,7 +168,8 @@ def _rounded(pose: Similarity, vertices: np.ndarray, phase: float) -> Similarity
     places = pose.inverse().apply(_SEEN_FROM)
     nearest = [np.linalg.norm(vertices - place, axis=1).argmin() for place in places]
     left, right, below = vertices[nearest]
-    across, out = right - left, np.cross(right - left, left - below)
+    across = right - left
+    out = np.cross(across, left - below)
     if np.linalg.norm(out) <= 1e-3 * (across @ across):  # as good as one line
         return pose
     x, z = across / np.linalg.norm(across), out / np.linalg.norm(out)

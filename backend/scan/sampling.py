@@ -7,7 +7,7 @@ import numpy as np
 import trimesh
 from scipy.spatial import cKDTree
 
-from ..mesh import Mesh, draw_evenly, sample_surface, triangle_normals
+from ..mesh import Mesh, draw_on_triangles, sample_surface, triangle_normals
 
 #: Up to this distance [model units] the nearest triangle alone tells front from behind.
 _NEAR = 0.01
@@ -48,7 +48,7 @@ class NearestTriangle:
     def __init__(self, mesh: Mesh, cover: int = 60_000, seed: int = 0) -> None:
         self._corners = mesh.vertices[mesh.polygons]
         self.normals, areas = triangle_normals(mesh.vertices, mesh.polygons)
-        face, barycentric = draw_evenly(areas, cover, np.random.default_rng(seed))
+        face, barycentric = draw_on_triangles(areas, cover, np.random.default_rng(seed))
         self.cover = np.einsum("nk,nkc->nc", barycentric, self._corners[face])
         # Centres too: chance leaves many a small triangle without a sample.
         places = np.concatenate([self.cover, self._corners.sum(1) / 3])
