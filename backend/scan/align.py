@@ -54,6 +54,13 @@ class Similarity:
 IDENTITY = Similarity(1.0, np.eye(3), np.zeros(3))
 
 
+def middle_of(points: np.ndarray) -> np.ndarray:
+    """Return the mean of points (N, 3) without those that are far from it."""
+    distance = np.linalg.norm(points - points.mean(0), axis=1)
+    middle: np.ndarray = points[distance <= 2 * np.median(distance)].mean(0)
+    return middle
+
+
 def best_similarity(source: np.ndarray, target: np.ndarray) -> Similarity:
     """Return the similarity that takes source points (N, 3) to target points, least squares
     (Umeyama 1991)."""

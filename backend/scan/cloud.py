@@ -6,7 +6,7 @@ from scipy.spatial import cKDTree
 
 from ..errors import ScanError
 from ..mesh import Mesh, triangle_normals
-from .align import Similarity
+from .align import Similarity, middle_of
 from .watertight import SPACING, depth_map, joined_points, thin, visible_from_front
 
 #: More points than this make a scan slower, not better.
@@ -58,7 +58,10 @@ def squares_of_points(points: np.ndarray, seed: int = 0) -> Mesh:
     offsets = near - near.mean(1, keepdims=True)
     _, axes = np.linalg.eigh(np.einsum("nki,nkj->nij", offsets, offsets))
     first, second = axes[:, :, 2], axes[:, :, 1]
-    inwards = (np.cross(first, second) * (points - np.median(points, axis=0))).sum(1) < 0
+    # Either way along an axis is an eigenvector: towards a neighbour does not depend on the lie.
+    away = (first * (near[:, 1] - points)).sum(1) < 0
+    first = np.where(away[:, None], -first, first)
+    inwards = (np.cross(first, second) * (points - middle_of(points))).sum(1) < 0
     second = np.where(inwards[:, None], -second, second)
     corners = [a * first + b * second for a, b in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
     vertices = points[:, None] + _SIDE / 2 * size[:, None, None] * np.stack(corners, axis=1)

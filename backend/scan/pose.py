@@ -9,7 +9,7 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from ..mesh import Mesh, sample_surface, triangle_normals, vertex_normals
-from .align import IDENTITY, Similarity
+from .align import IDENTITY, Similarity, middle_of
 from .clean import without_spikes
 from .drawing import draw_points, some_triangles, steady
 from .landmarks import landmark_pose
@@ -232,8 +232,7 @@ def _draw_face(
 
 def _unit(cloud: np.ndarray) -> Similarity:
     """Return what puts a cloud's middle at 0 and half of it within distance 1."""
-    distance = np.linalg.norm(cloud - cloud.mean(0), axis=1)
-    middle = cloud[distance <= 2 * np.median(distance)].mean(0)
+    middle = middle_of(cloud)
     size = float(np.median(np.linalg.norm(cloud - middle, axis=1)))
     return Similarity(1 / size, np.eye(3), -middle / size)
 

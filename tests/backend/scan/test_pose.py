@@ -12,10 +12,11 @@ from scipy.spatial.transform import Rotation
 from backend.checkpoint import FaceModel
 from backend.face.fit import mean_face
 from backend.learn.ict import SKIN_PARTS, IctFaceKit
-from backend.mesh import Mesh, load_scan, triangulate
+from backend.mesh import Mesh, load_scan, sample_surface, triangulate
 from backend.model.imface import UNIT_MM
 from backend.scan.align import Similarity
 from backend.scan.clean import faced_out, wound_alike
+from backend.scan.cloud import squares_of_points
 from backend.scan.landmark_files import read_scan_landmarks
 from backend.scan.pose import NO_FACE, find_pose, find_pose_by_landmarks
 from backend.scan.watertight import visible_points
@@ -90,6 +91,19 @@ def test_a_scan_has_one_pose(
     np.testing.assert_array_equal(there.points, here.points)
     np.testing.assert_array_equal(there.normals, here.normals)
     np.testing.assert_array_equal(there.keys, here.keys)
+
+
+def test_points_without_faces_have_one_pose(scan: Mesh, reference: Mesh) -> None:
+    points, _, _ = sample_surface(scan.vertices, scan.polygons, 30_000, np.random.default_rng(0))
+    here = squares_of_points(points)
+    found, _ = find_pose(here, reference)
+    for place in PLACES[2:]:
+        there = squares_of_points(place.apply(points))
+        np.testing.assert_allclose(
+            place.inverse().apply(there.vertices), here.vertices, atol=1e-9 * np.ptp(here.vertices)
+        )
+        pose, _ = find_pose(there, reference)
+        assert _off(pose, found.after(place.inverse()), reference.vertices) < 1e-9
 
 
 def test_the_face_is_found_in_a_scan_of_many_triangles(scan: Mesh, reference: Mesh) -> None:
