@@ -28,10 +28,13 @@ class Fusion(nn.Module):
 
     def forward(self, points: Tensor) -> Tensor:
         """Return weights (..., K) that sum to one."""
+        first, *others = self.net
         # bfloat16 coordinates would be off by up to 0.4 mm: the first layer stays in float32.
         with torch.autocast(points.device.type, enabled=False):
-            hidden = self.net[0](points)
-        return self.net[1:](hidden).to(points.dtype)
+            hidden: Tensor = first(points)
+        for layer in others:
+            hidden = layer(hidden)
+        return hidden.to(points.dtype)
 
 
 @dataclass

@@ -12,8 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .pieces import by_pieces
+
 #: Vectors of a basis that are made single precision at a time.
-_PIECE = 8
+_PIECE = 16
 
 
 @dataclass(frozen=True, eq=False)  # hashed by identity: what follows from it can be cached
@@ -95,12 +97,18 @@ class ForwardMap:
 
 
 def _sum(amounts: Tensor, basis: Tensor) -> Tensor:
-    """Return the sum (V, 3) of amounts (K,) of a basis (K, V, 3), made single precision in pieces
+    """Return the sum (V, 3) of amounts (K,) of a basis (K, V, 3); each core has vertices of its
+    own."""
+    by_vertex = basis.transpose(0, 1)
+    return torch.cat(by_pieces(lambda part: _own_sum(amounts, part), by_vertex, len(by_vertex)))
+
+
+def _own_sum(amounts: Tensor, by_vertex: Tensor) -> Tensor:
+    """Return the sum (V, 3) of amounts (K,) of vectors (V, K, 3), made single precision in pieces
     that stay in the processor's cache."""
-    pieces = zip(amounts.split(_PIECE), basis.split(_PIECE), strict=True)
-    total = basis.new_zeros(basis.shape[1:], dtype=amounts.dtype)
-    for some, part in pieces:
-        total += torch.tensordot(some, part.to(some), 1)
+    total = amounts.new_zeros(by_vertex[:, 0].shape)
+    for some, part in zip(amounts.split(_PIECE), by_vertex.split(_PIECE, 1), strict=True):
+        total += torch.tensordot(some, part.transpose(0, 1).to(some), 1)
     return total
 
 

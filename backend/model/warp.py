@@ -1,10 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How a deformation field's output moves points."""
 
+import math
+from functools import cache
+
 import torch
 from torch import Tensor
 
 WARP_CHANNELS = {"se3": 6, "translation": 3}
+
+
+#: Taylor coefficients in t^2 of sin(t)/t, (1 - cos(t))/t^2 and (t - sin(t))/t^3, power by power.
+_TAYLOR = [
+    [(-1) ** power / math.factorial(2 * power + first) for first in (1, 2, 3)]
+    for power in range(5)
+]
 
 
 def se3_coefficients(theta_squared: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -12,7 +22,7 @@ def se3_coefficients(theta_squared: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
     Parameters
     ----------
-    theta_squared : Tensor (...)
+    theta_squared : Tensor (..., 1)
         Squared rotation angle [rad^2].
     """
     small = theta_squared < 0.25
@@ -20,15 +30,18 @@ def se3_coefficients(theta_squared: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     s = torch.where(small, theta_squared, torch.zeros_like(theta_squared))
     t2 = torch.where(small, torch.ones_like(theta_squared), theta_squared)
     t = t2.sqrt()
-    sin, cos = t.sin(), t.cos()
-    a = torch.where(small, 1 - s / 6 * (1 - s / 20 * (1 - s / 42 * (1 - s / 72))), sin / t)
-    b = torch.where(
-        small, (1 - s / 12 * (1 - s / 30 * (1 - s / 56 * (1 - s / 90)))) / 2, (1 - cos) / t2
-    )
-    c = torch.where(
-        small, (1 - s / 20 * (1 - s / 42 * (1 - s / 72 * (1 - s / 110)))) / 6, (t - sin) / (t2 * t)
-    )
+    sin = t.sin()
+    exact = torch.cat([sin / t, (1 - t.cos()) / t2, (t - sin) / (t2 * t)], dim=-1)
+    *others, series = _taylor(s.dtype, s.device)
+    for coefficients in reversed(others):
+        series = torch.addcmul(coefficients, s, series)
+    a, b, c = torch.where(small, series, exact).split(1, dim=-1)
     return a, b, c
+
+
+@cache
+def _taylor(dtype: torch.dtype, device: torch.device) -> tuple[Tensor, ...]:
+    return torch.tensor(_TAYLOR, dtype=dtype, device=device).unbind()
 
 
 def warp(points: Tensor, deformation: Tensor) -> Tensor:
