@@ -109,6 +109,23 @@ def assert_refused(census):
 
 
 @pytest.fixture
+def refusal(census):
+    """Return a function that asks for a face in vain, sees that nothing was made, and returns what
+    the user is told."""
+
+    def generate(seed=1):
+        before = census()
+        with pytest.raises(RuntimeError) as caught:
+            bpy.ops.imface.generate(seed=seed)
+        assert census() == before
+        assert jobs.status.job is None
+        assert jobs.status.error in str(caught.value)
+        return jobs.status.error
+
+    return generate
+
+
+@pytest.fixture
 def points():
     """Return a function that reads a mesh's or a shape key's coordinates as (V, 3)."""
 

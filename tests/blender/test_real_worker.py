@@ -11,7 +11,7 @@ import pytest
 
 from imface_blender import command_line, jobs
 from imface_blender.jobs import Request
-from tests.blender.test_jobs import Window
+from tests.blender.window import Window
 
 ROOT = Path(__file__).resolve().parents[2]
 HAS_WEIGHTS = any((ROOT / "weights").glob("*.safetensors"))

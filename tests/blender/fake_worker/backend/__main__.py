@@ -10,6 +10,15 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from seeds import (
+    BAD_INDEX,
+    BAD_VERTEX,
+    CTRL_C,
+    DEATH,
+    ENDLESS,
+    INTERNAL_ERROR,
+    USER_ERROR,
+)
 
 ADDON = Path(__file__).resolve().parents[4] / "imface_blender"
 
@@ -51,7 +60,6 @@ SLIDERS = slider_names.NAMES
 OFFSETS_MM = 0.3 * np.random.default_rng(0).normal(size=(len(SLIDERS), 5, 3))
 UNIT_MM = [1.0 + i for i in range(len(SLIDERS))]
 HALF_WAY = {"message": "Half {what}", "values": {"what": "way"}}
-USER_ERROR, INTERNAL_ERROR, DEATH, BAD_INDEX, BAD_VERTEX, ENDLESS, CTRL_C = range(100, 107)  # seeds
 
 
 class Refused(Exception):
