@@ -202,7 +202,7 @@ class FaceMesh:
 
     def _is_sound(self) -> bool:
         """Blender trusts these numbers and crashes on wrong ones, so look at them first."""
-        if self.vertices.ndim != 2 or self.vertices.shape[1] != 3 or len(self.starts) == 0:
+        if self.vertices.ndim != 2 or len(self.starts) == 0:
             return False
         index, groups = self.material_index, self.groups.values()
         return bool(

@@ -88,7 +88,12 @@ def test_polygons_become_triangles(make_mesh):
 TRIANGLE = {
     "vertices_mm": np.eye(3, dtype=np.float32),
     "polygons": np.array([[0, 1, 2, -1]], np.int32),
+    "material_index": np.array([0], np.int32),
+    "group_sizes": np.array([1, 2], np.int32),
+    "group_vertices": np.array([0, 1, 2], np.int32),
+    "group_weights": np.ones(3, np.float32),
 }
+SAID = {"materials": ["Skin"], "groups": ["Face", "Region Nose"]}
 UV = {
     "uv": np.zeros((3, 2), np.float32),
     "uv_polygons": TRIANGLE["polygons"],
@@ -100,6 +105,7 @@ UV = {
     [
         {"vertices_mm": np.full((3, 3), np.inf, np.float32)},
         {"vertices_mm": np.eye(3, 2, dtype=np.float32)},
+        {"vertices_mm": np.ones(3, np.float32)},
         {"polygons": np.array([[0, 1, 3, -1]], np.int32)},
         {"polygons": np.array([[0, 1, -1, -1]], np.int32)},
         {"polygons": np.empty((0, 4), np.int32)},
@@ -108,18 +114,25 @@ UV = {
         UV | {"uv_polygons": np.array([[0, 1, 2, -1]] * 2, np.int32)},
         UV | {"uv": np.zeros((3, 3), np.float32)},
         {"material_index": np.array([1], np.int32)},
+        {"material_index": np.array([-1], np.int32)},
         {"material_index": np.array([0, 0], np.int32)},
+        {"error_mm": np.zeros(2, np.float32)},
+        {"texture": np.zeros((4, 8), np.uint8)},
+        {"texture": np.zeros((4, 8, 4), np.uint8)},
+        {"group_vertices": np.array([0, 1, 3], np.int32)},
+        {"group_vertices": np.array([0, 1, -1], np.int32)},
+        {"group_weights": np.ones(2, np.float32)},
+        {"group_sizes": np.array([3], np.int32)},
     ],
 )
 def test_an_answer_that_would_crash_blender_is_refused(change):
+    assert mesh_io.FaceMesh.from_answer(SAID, TRIANGLE)
     with pytest.raises(UserError, match="not a mesh"):
-        mesh_io.FaceMesh.from_answer({"materials": ["Skin"]}, TRIANGLE | change)
+        mesh_io.FaceMesh.from_answer(SAID, TRIANGLE | change)
 
 
-@pytest.mark.parametrize("name", ["vertices_mm", "polygons", "material_index"])
+@pytest.mark.parametrize("name", TRIANGLE)
 def test_an_answer_that_lacks_something_is_refused(name):
-    arrays = TRIANGLE | {"material_index": np.zeros(1, np.int32)}
-    assert mesh_io.FaceMesh.from_answer({"materials": ["Skin"]}, arrays)
-    del arrays[name]
+    arrays = {known: array for known, array in TRIANGLE.items() if known != name}
     with pytest.raises(UserError, match="not a mesh"):
-        mesh_io.FaceMesh.from_answer({"materials": ["Skin"]}, arrays)
+        mesh_io.FaceMesh.from_answer(SAID, arrays)
