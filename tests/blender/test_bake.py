@@ -29,6 +29,13 @@ def bag_of(face):
     return animation.action.layers[0].strips[0].channelbag(animation.action_slot)
 
 
+def curves_in(action):
+    """Return the curves of an action that one datablock plays."""
+    if bpy.app.version < (5, 0, 0):
+        return action.fcurves
+    return action.layers[0].strips[0].channelbags[0].fcurves
+
+
 def curves_of(face):
     return bag_of(face).fcurves
 
@@ -84,6 +91,13 @@ def test_sampling_reads_evaluated_values_and_restores_the_frame(face):
     values = in_betweens.sample(scene, face, 1, 11)
     jaw = [*(np.arange(9) / 8), 0.5, 0]
     np.testing.assert_allclose(values, np.column_stack([jaw, [0.25] * 11, [0] * 11]), atol=1e-6)
+    assert (scene.frame_current, scene.frame_subframe) == (3, 0.25)
+
+
+def test_the_current_frame_stays(face):
+    scene = bpy.context.scene
+    scene.frame_set(3, subframe=0.25)
+    bpy.ops.imface.bake_animation(start=1, end=9)
     assert (scene.frame_current, scene.frame_subframe) == (3, 0.25)
 
 
@@ -205,8 +219,8 @@ def test_a_face_without_expressions_is_refused(make_face, assert_refused):
 
 def test_stretched_time_is_refused(face, assert_refused):
     render = bpy.context.scene.render
-    render.frame_map_new = 200
-    assert_refused(bpy.ops.imface.bake_animation, "The scene stretches time. Set Old and New")
+    for render.frame_map_new in (50, 200):
+        assert_refused(bpy.ops.imface.bake_animation, "The scene stretches time. Set Old and New")
     render.frame_map_old = 200
     assert bpy.ops.imface.bake_animation(start=1, end=9) == {"FINISHED"}
 
@@ -217,16 +231,23 @@ def test_a_strip_that_is_tweaked_at_other_frames_than_its_action_s_is_refused(
     animation = face.data.shape_keys.animation_data
     strip = push_down(face, 1)
     animation.nla_tracks[0].select = strip.select = True
-    for start in (1, 101):
-        strip.frame_start, strip.frame_end = start, start + 10
-        animation.use_tweak_mode = True
-        if start == 1:
-            bpy.ops.imface.bake_animation(start=1, end=9)
-            assert heights_mm(face, points) == baked_heights(1)
-        else:
-            sentence = "The NLA strip in tweak mode plays at other frames than those of its action"
-            assert_refused(bpy.ops.imface.bake_animation, sentence, start=101, end=109)
-        animation.use_tweak_mode = False
+    animation.use_tweak_mode = True
+    bpy.ops.imface.bake_animation(start=1, end=9)
+    assert heights_mm(face, points) == baked_heights(1)
+    animation.use_tweak_mode = False
+    sentence = "The NLA strip in tweak mode plays at other frames than those of its action"
+    strip.frame_end, strip.frame_start = 111, 101
+    refused_in_tweak_mode(animation, assert_refused, sentence)
+    strip.frame_start, strip.action_frame_start, strip.scale = 0, 0, 2  # frame 0 is where it was
+    assert strip.frame_start == 0
+    refused_in_tweak_mode(animation, assert_refused, sentence)
+
+
+def refused_in_tweak_mode(animation, assert_refused, sentence):
+    """See that nothing is baked in tweak mode."""
+    animation.use_tweak_mode = True
+    assert_refused(bpy.ops.imface.bake_animation, sentence, start=1, end=9)
+    animation.use_tweak_mode = False
 
 
 def test_neutral_ends_are_not_told_of(face, capfd):
@@ -311,6 +332,22 @@ def test_each_take_keeps_its_own_bake(face, points):
     assert not any("In-Between" in curve.data_path for curve in curves_of(face))
     play(face, second)
     assert not any("In-Between" in curve.data_path for curve in curves_of(face))
+
+
+def test_takes_of_a_library_are_left_as_they_are(face, points, tmp_path):
+    bpy.ops.imface.bake_animation(start=1, end=9)
+    first, library = face.data.shape_keys.animation_data.action, str(tmp_path / "takes.blend")
+    bpy.data.libraries.write(library, {first})
+    new_take(face, 0.6)
+    bpy.data.actions.remove(first)
+    with bpy.data.libraries.load(library, link=True) as (there, here):
+        here.actions = list(there.actions)
+    curves = len(curves_in(here.actions[0]))
+    bpy.ops.imface.bake_animation(start=1, end=9)
+    assert heights_mm(face, points) == baked_heights(0.6)
+    assert bpy.ops.imface.remove_bake() == {"FINISHED"}
+    assert names(face) == EXPRESSIONS
+    assert len(curves_in(here.actions[0])) == curves
 
 
 @pytest.mark.skipif(bpy.app.version < (5, 0, 0), reason="An action has no slots")

@@ -63,6 +63,9 @@ def test_a_take_becomes_one_keyframe_per_frame(face, take):
     assert values(face, "jawOpen") == near({1 + i: i / 60 for i in range(61)})
     assert values(face, "mouthSmileLeft") == near({1 + i: i / 120 for i in range(61)})
     assert values(face, "mouthSmileRight") == near({1 + i: 0 for i in range(61)})
+    second = points(keys(face), 'key_blocks["jawOpen"].value')[1]
+    assert second.handle_left[0] == pytest.approx(2 - 1 / 3, abs=1e-3)
+    assert second.handle_right[0] == pytest.approx(2 + 1 / 3, abs=1e-3)
     bpy.context.scene.frame_set(31)
     assert keys(face).key_blocks["jawOpen"].value == pytest.approx(0.5, abs=1e-6)
 
@@ -244,6 +247,14 @@ def test_a_face_that_turns_itself_nods_about_the_axes_of_each_frame(face, take, 
         np.testing.assert_allclose(nose, (*level, np.sin(pitch)), atol=1e-5)
 
 
+def test_a_muted_rotation_does_not_count(face, take):
+    face.rotation_euler = (0, 0, np.pi / 2)
+    face.keyframe_insert("rotation_euler", frame=1)
+    curve(face, "rotation_euler", 2).mute = True
+    face.rotation_euler = (0, 0, 0)
+    assert_nods(face, take({"JawOpen": SECOND, "HeadPitch": SECOND}), (0, -1, 0))
+
+
 def give_landmarks(face, yaw):
     """Give a face the landmarks of a head that is turned by an angle."""
     group = face.vertex_groups.new(name="Landmarks")
@@ -307,9 +318,11 @@ def test_what_is_missing_is_named_not_faked(face, tmp_path, capfd):
 
 def test_the_report_tells_of_keyframes_that_stay(face, take, capfd):
     keys(face).key_blocks["jawOpen"].keyframe_insert("value", frame=3)
-    bpy.ops.imface.import_capture(filepath=take({"JawOpen": SECOND}))
+    face.keyframe_insert("delta_rotation_euler", frame=3)
+    path = take({"JawOpen": SECOND, "HeadYaw": SECOND})
+    bpy.ops.imface.import_capture(filepath=path, head=True)
     assert "61 rows at 60 per second" in (text := reported(capfd))
-    assert "Your own keyframes among them stay: 1" in text
+    assert "Your own keyframes among them stay: 4" in text
 
 
 def test_locked_curves_are_left_out_and_told_of(face, take, capfd):
