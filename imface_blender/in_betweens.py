@@ -53,8 +53,6 @@ def rest(obj: bpy.types.Object) -> None:
         if (baked or take == now) and _plays_expressions(take, obj):
             for path in paths.values():
                 keyframes.rest(take, path)
-    for key in _idle(obj):
-        key.value = 0.0
 
 
 def check_editable(obj: bpy.types.Object) -> None:

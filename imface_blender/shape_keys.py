@@ -45,7 +45,7 @@ def marked(mesh: bpy.types.Mesh, names: Iterable[str]) -> dict[str, bpy.types.Sh
 def reset(obj: bpy.types.Object) -> None:
     """Set all ImFace shape keys to 0, or as near to it as their limits allow; keyframes stay."""
     for key in own_keys(obj).values():
-        key.value = min(max(0.0, key.slider_min), key.slider_max)
+        key.value = 0.0  # Blender heeds the limits
 
 
 def why_none(obj: bpy.types.Object) -> str:

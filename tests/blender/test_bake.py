@@ -407,11 +407,32 @@ def test_a_bake_over_nla_strips_leaves_those_of_the_strips_alone(face, points, a
         bpy.ops.imface.keyframe_expression(expressions=f"jawOpen={value}", frame=frame)
     curve_is_straight(face)
     push_down(face, 31)
+    sentence = "An NLA strip of 'Face' plays a bake within frames 4 to 6. Use Remove Bake first"
+    assert_refused(bpy.ops.imface.bake_animation, sentence, start=4, end=6)
     bpy.ops.imface.bake_animation(start=31, end=39)
     for start, peak in ((1, 1), (31, 0.6), (1, 1)):
         assert heights_mm(face, points, start) == baked_heights(peak)
-    sentence = "An NLA strip of 'Face' plays a bake within frames 4 to 6. Use Remove Bake first"
     assert_refused(bpy.ops.imface.bake_animation, sentence, start=4, end=6)
+
+
+@pytest.mark.parametrize(("blend", "influence"), [("REPLACE", 1), ("ADD", 1), ("REPLACE", 0.5)])
+def test_a_bake_stands_in_for_that_of_a_strip_below_where_its_action_alone_counts(
+    face, points, assert_refused, blend, influence
+):
+    bpy.ops.imface.bake_animation(start=1, end=9)
+    push_down(face, 1)
+    jaw = face.data.shape_keys.key_blocks["jawOpen"]
+    for frame, jaw.value in ((1, 0), (9, 0.6)):
+        jaw.keyframe_insert("value", frame=frame)
+    curve_is_straight(face)
+    animation = face.data.shape_keys.animation_data
+    animation.action_blend_type, animation.action_influence = blend, influence
+    if (blend, influence) == ("REPLACE", 1):
+        bpy.ops.imface.bake_animation(start=1, end=9)
+        assert heights_mm(face, points) == baked_heights(0.6)
+    else:
+        sentence = "An NLA strip of 'Face' plays a bake within frames 1 to 9"
+        assert_refused(bpy.ops.imface.bake_animation, sentence, start=1, end=9)
 
 
 def test_a_take_without_a_bake_shows_none(face, points):
@@ -419,6 +440,7 @@ def test_a_take_without_a_bake_shows_none(face, points):
     first = face.data.shape_keys.animation_data.action
     assert height_mm(face, 9, points) == pytest.approx(2, abs=1e-4)
     second = new_take(face, 0.6)
+    assert [key.value for key in in_betweens.own_keys(face)] == [0, 0]  # at once
     assert height_mm(face, 9, points) == pytest.approx(0.6, abs=1e-4)
     play(face, first)
     assert height_mm(face, 9, points) == pytest.approx(2, abs=1e-4)
@@ -432,6 +454,14 @@ def test_a_reset_takes_a_bake_along_whose_action_is_gone(face, points):
     face.data.shape_keys.animation_data.action = None
     bpy.ops.imface.reset_expressions()
     assert height_mm(face, 9, points) == pytest.approx(0, abs=1e-4)
+
+
+def test_what_an_action_that_is_gone_left_standing_is_no_bake_of_a_strip(face, points):
+    bpy.ops.imface.bake_animation(start=1, end=9)
+    height_mm(face, 9, points)
+    face.data.shape_keys.animation_data.action = None
+    assert bpy.ops.imface.bake_animation(start=1, end=2) == {"FINISHED"}
+    assert height_mm(face, 1, points) == pytest.approx(2, abs=1e-4)  # the jaw stays open
 
 
 @pytest.fixture

@@ -68,6 +68,12 @@ def test_undo_takes_it_away(two_faces):
     assert bpy.context.object.data.shape_keys is None
 
 
+def test_a_changed_mesh_gets_none(two_faces, assert_refused):
+    face, _ = two_faces
+    face.data.vertices.add(1)
+    assert_refused(bpy.ops.imface.blend_key, "'Face' has 6 vertices, but its codes give 5")
+
+
 def test_a_raw_surface_has_no_such_slider(two_faces, assert_refused):
     two_faces[0].imface.topology = "SURFACE"
     assert_refused(bpy.ops.imface.blend_key, "'Face' is a raw surface")

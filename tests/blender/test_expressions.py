@@ -54,6 +54,7 @@ def test_the_other_set(face, capfd):
     assert "Info: 2 expressions on 'Face'\n" in capfd.readouterr().out
     bpy.ops.imface.add_expressions(expression_set="FACESCAPE", names="jawOpen")
     assert [key.name for key in keys(face)] == ["Basis", "smile", "anger", "jawOpen"]
+    assert list(shape_keys.own_keys(face)) == ["smile", "anger", "jawOpen"]
 
 
 def test_again_updates_in_place(lively_face, points):
@@ -180,6 +181,20 @@ def test_an_unknown_expression_is_refused(face, assert_refused):
     assert_refused(
         bpy.ops.imface.add_expressions, "This model has no expression 'wink'", names="wink"
     )
+
+
+@pytest.mark.parametrize("fault", ["a number too few", "no number"])
+def test_arrays_that_do_not_fit_change_nothing(face, census, fault):
+    before, basis_mm = census(), np.zeros((5, 3), np.float32)
+    vertices_mm = np.zeros((2, 5, 3), np.float32)
+    if fault == "no number":
+        vertices_mm[0, 0, 0] = np.nan
+    names = ["jawOpen", "smile"] if fault == "no number" else ["jawOpen"]
+    with pytest.raises(ValueError, match="names"):
+        shape_keys.write(face, names, basis_mm, vertices_mm)
+    with pytest.raises(ValueError, match="basis"):
+        shape_keys.add_blend(face, "Blend", basis_mm, vertices_mm[0, : 3 + len(names)])
+    assert census() == before
 
 
 @pytest.mark.parametrize("topology", ["SURFACE", "QUADS"])

@@ -107,6 +107,11 @@ def test_one_undo_step(two_faces):
     assert bpy.data.objects["Face"].data.shape_keys is None
 
 
+def test_meshes_of_other_vertices_make_no_morph(two_faces, assert_refused):
+    two_faces[1].data.vertices.add(1)
+    assert_refused(bpy.ops.imface.morph, "'Face' and 'Face.001' have different meshes")
+
+
 def test_surfaces_share_no_vertices(make_face, select_only, assert_refused):
     faces = make_face(topology="SURFACE"), make_face(topology="QUADS")
     select_only(*faces)
