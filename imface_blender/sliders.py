@@ -55,19 +55,17 @@ class Preview:
 
     @classmethod
     def from_answer(cls, values: Mapping[str, Any], arrays: Arrays) -> Preview:
-        """Check and convert a worker's answer; UserError when it does not know the sliders."""
-        names, units = values["names"], values["unit_mm"]
-        if sorted(names) != sorted(NAMES):
+        """Check and convert a worker's answer; UserError when its sliders are others than ours."""
+        if values["names"] != list(NAMES):
             raise UserError(
                 "The worker has other sliders than the add-on. Reinstall the add-on so that all "
                 "its parts have the same version."
             )
         offsets = mesh_io.metres_from_mm(arrays["offsets_mm"])
-        rows = [names.index(name) for name in NAMES]
         return cls(
-            offsets=dict(zip(names, offsets, strict=True)),
-            unit_mm=dict(zip(names, units, strict=True)),
-            spread=arrays["spread"][np.ix_(rows, rows)],
+            offsets=dict(zip(NAMES, offsets, strict=True)),
+            unit_mm=dict(zip(NAMES, values["unit_mm"], strict=True)),
+            spread=arrays["spread"],
         )
 
     def offset(self, values: Values) -> np.ndarray:

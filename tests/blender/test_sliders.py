@@ -38,6 +38,11 @@ def linear(values):
     return np.tensordot(amounts, OFFSETS_MM, 1)
 
 
+def moved(**values):
+    """Return where sliders move the face from where it was made (V, 3), in metres."""
+    return in_blender(BASE_MM + linear(values))
+
+
 def exact(values):
     """Return what the fake computes (V, 3), in metres as Blender has it."""
     surface = BASE_MM + linear(values)
@@ -78,7 +83,7 @@ def lively_face(face):
 def test_a_slider_moves_the_mesh_at_once(face, points, census):
     before = census()
     set_slider(face, noseLength=1.5, jawWidth=-2)
-    expected = in_blender(BASE_MM + linear({"noseLength": 1.5, "jawWidth": -2}))
+    expected = moved(noseLength=1.5, jawWidth=-2)
     np.testing.assert_allclose(points(face.data.vertices), expected, atol=1e-7)
     assert face.data.imface_sliders.noseLength == 1.5
     assert census() == before
@@ -87,14 +92,14 @@ def test_a_slider_moves_the_mesh_at_once(face, points, census):
 def test_back_at_zero_the_face_is_as_it_was_made(face, points):
     set_slider(face, noseLength=1.5, jawWidth=-2)
     set_slider(face, noseLength=0, jawWidth=0)
-    np.testing.assert_allclose(points(face.data.vertices), in_blender(BASE_MM), atol=1e-7)
+    np.testing.assert_allclose(points(face.data.vertices), moved(), atol=1e-7)
     assert json.loads(face.data.imface.sliders) == {"values": {}, "exact": {}}
 
 
 def test_shape_keys_move_along(lively_face, points):
     set_slider(lively_face, noseLength=1.5)
     blocks = lively_face.data.shape_keys.key_blocks
-    expected = in_blender(BASE_MM + linear({"noseLength": 1.5}))
+    expected = moved(noseLength=1.5)
     np.testing.assert_allclose(points(lively_face.data.vertices), expected, atol=1e-7)
     np.testing.assert_allclose(points(blocks["Basis"].data), expected, atol=1e-7)
     expected[4, 2] += 0.002
@@ -122,7 +127,7 @@ def test_refining_gives_the_exact_surface(lively_face, points):
         bpy.ops.imface.refine_shape()
     set_slider(lively_face, noseLength=0)
     bpy.ops.imface.refine_shape()
-    np.testing.assert_allclose(points(lively_face.data.vertices), in_blender(BASE_MM), atol=1e-7)
+    np.testing.assert_allclose(points(lively_face.data.vertices), moved(), atol=1e-7)
 
 
 @pytest.mark.parametrize("change", ["none", "hidden", "gone"])
@@ -241,6 +246,23 @@ def test_a_preview_that_undo_brings_back_becomes_exact_whichever_is_active(face,
     assert bpy.context.object.name == "Other"
     assert sliders.bring_up_to_date() is None
     assert sliders.is_exact(bpy.data.objects["Face"].data)
+
+
+def test_a_slider_that_is_back_where_it_was_asks_for_nothing(face):
+    set_slider(face, noseLength=1)
+    set_slider(face, noseLength=0)
+    assert sliders.bring_up_to_date() is None
+    assert sliders.news(face) == ""
+
+
+def test_the_surfaces_that_were_used_last_are_kept(make_face, select_only, monkeypatch):
+    monkeypatch.setattr(sliders, "SURFACES_KEPT", 2)
+    first, second, third = (make_face(seed=seed) for seed in (1, 2, 3))
+    for face in (first, second, first, third):
+        select_only(face)
+        assert bpy.ops.imface.edit_shape() == {"FINISHED"}
+    ready = [sliders.preview_of(face) is not None for face in (first, second, third)]
+    assert ready == [True, False, True]
 
 
 def test_a_face_that_was_deleted_is_waited_for_no_more(face):
@@ -408,7 +430,7 @@ def test_the_way_there_and_back_leaves_a_sculpted_head_as_it_was(
     lively_face, points, angle, amount
 ):
     turn = np.array(Matrix.Rotation(angle, 3, "X"))
-    sculpted = in_blender(BASE_MM)
+    sculpted = moved()
     sculpted[sculpted[:, 2] > 0] *= amount
     sculpted = (sculpted @ turn.T).astype(np.float32)
     for block in (lively_face.data.vertices, *(k.data for k in keys_of(lively_face))):
@@ -453,7 +475,7 @@ def test_undo_takes_back_what_was_applied(face, points):
     bpy.ops.ed.undo()
     face = bpy.data.objects["Face"]
     set_slider(face, noseLength=2)
-    expected = in_blender(BASE_MM + linear({"noseLength": 2}))
+    expected = moved(noseLength=2)
     np.testing.assert_allclose(points(face.data.vertices), expected, atol=1e-7)
 
 
@@ -512,7 +534,7 @@ def test_what_does_not_move(make_face, points, capfd):
     bpy.ops.object.mode_set(mode="OBJECT")
     assert "Switch to Object Mode first" in capfd.readouterr().err
     assert face.data.imface_sliders.noseLength == 0
-    np.testing.assert_allclose(points(face.data.vertices), in_blender(BASE_MM), atol=1e-7)
+    np.testing.assert_allclose(points(face.data.vertices), moved(), atol=1e-7)
 
 
 def test_a_mesh_of_other_vertices_says_so_before_a_drag(face, assert_refused):
@@ -527,7 +549,21 @@ def test_a_mesh_of_other_vertices_says_so_before_a_drag(face, assert_refused):
 def test_a_value_that_is_no_number_does_not_move(face, points, capfd):
     set_slider(face, noseLength=float("nan"))
     assert "not a number" in capfd.readouterr().err
-    np.testing.assert_allclose(points(face.data.vertices), in_blender(BASE_MM), atol=1e-7)
+    np.testing.assert_allclose(points(face.data.vertices), moved(), atol=1e-7)
+
+
+def test_a_surface_that_is_no_mesh_leaves_the_face_as_it_was(face, points):
+    set_slider(face, noseLength=1)
+    before, text = points(face.data.vertices), face.data.imface.sliders
+    with pytest.raises(sliders.UserError, match="not a mesh that Blender can show"):
+        sliders.refine(face, {"noseLength": 1.0}, np.full((5, 3), np.nan))
+    assert face.data.imface.sliders == text
+    np.testing.assert_array_equal(points(face.data.vertices), before)
+
+
+def test_what_is_no_face_has_no_sliders_to_move(make_mesh, capfd):
+    set_slider(make_mesh(), noseLength=1)
+    assert "'Scan' is not the mesh of a face. Select a face." in capfd.readouterr().err
 
 
 def test_a_value_beyond_the_limits_stops_there(face):
@@ -601,7 +637,7 @@ def test_sliders_can_be_read_and_moved_again_after_reload(face, points, tmp_path
     assert sliders.why_not(face) == "Press Edit Face Shape first"
     bpy.ops.imface.edit_shape()
     set_slider(face, noseLength=2)
-    expected = in_blender(BASE_MM + linear({"noseLength": 2}))
+    expected = moved(noseLength=2)
     np.testing.assert_allclose(points(face.data.vertices), expected, atol=1e-7)
 
 
@@ -616,7 +652,7 @@ def test_an_appended_face_keeps_its_sliders(face, points, tmp_path, select_only)
     bpy.context.scene.collection.objects.link(face)
     select_only(face)
     set_slider(face, jawWidth=1)
-    expected = in_blender(BASE_MM + linear({"noseLength": 1.5, "jawWidth": 1}))
+    expected = moved(noseLength=1.5, jawWidth=1)
     np.testing.assert_allclose(points(face.data.vertices), expected, atol=1e-7)
 
 
@@ -624,15 +660,21 @@ def test_random_heeds_seed_strength_and_locks(face, points):
     set_slider(face, noseLength=-1, jawWidth=0.5)
     face.data.imface_sliders.lock_noseLength = face.data.imface_sliders.lock_Jaw = True
     bpy.ops.imface.randomize_shape(seed=3, strength=0.5)
-    drawn = 0.5 * np.random.default_rng(3).normal(size=len(NAMES))
+    normal = np.random.default_rng(3).normal(size=len(NAMES))
+    drawn = 0.5 * (0.9 * normal + 0.1 * normal.sum())
     expected = dict(zip(NAMES, drawn, strict=True)) | dict.fromkeys(GROUPS["Jaw"], 0)
     expected |= {"noseLength": -1, "jawWidth": 0.5}
     for name, value in expected.items():
         assert getattr(face.data.imface_sliders, name) == pytest.approx(value, abs=1e-6)
-    moved = in_blender(BASE_MM + linear(expected))
-    np.testing.assert_allclose(points(face.data.vertices), moved, atol=1e-7)
+    np.testing.assert_allclose(points(face.data.vertices), moved(**expected), atol=1e-7)
     bpy.ops.imface.reset_shape()
     assert sliders.values_of(face.data) == {"noseLength": -1, "jawWidth": 0.5}
+
+
+def test_a_worker_of_other_sliders_is_refused(face):
+    for names in (["noseLength"], [*NAMES[1:], NAMES[0]]):
+        with pytest.raises(sliders.UserError, match="The worker has other sliders than the add-on"):
+            sliders.Preview.from_answer({"names": names}, {})
 
 
 def test_a_drag_is_one_undo_step_and_the_exact_surface_none(face, points):
@@ -644,7 +686,7 @@ def test_a_drag_is_one_undo_step_and_the_exact_surface_none(face, points):
     bpy.ops.ed.undo()
     face = bpy.data.objects["Face"]
     assert face.data.imface_sliders.noseLength == 0
-    np.testing.assert_allclose(points(face.data.vertices), in_blender(BASE_MM), atol=1e-7)
+    np.testing.assert_allclose(points(face.data.vertices), moved(), atol=1e-7)
     bpy.ops.ed.redo()
     face = bpy.data.objects["Face"]
     assert face.data.imface_sliders.noseLength == 1.5

@@ -59,6 +59,8 @@ SLIDERS = slider_names.NAMES
 #: Each slider moves every vertex its own way.
 OFFSETS_MM = 0.3 * np.random.default_rng(0).normal(size=(len(SLIDERS), 5, 3))
 UNIT_MM = [1.0 + i for i in range(len(SLIDERS))]
+#: Each random value has a tenth of all others in it.
+SPREAD = 0.1 + 0.9 * np.eye(len(SLIDERS), dtype=np.float32)
 HALF_WAY = {"message": "Half {what}", "values": {"what": "way"}}
 
 
@@ -174,7 +176,7 @@ def sliders(params, arrays):
     values, answer = mesh_of_codes(params, arrays)
     answer |= {
         "offsets_mm": OFFSETS_MM.astype(np.float32),
-        "spread": np.eye(len(SLIDERS), dtype=np.float32),
+        "spread": SPREAD,
     }
     return values | {"names": list(SLIDERS), "unit_mm": UNIT_MM}, answer
 
