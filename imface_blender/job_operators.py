@@ -174,9 +174,7 @@ class JobOperator(PolledOperator):
         return self._conclude(context, job)
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Outcome:
-        """Run beside the user's work, or to the end when there is no window."""
-        if bpy.app.background:
-            return self.execute(context)
+        """Run beside the user's work; Blender without a window executes what is invoked."""
         if not self._begin(context):
             return {"CANCELLED"}
         manager = context.window_manager
