@@ -47,9 +47,7 @@ def with_its_object(context: bpy.types.Context) -> AbstractContextManager[Any]:
     Blender's two names: `object`, or `active_object` alone."""
     active = context.active_object
     usual = active and context.view_layer.objects.active
-    if active == usual or context.object != usual:
-        return nullcontext()
-    return context.temp_override(object=active)
+    return nullcontext() if active == usual else context.temp_override(object=active)
 
 
 class PolledOperator(bpy.types.Operator):
@@ -185,7 +183,7 @@ class JobOperator(PolledOperator):
     def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> Outcome:
         """Look after the job on each tick of the timer; Esc cancels it, or stops an animation."""
         if self._turn is not None:
-            return self._wait_in_line(context, event)
+            return self._wait_in_line(context)
         job = self._job
         if job is None or job is not status.job:  # its result was declined
             self._end(context)
@@ -241,10 +239,9 @@ class JobOperator(PolledOperator):
         status.label = turn.label
         return True
 
-    def _wait_in_line(self, context: bpy.types.Context, event: bpy.types.Event) -> Outcome:
+    def _wait_in_line(self, context: bpy.types.Context) -> Outcome:
         """Start when it is its turn; Esc is for the job that runs."""
-        left = self._turn not in status.line
-        if left or (event.type == "TIMER" and not self._start_in_turn()):
+        if self._turn not in status.line or not self._start_in_turn():
             self._end(context)
             return {"CANCELLED"}
         return {"PASS_THROUGH"}

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The pattern of a long job: errors, cancelling, and the modal's steps without a window."""
 
+import time
 from types import SimpleNamespace
 
 import bpy
@@ -112,6 +113,7 @@ def test_escape_stops_an_animation_first():
     window.context.screen.is_animation_playing = True
     assert window.event("ESC", "PRESS") == {"PASS_THROUGH"}
     window.context.screen.is_animation_playing = False
+    assert window.event("ESC", "RELEASE") == {"PASS_THROUGH"}  # of the key that stopped it
     assert window.event("ESC", "PRESS") == {"RUNNING_MODAL"}
     assert window.tick_until(ended) == {"CANCELLED"}
 
@@ -171,6 +173,16 @@ def test_what_is_asked_for_in_the_window_waits_in_line():
     assert jobs.status.error.startswith("The weights are missing.")  # nobody has asked since
     assert (second.finished, third.finished) == (0, 1)
     assert (jobs.status.job, jobs.status.line) == (None, [])
+
+
+def test_time_counts_from_a_job_s_own_start():
+    first, second = Window(ENDLESS), Window(seed=2)
+    begun = jobs.status.started
+    first.event("ESC", "PRESS")
+    first.tick_until(ended)
+    second.event("TIMER")
+    assert begun < jobs.status.started <= time.monotonic()
+    second.tick_until(ended)
 
 
 @pytest.mark.parametrize("way", ["button", "close"])

@@ -61,6 +61,14 @@ def test_the_worker_s_line():
     assert len(bpy.data.objects) == 0
 
 
+def test_the_model_s_line():
+    assert jobs.model_line() == "Test Worker names the model"
+    assert bpy.ops.imface.generate() == {"FINISHED"}
+    assert jobs.model_line() == "Face model fake"
+    assert bpy.ops.imface.add_expressions() == {"FINISHED"}  # whose answer does not say it
+    assert jobs.model_line() == "Face model fake"
+
+
 @contextmanager
 def hours_later(monkeypatch):
     then = time.monotonic() + 3600
