@@ -138,13 +138,21 @@ def rest(take: takes.Take, path: str) -> None:
 
 
 def silence(take: takes.Take, path: str, frames: range) -> None:
-    """Set a property's keyframes within frames to 0."""
+    """Let a property be 0 at frames, and at all others what it is, also where its keyframes were
+    deleted, moved or repeated since they were written."""
     curve = take.fcurves.find(path)
-    if curve is not None:
-        points = _read(curve.keyframe_points, "co")
-        points[_within(points[:, 0], frames), 1] = 0.0
-        curve.keyframe_points.foreach_set("co", points.ravel())
-        curve.update()
+    if curve is None:
+        return
+    before, after = frames[0] - 1, frames[-1] + 1
+    wanted = {at: curve.evaluate(at) for at in (before, after)} | {frames[0]: 0.0, frames[-1]: 0.0}
+    points = curve.keyframe_points
+    places = _read(points, "co")
+    places[_within(places[:, 0], frames), 1] = 0.0
+    points.foreach_set("co", places.ravel())
+    curve.update()
+    if any(curve.evaluate(at) != value for at, value in wanted.items()):
+        for at, value in wanted.items():
+            points.insert(at, value, keyframe_type="GENERATED").interpolation = "LINEAR"
 
 
 def acts(take: takes.Take, path: str) -> bool:

@@ -131,6 +131,40 @@ def test_a_take_baked_in_two_pieces_has_no_seam(face, points):
     assert heights == pytest.approx(expected, abs=1e-4)
 
 
+def delete_keyframes(curve):
+    for point in reversed([p for p in curve.keyframe_points if 2 <= p.co.x <= 8]):
+        curve.keyframe_points.remove(point)
+
+
+def slow_down(curve):
+    for point in curve.keyframe_points:
+        point.co.x = 1 + 2.5 * (point.co.x - 1)
+
+
+def repeat(curve):
+    curve.modifiers.new("CYCLES")
+
+
+@pytest.mark.parametrize(
+    ("edit", "frames"), [(delete_keyframes, (3, 8)), (slow_down, (7, 12)), (repeat, (13, 18))]
+)
+def test_an_earlier_bake_whose_keyframes_were_edited_acts_outside_the_new_frames_alone(
+    face, points, edit, frames
+):
+    bpy.ops.imface.bake_animation(start=1, end=11)
+    for curve in curves_of(face):
+        edit(curve)
+        curve.update()
+    around = [*range(frames[0] - 2, frames[0]), *range(frames[1] + 1, frames[1] + 3)]
+    before = [height_mm(face, frame, points) for frame in around]
+    jaw = in_betweens.sample(bpy.context.scene, face, *frames)[:, 0]
+    bpy.ops.imface.bake_animation(start=frames[0], end=frames[1])
+    assert [height_mm(face, frame, points) for frame in around] == pytest.approx(before, abs=1e-4)
+    at = range(frames[0], frames[1] + 1)
+    expected = jaw + np.interp(range(6), [0, 3, 5], jaw[[0, 3, 5]] ** 2)
+    assert [height_mm(face, frame, points) for frame in at] == pytest.approx(expected, abs=1e-4)
+
+
 def test_a_deleted_in_between_leaves_no_trace_in_the_next_bake(face, points):
     bpy.ops.imface.bake_animation(start=1, end=9)
     face.shape_key_remove(face.data.shape_keys.key_blocks["In-Between 5"])  # its curve stays
