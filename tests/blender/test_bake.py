@@ -101,6 +101,23 @@ def test_the_current_frame_stays(face):
     assert (scene.frame_current, scene.frame_subframe) == (3, 0.25)
 
 
+def test_sampling_moves_no_mesh_of_any_face(face, make_face, points):
+    other, pinned = face.copy(), make_face()
+    bpy.context.scene.collection.objects.link(other)
+    pinned.show_only_shape_key = True
+    before = height_mm(face, 9, points)
+    shown = []
+
+    def look(*_):
+        shown.append([each.show_only_shape_key for each in (face, other, pinned)])
+
+    bpy.app.handlers.frame_change_post.append(look)
+    in_betweens.sample(bpy.context.scene, face, 1, 11)
+    bpy.app.handlers.frame_change_post.remove(look)
+    assert shown == 11 * [[True, True, True]] + [[False, False, True]]
+    assert height_mm(face, 9, points) == before == pytest.approx(1, abs=1e-4)
+
+
 def test_baking_again_replaces_the_bake(face, census):
     bpy.ops.imface.bake_animation(start=1, end=9)
     before = names(face), census()
