@@ -198,6 +198,7 @@ def _curve(owner: Owner, struct: Any, name: str, index: int, frame: int) -> bpy.
         struct.keyframe_insert(name, index=index, frame=frame)
         curve = _find(owner, struct, name, max(index, 0))
         curve.keyframe_points.clear()
+        owner.update_tag()  # or an action that is new beside NLA strips is not seen
     return curve
 
 

@@ -70,6 +70,22 @@ def test_a_take_becomes_one_keyframe_per_frame(face, take):
     assert keys(face).key_blocks["jawOpen"].value == pytest.approx(0.5, abs=1e-6)
 
 
+def test_a_take_is_seen_over_nla_strips(face, take):
+    bpy.ops.imface.keyframe_expression(expressions="jawOpen=1", frame=1)
+    face.keyframe_insert("delta_rotation_euler", frame=1)
+    for owner in (face, keys(face)):
+        animation = owner.animation_data
+        animation.nla_tracks.new().strips.new("Before", 1, animation.action)
+        animation.action = None
+    bpy.context.scene.frame_set(2)
+    assert keys(face).key_blocks["jawOpen"].value == 1
+    path = take({"JawOpen": SECOND, "HeadPitch": np.full(61, 0.3)})
+    bpy.ops.imface.import_capture(filepath=path, head=True)
+    bpy.context.scene.frame_set(31)
+    assert keys(face).key_blocks["jawOpen"].value == pytest.approx(0.5, abs=1e-6)
+    assert face.delta_rotation_euler.x == pytest.approx(-0.3, abs=1e-6)
+
+
 def test_it_is_resampled_to_the_scene_and_starts_where_it_is_told(face, take):
     render = bpy.context.scene.render
     render.fps, render.fps_base = 24, 1.001
