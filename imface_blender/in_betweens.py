@@ -72,7 +72,7 @@ def check_editable(obj: bpy.types.Object) -> None:
     _check_unshared(obj)
 
 
-def sample(scene: bpy.types.Scene, obj: bpy.types.Object, start: int, end: int) -> np.ndarray:
+def sample(context: bpy.types.Context, obj: bpy.types.Object, start: int, end: int) -> np.ndarray:
     """Return the values (F, E) of a face's expressions at each frame, as they are evaluated.
 
     Raises
@@ -85,12 +85,13 @@ def sample(scene: bpy.types.Scene, obj: bpy.types.Object, start: int, end: int) 
     for key in lasting:
         key.value = 0.0  # of a take that is not played any more
     keys = [*expressions, *lasting]
+    scene, depsgraph = context.scene, context.evaluated_depsgraph_get()
     now = scene.frame_current, scene.frame_subframe
     values = np.empty((end - start + 1, len(keys)), np.float32)
     with _still(scene):
         for row, at in enumerate(range(start, end + 1)):
             scene.frame_set(at)
-            values[row] = [0.0 if key.mute else key.value for key in keys]
+            values[row] = [0.0 if key.mute else _evaluated(key, depsgraph) for key in keys]
     scene.frame_set(now[0], subframe=now[1])
     if values[:, len(expressions) :].any():
         raise UserError(
@@ -101,6 +102,11 @@ def sample(scene: bpy.types.Scene, obj: bpy.types.Object, start: int, end: int) 
             end=end,
         )
     return values[:, : len(expressions)]
+
+
+def _evaluated(key: bpy.types.ShapeKey, depsgraph: bpy.types.Depsgraph) -> float:
+    """Return a shape key's value, which is its own in a scene that is in a window alone."""
+    return key.id_data.evaluated_get(depsgraph).key_blocks[key.name].value
 
 
 @contextmanager

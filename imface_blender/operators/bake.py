@@ -61,7 +61,7 @@ class IMFACE_OT_bake_animation(JobOperator):
         face = context.object
         in_betweens.check_editable(face)
         self._session_uid = face.session_uid
-        weights = in_betweens.sample(context.scene, face, self.start, self.end)
+        weights = in_betweens.sample(context, face, self.start, self.end)
         params = {
             "codes": faces.codes_of(face),
             "topology": of_object(face).topology.lower(),

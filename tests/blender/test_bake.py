@@ -88,7 +88,7 @@ def test_sampling_reads_evaluated_values_and_restores_the_frame(face):
     face.data.shape_keys.key_blocks["mouthSmileRight"].mute = True
     driver = face.data.shape_keys.key_blocks["mouthSmileLeft"].driver_add("value").driver
     driver.expression = "0.25"
-    values = in_betweens.sample(scene, face, 1, 11)
+    values = in_betweens.sample(bpy.context, face, 1, 11)
     jaw = [*(np.arange(9) / 8), 0.5, 0]
     np.testing.assert_allclose(values, np.column_stack([jaw, [0.25] * 11, [0] * 11]), atol=1e-6)
     assert (scene.frame_current, scene.frame_subframe) == (3, 0.25)
@@ -99,6 +99,14 @@ def test_the_current_frame_stays(face):
     scene.frame_set(3, subframe=0.25)
     bpy.ops.imface.bake_animation(start=1, end=9)
     assert (scene.frame_current, scene.frame_subframe) == (3, 0.25)
+
+
+def test_sampling_reads_what_a_scene_evaluates_that_no_window_shows(face):
+    scene = bpy.data.scenes.new("Shot")
+    scene.collection.objects.link(face)
+    with bpy.context.temp_override(scene=scene, view_layer=scene.view_layers[0]):
+        values = in_betweens.sample(bpy.context, face, 1, 9)
+    np.testing.assert_allclose(values[:, 0], np.arange(9) / 8, atol=1e-6)
 
 
 def test_sampling_moves_no_mesh_of_any_face(face, make_face, points):
@@ -112,7 +120,7 @@ def test_sampling_moves_no_mesh_of_any_face(face, make_face, points):
         shown.append([each.show_only_shape_key for each in (face, other, pinned)])
 
     bpy.app.handlers.frame_change_post.append(look)
-    in_betweens.sample(bpy.context.scene, face, 1, 11)
+    in_betweens.sample(bpy.context, face, 1, 11)
     bpy.app.handlers.frame_change_post.remove(look)
     assert shown == 11 * [[True, True, True]] + [[False, False, True]]
     assert height_mm(face, 9, points) == before == pytest.approx(1, abs=1e-4)
@@ -174,7 +182,7 @@ def test_an_earlier_bake_whose_keyframes_were_edited_acts_outside_the_new_frames
         curve.update()
     around = [*range(frames[0] - 2, frames[0]), *range(frames[1] + 1, frames[1] + 3)]
     before = [height_mm(face, frame, points) for frame in around]
-    jaw = in_betweens.sample(bpy.context.scene, face, *frames)[:, 0]
+    jaw = in_betweens.sample(bpy.context, face, *frames)[:, 0]
     bpy.ops.imface.bake_animation(start=frames[0], end=frames[1])
     assert [height_mm(face, frame, points) for frame in around] == pytest.approx(before, abs=1e-4)
     at = range(frames[0], frames[1] + 1)
