@@ -27,6 +27,7 @@ MAX_ROWS = 216_000  # an hour at 60 per second
 MAX_BYTES = 512 * 2**20
 MAX_SECONDS = 2 * 3600
 LARGEST_VALUE = 2.0  # calibration goes a little over 1; beyond this it is percent
+LARGEST_ANGLE = 2 * np.pi  # radians; beyond this it is degrees
 
 _TIMECODE_FPS = (12, 15, 24, 25, 30, 48, 50, 60, 72, 90, 96, 100, 120, 240)
 _SECONDS = ("time", "seconds", "timestamp", "time(s)", "t")
@@ -267,9 +268,17 @@ def _number(place: _Place, name: str, text: str) -> float:
 
 
 def _check_range(file: str, columns: dict[str, np.ndarray]) -> None:
-    """Refuse percent and the like: clipped to 1 it would be one long grimace."""
+    """Refuse percent, degrees and the like: clipped to 1 a value would be one long grimace."""
     for name, values in columns.items():
         largest = np.abs(values).max()
+        if name in HEAD_ANGLES and largest > LARGEST_ANGLE:
+            raise UserError(
+                "'{file}' has {largest:g} for {name}, which is no angle in radians. Export the "
+                "angles in radians, or leave Head Rotation off.",
+                file=file,
+                largest=largest,
+                name=name,
+            )
         if name not in HEAD_ANGLES and largest > LARGEST_VALUE:
             raise UserError(
                 "'{file}' has {largest:g} for {name}; values go from 0 to 1. Export the capture "

@@ -944,6 +944,11 @@ _CAPTURE = {
     "'{file}' has the column '{column}' twice. Delete one of them.": (
         "„{file}“ hat die Spalte „{column}“ zweimal. Eine davon löschen."
     ),
+    "'{file}' has {largest:g} for {name}, which is no angle in radians. Export the angles in "
+    "radians, or leave Head Rotation off.": (
+        "„{file}“ hat {largest:g} für {name}, was kein Winkel im Bogenmaß ist. Die Winkel im "
+        "Bogenmaß exportieren, oder „Kopfrotation“ ausgeschaltet lassen."
+    ),
     "'{file}' has {largest:g} for {name}; values go from 0 to 1. Export the capture with values "
     "from 0 to 1.": (
         "„{file}“ hat {largest:g} für {name}; Werte gehen von 0 bis 1. Die Aufnahme mit Werten von "

@@ -183,6 +183,14 @@ REFUSED = {
 }
 
 
+@pytest.mark.parametrize("angle", ["-25.5", "inf"])
+def test_a_head_that_turns_in_degrees_is_refused_where_it_is_wanted(text_file, angle: str) -> None:
+    path = text_file(f"jawOpen,HeadYaw,HeadPitch,HeadRoll\n0,0,0,3.1\n0,0,{angle},0\n")
+    with pytest.raises(UserError, match=r"has (25\.5|inf) for HeadPitch, which is no angle in rad"):
+        face_capture.read(path, [*WANTED, *face_capture.HEAD_ANGLES])
+    assert face_capture.read(path, WANTED).columns["jawOpen"].tolist() == [0, 0]
+
+
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_is_refused(text_file, case: str) -> None:
     text, sentence = REFUSED[case]
