@@ -9,9 +9,10 @@ Each acts in one take of the face and rests at 0 in the others, also while they 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain, count
+from typing import Any
 
 import bpy
 import numpy as np
@@ -48,13 +49,14 @@ def reset(obj: bpy.types.Object) -> None:
 def rest(obj: bpy.types.Object) -> None:
     """Let the in-between shapes of each take do nothing in the others, nor in what plays now."""
     owner = mesh_of(obj).shape_keys
-    paths = {key: _path(key.name) for key in own_keys(obj)}
+    paths = _paths(own_keys(obj))
     now = takes.current(owner)
     for take in takes.playable(owner).values():
-        baked = any(take.fcurves.find(path) for path in paths.values())
+        baked = not paths.isdisjoint(takes.paths(take))
         if (baked or take == now) and _plays_expressions(take, obj):
-            for path in paths.values():
-                keyframes.rest(take, path)
+            keyframes.rest(take, paths)
+    for key in _idle(obj):
+        key.value = 0.0
 
 
 def check_editable(obj: bpy.types.Object) -> None:
@@ -106,7 +108,8 @@ def sample(context: bpy.types.Context, obj: bpy.types.Object, start: int, end: i
 
 def _evaluated(key: bpy.types.ShapeKey, depsgraph: bpy.types.Depsgraph) -> float:
     """Return a shape key's value, which is its own in a scene that is in a window alone."""
-    return key.id_data.evaluated_get(depsgraph).key_blocks[key.name].value
+    keys: Any = key.id_data.evaluated_get(depsgraph)
+    return keys.key_blocks[key.name].value
 
 
 @contextmanager
@@ -161,8 +164,8 @@ def write(
 
 def _plays_expressions(take: takes.Take, obj: bpy.types.Object) -> bool:
     """Tell whether a take animates any expression of a face."""
-    keys = shape_keys.own_keys(obj).values()
-    return any(take.fcurves.find(_path(key.name)) for key in keys)
+    expressions = _paths(shape_keys.own_keys(obj).values())
+    return not expressions.isdisjoint(takes.paths(take))
 
 
 def _overrides(obj: bpy.types.Object) -> bool:
@@ -179,7 +182,8 @@ def _idle(obj: bpy.types.Object) -> list[bpy.types.ShapeKey]:
     """Return the in-between shapes that do not act in the current action."""
     now = takes.current(mesh_of(obj).shape_keys)
     keys = own_keys(obj)
-    return [key for key in keys if now is None or not keyframes.acts(now, _path(key.name))]
+    acting = keyframes.acting(now, _paths(keys)) if now is not None else set()
+    return [key for key in keys if _path(key.name) not in acting]
 
 
 def _check_unshared(obj: bpy.types.Object) -> None:
@@ -207,6 +211,10 @@ def _path(name: str) -> str:
     return f'key_blocks["{bpy.utils.escape_identifier(name)}"].value'
 
 
+def _paths(keys: Iterable[bpy.types.ShapeKey]) -> set[str]:
+    return {_path(key.name) for key in keys}
+
+
 def _add(obj: bpy.types.Object, names: list[str]) -> list[bpy.types.ShapeKey]:
     """Add shape keys under names, numbered where need be, that no action animates yet."""
     animated = takes.animated_paths()
@@ -223,14 +231,14 @@ def _make_room(obj: bpy.types.Object, frames: range) -> list[bpy.types.ShapeKey]
     """Let the in-between shapes do nothing within frames; return those that act elsewhere."""
     owner = mesh_of(obj).shape_keys
     now = takes.current(owner)
-    playable = takes.playable(owner).values()
-    kept = []
-    for key in own_keys(obj):
-        path = _path(key.name)
-        if now is not None:
+    paths = _paths(own_keys(obj))
+    if now is not None:
+        for path in paths:
             keyframes.silence(now, path, frames)
-        if any(keyframes.acts(take, path) for take in playable):
-            kept.append(key.name)
+    acting = {
+        path for take in takes.playable(owner).values() for path in keyframes.acting(take, paths)
+    }
+    kept = [key.name for key in own_keys(obj) if _path(key.name) in acting]
     _remove(obj, [name for name in _names(mesh_of(obj)) if name not in kept])
     return [owner.key_blocks[name] for name in kept]
 

@@ -130,11 +130,12 @@ def remove(take: takes.Take, path: str) -> None:
         take.fcurves.remove(curve)
 
 
-def rest(take: takes.Take, path: str) -> None:
-    """Keyframe a property at 0 in a take that does not animate it, if that is possible."""
-    if take.fcurves.find(path) is None and take.id_data.is_editable:
-        points = take.fcurves.new(path).keyframe_points
-        points.insert(take.id_data.frame_range[0], 0.0, keyframe_type="GENERATED")
+def rest(take: takes.Take, paths: set[str]) -> None:
+    """Keyframe properties at 0 in a take that does not animate them, if that is possible."""
+    if take.id_data.is_editable:
+        for path in sorted(paths - takes.paths(take)):
+            points = take.fcurves.new(path).keyframe_points
+            points.insert(take.id_data.frame_range[0], 0.0, keyframe_type="GENERATED")
 
 
 def silence(take: takes.Take, path: str, frames: range) -> None:
@@ -155,10 +156,10 @@ def silence(take: takes.Take, path: str, frames: range) -> None:
             points.insert(at, value, keyframe_type="GENERATED").interpolation = "LINEAR"
 
 
-def acts(take: takes.Take, path: str) -> bool:
-    """Tell whether a take has a keyframe of a property that is not 0."""
-    curve = take.fcurves.find(path)
-    return curve is not None and bool(_read(curve.keyframe_points, "co")[:, 1].any())
+def acting(take: takes.Take, paths: set[str]) -> set[str]:
+    """Return which of these properties have a keyframe in a take that is not 0."""
+    curves = (curve for curve in take.fcurves if curve.data_path in paths)
+    return {c.data_path for c in curves if any(point.co.y for point in c.keyframe_points)}
 
 
 def is_locked(owner: Owner, struct: Any, name: str) -> bool:

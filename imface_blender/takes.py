@@ -45,9 +45,14 @@ def played(owner: Owner) -> set[TakeId]:
     return {_take_id(user) for user in (animation, *strips) if user.action is not None}
 
 
+def paths(take: Take) -> set[str]:
+    """Return the paths of all properties that a take animates."""
+    return {curve.data_path for curve in take.fcurves}
+
+
 def animated_paths() -> set[str]:
     """Return the paths of all properties that any action of the file animates."""
-    return {curve.data_path for _, take in _takes(bpy.data.actions) for curve in take.fcurves}
+    return set().union(*(paths(take) for _, take in _takes(bpy.data.actions)))
 
 
 def _flat(strips: Any) -> Iterator[Any]:
