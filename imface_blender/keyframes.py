@@ -2,7 +2,9 @@
 """Dense keyframes, one per frame, many at once.
 
 Ours are marked with Blender's own keyframe type Generated, so that they are told from an
-artist's in any file and after any undo: they are replaced, the artist's never are.
+artist's in any file and after any undo: they are replaced, the artist's never are. As one that an
+artist changes or inserts over ours stays of that type, ours have their value a second time, in a
+setting of another interpolation than theirs (`back`), where nobody changes it along.
 """
 
 from __future__ import annotations
@@ -217,10 +219,12 @@ def _replace(curve: bpy.types.FCurve, first: int, values: np.ndarray) -> int:
     before = {name: _read(points, name) for name in _attributes()}
     at = before["co"][:, 0]
     inside = _within(at, range(first, first + len(values)))
-    kept = ~(inside & (before["type"] == _enum("type", "GENERATED")))
+    unchanged = before["back"] == before["co"][:, 1]
+    kept = ~(inside & unchanged & (before["type"] == _enum("type", "GENERATED")))
     frames = _free_frames(first, len(values), at[kept])
     new = {
         "co": np.column_stack([frames, values[frames - first]]),
+        "back": values[frames - first],
         "type": _enum("type", "GENERATED"),
         "interpolation": _enum("interpolation", "LINEAR"),
     }

@@ -157,6 +157,21 @@ def test_the_artist_s_keyframes_stay_as_they_are(face, take):
     assert found[4].interpolation == "LINEAR"
 
 
+def test_keyframes_of_a_take_that_the_artist_changed_are_the_artist_s(face, take, capfd):
+    path, key = take({"JawOpen": SECOND[:11]}), keys(face).key_blocks["jawOpen"]
+    bpy.ops.imface.import_capture(filepath=path)
+    key.value = 0.9
+    key.keyframe_insert("value", frame=5)  # in Blender it stays of the type Generated
+    dragged = points(keys(face), 'key_blocks["jawOpen"].value')[6]
+    dragged.co_ui = (7, 0.8)
+    bpy.ops.imface.keyframe_expression(expressions="jawOpen=0.7", frame=9)
+    capfd.readouterr()
+    bpy.ops.imface.import_capture(filepath=path, strength=0.5)
+    own = {5: 0.9, 7: 0.8, 9: 0.7}
+    assert values(face, "jawOpen") == near({1 + i: i / 120 for i in range(11)} | own)
+    assert "Your own keyframes among them stay: 3" in capfd.readouterr().out
+
+
 def test_foreign_keys_actions_and_other_curves_stay(face, take):
     scar = face.shape_key_add(name="Scar")
     scar.value = 0.75
