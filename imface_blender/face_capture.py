@@ -3,7 +3,8 @@
 
 Two kinds are read. Live Link Face (iPhone) writes `Timecode,BlendShapeCount,EyeBlinkLeft,...`,
 Apple's 52 expressions and nine angles [radians], with timecodes HH:MM:SS:FF.sss. Other tools
-write a header of expression names and at most a column of seconds or frame numbers.
+write a header of expression names and at most a column of seconds or frame numbers. A table
+program may have put semicolons or tabs between the values, and commas into them.
 """
 
 from __future__ import annotations
@@ -176,7 +177,9 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
                 "'{file}' is larger than 512 MB. Cut it into shorter takes.", file=path.name
             )
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file)
+            delimiter = max(",;\t", key=file.readline().count)
+            file.seek(0)
+            reader = csv.reader(file, delimiter=delimiter)
             for fields in reader:
                 if any(fields):
                     yield reader.line_num, fields
@@ -256,7 +259,7 @@ def _numbers(
 
 def _number(place: _Place, name: str, text: str) -> float:
     try:
-        return float(text)
+        return float(text.replace(",", "."))
     except ValueError:
         raise UserError(
             "Line {line} of '{file}' has '{text}' for {name}, which is no number. Correct it, or "

@@ -131,6 +131,13 @@ def test_plain_clocks(text_file, clock: str, stamps, fps: float, seconds) -> Non
     np.testing.assert_allclose(capture.seconds, seconds, atol=1e-9)
 
 
+def test_what_a_table_program_of_another_country_saved(text_file) -> None:
+    for text in ("\ufeffTime;JawOpen\r\n0;0,25\r\n0,5;1\r\n", "Time\tJawOpen\n0\t0.25\n0.5\t1\n"):
+        capture = face_capture.read(text_file(text), WANTED)
+        assert capture.seconds.tolist() == [0, 0.5]
+        assert capture.columns["jawOpen"].tolist() == [0.25, 1]
+
+
 @pytest.mark.parametrize("fps", [24, 25, 30, 60, 24000 / 1001])
 def test_resampling_follows_a_straight_line(live_link, fps: float) -> None:
     capture = face_capture.read(live_link({"JawOpen": RAMP}), WANTED)
@@ -172,7 +179,7 @@ REFUSED = {
     "endless": ("jawOpen\ninf\n", "has inf for jawOpen"),
     "no timecode": (TIMED + "noon,61,0\n", "Line 2 of 'take.csv' has the timecode 'noon', which"),
     "nan timecode": (TIMED + "0:0:0:nan,61,0\n", "has the timecode '0:0:0:nan', which is not"),
-    "semicolons": ("jawOpen;mouthClose\n0;1\n", "Export the capture as CSV, with commas and a"),
+    "bars": ("jawOpen|mouthClose\n0|1\n", "Export the capture as CSV, with commas and a"),
     "milliseconds": (TIMED + "0:0:0:980,61,0\n", "count up to frame 980, which is no frame rate"),
     "backwards": (TIMED + "0:0:9:1,61,0\n0:0:2:1,61,0\n", "The time runs backwards at line 3"),
     "unit": ("time,jawOpen\n0,0\n33,0\n67,0\n", "gives 0.0299 rows per second, so it does not"),
