@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import bpy
 import numpy as np
-from mathutils import Matrix
+from mathutils import Matrix, Vector
 
 from . import applied
 from .errors import UserError
@@ -20,6 +20,7 @@ from .translations import label, say
 from .wire import Arrays
 from .worker_client import Job
 
+LEAST_DISTANCE = 0.8  # of faces that stand side by side, in steps of their row
 LANDMARKS_LEFT_OUT = "the landmarks were left out, as without them the face matches plainly better"
 
 
@@ -203,14 +204,36 @@ def life_size_at_cursor(scene: bpy.types.Scene) -> Matrix:
     return Matrix.Translation(scene.cursor.location) @ Matrix.Scale(metre, 4)
 
 
-def beside(obj: bpy.types.Object, other: bpy.types.Object) -> Matrix:
-    """Return the place for a new face next to `obj`, with its size and direction, away from
+class Row(NamedTuple):
+    """Places for new faces, side by side."""
+
+    start: Matrix  # where the face stands that they begin beside, with its size and direction
+    step: float  # from one to the next, along its x [m]
+
+
+def beside(obj: bpy.types.Object, other: bpy.types.Object) -> Row:
+    """Return the places for a new face next to `obj`, with its size and direction, away from
     `other`, a face too."""
     pose, place = _pose(obj), _place(obj)
     width = float(np.ptp(pose.take_off(read_basis(mesh_of(obj)))[:, 0]))
     other_is_right = (place.inverted_safe() @ _place(other)).translation.x > 0.01 * width
-    step = -1.2 * width if other_is_right else 1.2 * width
-    return place @ Matrix.Translation((step, 0.0, 0.0))
+    return Row(place, -1.2 * width if other_is_right else 1.2 * width)
+
+
+def free_place(context: bpy.types.Context, row: Row) -> Matrix:
+    """Return the first place of a row at which no face is to be seen."""
+    shown = [obj for obj in context.visible_objects if is_face(obj)]
+    taken = [_place(face).translation for face in shown]
+    places = [
+        row.start @ Matrix.Translation((number * row.step, 0.0, 0.0))
+        for number in range(1, 2 * len(taken) + 2)  # as each of them is in the way of two at most
+    ]
+    free = (place for place in places if not any(_is_near(place, t, row.step) for t in taken))
+    return next(free, places[0])
+
+
+def _is_near(place: Matrix, point: Vector, step: float) -> bool:
+    return (place.inverted_safe() @ point).length < LEAST_DISTANCE * abs(step)
 
 
 def _place(obj: bpy.types.Object) -> Matrix:

@@ -47,12 +47,13 @@ class IMFACE_OT_blend(_OfFaces, MeshChoice):
     def prepare(self, context: bpy.types.Context) -> Request:
         """Send the faces' codes."""
         self._session_uid = context.object.session_uid
-        self._place = faces.beside(context.object, faces.others(context)[0])
+        self._row = faces.beside(context.object, faces.others(context)[0])
         return Request("blend", self.params(context) | mesh_params(self), {})
 
     def finish(self, context: bpy.types.Context, job: Job) -> str:
         """Add the face between them, which looks as the active one does."""
-        face = faces.add_face(context, "Blend", self.topology, self._place, job)
+        place = faces.free_place(context, self._row)
+        face = faces.add_face(context, "Blend", self.topology, place, job)
         carry_over.look(self._session_uid, face)
         return say("Blended '{name}'", name=face.name)
 

@@ -27,11 +27,12 @@ class IMFACE_OT_neutralize(MeshChoice, JobOperator):
         """Send the face's codes."""
         face = context.object
         self._session_uid = face.session_uid
-        self._name, self._place = f"{face.name} Neutral", faces.beside(face, face)
+        self._name, self._row = f"{face.name} Neutral", faces.beside(face, face)
         return Request("express", {"codes": faces.codes_of(face)} | mesh_params(self), {})
 
     def finish(self, context: bpy.types.Context, job: Job) -> str:
         """Add the neutral face, which looks as the other does."""
-        face = faces.add_face(context, self._name, self.topology, self._place, job)
+        place = faces.free_place(context, self._row)
+        face = faces.add_face(context, self._name, self.topology, place, job)
         carry_over.look(self._session_uid, face)
         return say("Made '{name}'", name=face.name)

@@ -63,6 +63,28 @@ def test_the_blend_is_sized_and_placed_as_faces_whose_places_were_applied(two_fa
     assert tuple(face.location) == pytest.approx((1 - 1.2, 2, 3), abs=1e-4)
 
 
+def test_blends_of_the_same_faces_stand_side_by_side(two_faces, make_face, select_only):
+    first, second = two_faces
+    second.location.x = 0.12  # a face is 0.1 m wide
+    neighbour = make_face()
+    neighbour.location.x = -0.3
+    hidden = make_face()
+    hidden.location.x = -0.12
+    hidden.hide_set(True)
+    places = []
+    for _ in range(3):
+        select_only(first, second)
+        blended()
+        places.append(bpy.context.object.location.x)
+    assert places == pytest.approx([-0.12, -0.48, -0.6])
+
+
+def test_a_blend_of_a_face_of_no_size(two_faces):
+    two_faces[0].scale = (0, 0, 0)
+    bpy.context.view_layer.update()
+    assert blended()["identity"] == [7]
+
+
 def test_one_undo_step(two_faces):
     bpy.ops.ed.undo_push(message="Before")
     bpy.ops.imface.blend("EXEC_DEFAULT", True)
