@@ -236,7 +236,7 @@ class JobOperator(PolledOperator):
             self._explain(error)
             return False
         status.started = time.monotonic()
-        status.label = turn.label
+        status.label, status.by_itself = turn.label, self.by_itself
         return True
 
     def _wait_in_line(self, context: bpy.types.Context) -> Outcome:

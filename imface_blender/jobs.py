@@ -56,6 +56,7 @@ class Status:
 
     job: Job | None = None
     label: str = ""  # what the running job does
+    by_itself: bool = False  # nobody has asked for it
     started: float = 0.0  # when it began, by `time.monotonic`
     waiting: str = ""  # what the user has to do before the result comes into the scene
     error: str = ""  # what went wrong last

@@ -5,7 +5,7 @@ import bpy
 from bpy.props import IntProperty, StringProperty
 
 from . import jobs, worker_setup
-from .panels.main import draw_status
+from .panels.main import draw_status, draw_test
 
 
 class ImFacePreferences(bpy.types.AddonPreferences):
@@ -38,7 +38,7 @@ class ImFacePreferences(bpy.types.AddonPreferences):
         for line in filter(None, (*lines, jobs.memory_line())):
             layout.label(text=line, translate=False)
         row = layout.row()
-        row.operator("imface.check_worker")
+        draw_test(row)
         row.operator("imface.use_gpu")
         row.operator("imface.free_memory")
         row.operator("imface.remove_runtime")

@@ -26,13 +26,25 @@ class IMFACE_PT_main(bpy.types.Panel):
         model = model_line() if status.weights else ""
         for line in (worker_line(), model, memory_line()):
             draw_text(self.layout, line)
-        self.layout.operator("imface.check_worker")
+        draw_test(self.layout)
         draw_status(self.layout)
 
 
+def draw_test(layout: bpy.types.UILayout) -> None:
+    """Draw the button that tests the worker; in its place a job that nobody has asked for, which
+    comes while the user is at the panel and must not move what is below."""
+    if status.job is None or not status.by_itself:
+        layout.operator("imface.check_worker")
+        return
+    row = layout.row(align=True)
+    text = status.waiting or status.label
+    row.progress(text=text, factor=status.job.fraction, translate=False)
+    row.operator("imface.cancel_job", text="", icon="X")
+
+
 def draw_status(layout: bpy.types.UILayout) -> None:
-    """Draw the running job, what waits in line, and the last error."""
-    if status.job is not None:
+    """Draw the job that the user waits for, what waits in line, and the last error."""
+    if status.job is not None and not status.by_itself:
         _draw_job(layout)
     for place, turn in enumerate(status.line, 1):
         row = layout.row(align=True)

@@ -185,6 +185,18 @@ def test_time_counts_from_a_job_s_own_start():
     second.tick_until(ended)
 
 
+def test_whether_anybody_asked_for_the_running_job_is_known(monkeypatch):
+    monkeypatch.setattr(Window, "by_itself", True)
+    first = Window(ENDLESS)
+    monkeypatch.setattr(Window, "by_itself", False)
+    second = Window(seed=2)
+    assert jobs.status.by_itself
+    first.event("ESC", "PRESS")
+    first.tick_until(ended)
+    second.tick_until(lambda _: second._job)
+    assert not jobs.status.by_itself
+
+
 @pytest.mark.parametrize("way", ["button", "close"])
 def test_what_waits_in_line_can_be_taken_out(way):
     first, second, third = Window(ENDLESS), Window(seed=2), Window(seed=3)

@@ -340,6 +340,19 @@ def test_the_head_shows_the_worker_the_job_and_the_error():
         bpy.ops.imface.dismiss_error()
 
 
+def test_a_job_that_nobody_asked_for_takes_one_button_s_place_and_moves_none():
+    head = panels.CLASSES[0]
+    jobs.close_worker()
+    jobs.status.job = SimpleNamespace(fraction=0.25, message="Meshing", preview=None)
+    jobs.status.label, jobs.status.by_itself = "Refining the shape", True
+    row = ["Refining the shape 25%", "imface.cancel_job"]
+    assert draw(head).drawn == ["The worker has not started yet", *row]
+    jobs.status.waiting = "Ready: return to Object Mode to see it"
+    assert draw(head).drawn[1] == "Ready: return to Object Mode to see it 25%"
+    jobs.status.job = None
+    assert draw(head).drawn == ["The worker has not started yet", "imface.check_worker"]
+
+
 @pytest.mark.parametrize(
     ("past", "fraction", "sentence"),
     [
