@@ -214,8 +214,8 @@ class Row(NamedTuple):
 def beside(obj: bpy.types.Object, other: bpy.types.Object) -> Row:
     """Return the places for a new face next to `obj`, with its size and direction, away from
     `other`, a face too."""
-    pose, place = _pose(obj), _place(obj)
-    width = float(np.ptp(pose.take_off(read_basis(mesh_of(obj)))[:, 0]))
+    place = _place(obj)
+    width = float(np.ptp(pose(obj).take_off(read_basis(mesh_of(obj)))[:, 0]))
     other_is_right = (place.inverted_safe() @ _place(other)).translation.x > 0.01 * width
     return Row(place, -1.2 * width if other_is_right else 1.2 * width)
 
@@ -238,10 +238,11 @@ def _is_near(place: Matrix, point: Vector, step: float) -> bool:
 
 def _place(obj: bpy.types.Object) -> Matrix:
     """Return where a face stands: its object's place, and the pose that was applied to it."""
-    return obj.matrix_world @ _pose(obj).matrix()
+    return obj.matrix_world @ pose(obj).matrix()
 
 
-def _pose(obj: bpy.types.Object) -> applied.Applied:
+def pose(obj: bpy.types.Object) -> applied.Applied:
+    """Return how a face was turned, sized and moved by what was applied to its mesh."""
     mesh = mesh_of(obj)
     return applied.read(mesh, read_basis(mesh)).pose()
 

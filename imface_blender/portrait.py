@@ -15,15 +15,20 @@ MARGIN = 0.04  # of the picture, on each side
 YAW_DEGREES = -25.0  # three quarters
 LIGHT = (-0.45, -0.75, 0.5)
 AMBIENT = 0.2
+AS_MADE = Matrix.Identity(4)
 SAMPLES = 600_000  # on what faces the viewer: a dozen on each pixel, none is left out
 
 
-def draw(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> np.ndarray:
-    """Return a picture (S, S, 4) float32 of an object as it is seen, turned to look along -Y; rows
-    from the bottom, the ground transparent."""
+def draw(
+    obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph, pose: Matrix = AS_MADE
+) -> np.ndarray:
+    """Return a picture (S, S, 4) float32 of an object as it is seen, turned to look along -Y after
+    the pose that was applied to its mesh is taken off; rows from the bottom, the ground
+    transparent."""
     evaluated = obj.evaluated_get(depsgraph)
     mesh = evaluated.to_mesh()
     try:
+        mesh.transform(_without_mirror(pose).inverted_safe())
         mesh.calc_loop_triangles()
         if not mesh.loop_triangles:
             return np.zeros((SIZE, SIZE, 4), np.float32)
@@ -31,6 +36,11 @@ def draw(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> np.ndarray:
     finally:
         evaluated.to_mesh_clear()
     return _splat(points, _lit(normals, colors))
+
+
+def _without_mirror(pose: Matrix) -> Matrix:
+    """Return a pose that leaves the outsides of faces outside."""
+    return pose @ Matrix.Scale(-1.0, 4, (1.0, 0.0, 0.0)) if pose.is_negative else pose
 
 
 def _surface(mesh: bpy.types.Mesh) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -80,7 +80,8 @@ def _set_preview(face: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> None
     preview = face.preview_ensure()
     preview.image_size = (portrait.SIZE, portrait.SIZE)
     pixels: Any = preview.image_pixels_float
-    pixels.foreach_set(portrait.draw(face, depsgraph).ravel())
+    picture = portrait.draw(face, depsgraph, faces.pose(face).matrix())
+    pixels.foreach_set(picture.ravel())
 
 
 @contextmanager

@@ -28,6 +28,12 @@ def assets_in(path):
     return here.objects
 
 
+def picture_of(asset):
+    pixels = np.empty(256 * 256 * 4, np.float32)
+    asset.preview.image_pixels_float.foreach_get(pixels)
+    return pixels.reshape(-1, 4)
+
+
 def test_a_face_comes_back_from_the_library_with_keys_codes_and_picture(make_face, library):
     face = make_face(seed=4)
     bpy.ops.imface.add_expressions(names="jawOpen")
@@ -40,9 +46,24 @@ def test_a_face_comes_back_from_the_library_with_keys_codes_and_picture(make_fac
     assert "jawOpen" in loaded.data.shape_keys.key_blocks
     assert [tag.name for tag in loaded.asset_data.tags] == ["ImFace"]
     assert tuple(loaded.preview.image_size) == (256, 256)
-    pixels = np.empty(256 * 256 * 4, np.float32)
-    loaded.preview.image_pixels_float.foreach_get(pixels)
-    assert 0.05 < pixels.reshape(-1, 4)[:, 3].mean() < 0.9  # a face on a transparent ground
+    assert 0.05 < picture_of(loaded)[:, 3].mean() < 0.9  # a face on a transparent ground
+
+
+@pytest.mark.parametrize("mirror", [1, -1])
+def test_the_picture_of_a_face_is_upright_whatever_was_applied_to_it(make_face, library, mirror):
+    make_face()
+    bpy.ops.imface.save_asset()
+    turn = Matrix.Rotation(1.5, 4, "X") @ Matrix.Rotation(2.5, 4, "Z")
+    bpy.context.object.matrix_world = turn @ Matrix.Diagonal((40 * mirror, 40, 40, 1))
+    bpy.context.view_layer.update()
+    bpy.ops.object.transform_apply(location=True, rotation=True, scale=True)
+    if mirror == -1:
+        bpy.context.object.data.flip_normals()
+    bpy.ops.imface.save_asset()
+    bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
+    names = ("Face.blend", "Face_1.blend")
+    made, turned = (picture_of(*assets_in(library / name)) for name in names)
+    assert np.abs(made - turned).mean() < 0.01
 
 
 @pytest.mark.parametrize("link", [False, True])
