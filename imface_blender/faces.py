@@ -14,12 +14,16 @@ from mathutils import Matrix, Vector
 
 from . import applied
 from .errors import UserError
-from .mesh_io import FaceMesh, mesh_of, read_basis
+from .mesh_io import FaceMesh, mesh_of, read, read_basis, read_positions
 from .properties import SURFACES, of_mesh, of_object
 from .translations import label, say
 from .wire import Arrays
 from .worker_client import Job
 
+EDGES_LOOKED_AT = 5_000
+LONG_EDGE = 0.3  # of a face's size, its standard deviation: longer than any of a face as made
+TORN = 5.0  # times as long as it is now
+MOST_TORN = 0.001  # of all edges; one part out of its place in a head tears ten times as many
 LEAST_DISTANCE = 0.8  # of faces that stand side by side, in steps of their row
 LANDMARKS_LEFT_OUT = "the landmarks were left out, as without them the face matches plainly better"
 
@@ -143,11 +147,32 @@ def why_not_vertices(obj: bpy.types.Object, count: int) -> str:
     )
 
 
-def check_vertices(obj: bpy.types.Object, count: int) -> None:
-    """Raise UserError when a face's mesh has another number of vertices than its codes give."""
-    reason = why_not_vertices(obj, count)
+def check_vertices(obj: bpy.types.Object, made: np.ndarray) -> None:
+    """Raise UserError when a face's mesh has other vertices than its codes give (V, 3), in any
+    unit: more or fewer, or in another order."""
+    reason = why_not_vertices(obj, len(made))
     if reason:
         raise UserError("{reason}.", reason=reason)
+    if _has_other_order(mesh_of(obj), made):
+        raise UserError(
+            "The vertices of '{name}' are in another order than its codes give, as after Separate "
+            "and Join. Undo that, or make the face again.",
+            name=obj.name,
+        )
+
+
+def _has_other_order(mesh: bpy.types.Mesh, made: np.ndarray) -> bool:
+    """Tell whether edges of a mesh are far longer between the vertices that its codes give (V, 3),
+    by their numbers. Those that an artist adds, as to close the neck, are long in both."""
+    now, ends = read_positions(mesh), read(mesh.edges, "vertices", 2, np.int32)
+    ends = ends[:: 1 + len(ends) // EDGES_LOOKED_AT]
+    sizes = [np.linalg.norm(points.std(axis=0)) for points in (made, now)]
+    lengths, lengths_now = (
+        np.linalg.norm(points[ends[:, 0]] - points[ends[:, 1]], axis=1) / max(size, 1e-9)
+        for points, size in zip((made, now), sizes, strict=True)
+    )
+    torn = (lengths > LONG_EDGE) & (lengths > TORN * lengths_now)
+    return bool(np.count_nonzero(torn) > MOST_TORN * len(ends))
 
 
 def report_of(obj: bpy.types.Object) -> dict[str, Any] | None:

@@ -145,7 +145,7 @@ def write(
     offsets_mm : ndarray (K, V, 3)
         From the mix of the expressions, at the knots.
     """
-    faces.check_vertices(obj, len(basis_mm))
+    faces.check_vertices(obj, basis_mm)
     check_editable(obj)
     kept = _make_room(obj, range(knots[0], knots[-1] + 1))
     around = [knots[0] - 1, *knots, knots[-1] + 1]

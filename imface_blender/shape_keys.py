@@ -82,7 +82,7 @@ def write(
             f"{len(names)} names, {basis_mm.shape} basis, {vertices_mm.shape} vertices"
         )
     mesh = mesh_io.mesh_of(obj)
-    faces.check_vertices(obj, len(basis_mm))
+    faces.check_vertices(obj, basis_mm)
     _need_basis(obj)
     keys = own_keys(obj)
     _check_basis(obj, keys.values())
@@ -134,7 +134,7 @@ def add_blend(
     """
     if vertices_mm.shape != basis_mm.shape or not np.isfinite(vertices_mm).all():
         raise ValueError(f"{basis_mm.shape} basis, {vertices_mm.shape} vertices")
-    faces.check_vertices(obj, len(basis_mm))
+    faces.check_vertices(obj, basis_mm)
     _need_basis(obj)
     key = add(obj, name)
     write_offsets(obj, [key], (vertices_mm - basis_mm)[None])

@@ -148,6 +148,8 @@ def move(obj: bpy.types.Object, values: Values) -> None:
     if not np.isfinite(list(values.values())).all():
         raise UserError("A slider's value is not a number. Choose -5 to 5.")
     before = _record(of_mesh(mesh_io.mesh_of(obj)).sliders)
+    if before.values == before.exact:  # a drag begins: to look each time would slow it down
+        faces.check_vertices(obj, _shape(obj, before))
     wanted = {
         name: min(max(value, -LARGEST_VALUE), LARGEST_VALUE)
         for name, value in (before.values | values).items()
@@ -230,9 +232,9 @@ def _surface_key(obj: bpy.types.Object, exact: Values) -> tuple[str, str, str]:
 
 
 def _keep_surface(obj: bpy.types.Object, exact: Values, vertices: np.ndarray) -> None:
-    faces.check_vertices(obj, len(vertices))
     if not np.isfinite(vertices).all():
         raise UserError(mesh_io.NOT_A_MESH)
+    faces.check_vertices(obj, vertices)
     key = _surface_key(obj, exact)
     _surfaces.pop(key, None)  # the newest go last
     _surfaces[key] = vertices

@@ -717,6 +717,11 @@ _REASONS = {
         "„{name}“ ist aktiv, aber nicht ausgewählt. Das ausgewählte Gesicht, das aktiv sein soll, "
         "mit Umschalt anklicken"
     ),
+    "The vertices of '{name}' are in another order than its codes give, as after Separate and "
+    "Join. Undo that, or make the face again.": (
+        "Die Punkte von „{name}“ stehen in einer anderen Reihenfolge, als seine Codes ergeben, wie "
+        "nach Trennen und Zusammenfügen. Das rückgängig machen oder das Gesicht neu erstellen."
+    ),
     "'{name}' has {current} vertices, but its codes give {count}. Sliders and expressions need "
     "the mesh as it was made: undo the edit, or make the face again": (
         "„{name}“ hat {current} Punkte, aber seine Codes ergeben {count}. Regler und Ausdrücke "
