@@ -245,7 +245,6 @@ class MeshSettings(bpy.types.PropertyGroup):
     shape_keys: StringProperty(name="Shape Keys", description="Expression to key name, as JSON")
     in_betweens: StringProperty(name="In-Betweens", description="Names of their keys, as JSON")
     face: StringProperty(name="Face", description="Whose mesh it is; the face carries the same")
-    blends: StringProperty(name="Blends", description="Names of keys to other faces, as JSON")
     sliders: StringProperty(name="Sliders", description="The mesh's sliders, as JSON")
     applied: StringProperty(name="Applied", description="What was applied to it, as JSON")
 

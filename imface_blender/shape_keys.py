@@ -20,9 +20,12 @@ from .errors import UserError
 from .properties import SURFACES, of_key, of_mesh, of_object
 from .translations import say
 
+Mark = Literal["KEY_CARDINAL", "KEY_CATMULL_ROM"]
 #: An interpolation that Blender gives no new key, and that acts on absolute shape keys alone: it
 #: goes along into files, copies and undo, as no property of ours on a key could.
-MARK: Literal["KEY_CARDINAL"] = "KEY_CARDINAL"
+MARK: Mark = "KEY_CARDINAL"
+#: Of keys that lead to other faces, which artists rename: they are known by it alone.
+BLEND_MARK: Mark = "KEY_CATMULL_ROM"
 
 
 def own_keys(obj: bpy.types.Object) -> dict[str, bpy.types.ShapeKey]:
@@ -93,10 +96,10 @@ def write(
     of_mesh(mesh).shape_keys = json.dumps({name: key.name for name, key in keys.items()})
 
 
-def add(obj: bpy.types.Object, name: str) -> bpy.types.ShapeKey:
+def add(obj: bpy.types.Object, name: str, mark: Mark = MARK) -> bpy.types.ShapeKey:
     """Add a shape key that does nothing yet."""
     key = obj.shape_key_add(name=name, from_mix=False)
-    key.interpolation = MARK
+    key.interpolation = mark
     key.value = 0.0  # Blender 5.0 starts at 1, and all at once is no face
     return key
 
@@ -136,21 +139,16 @@ def add_blend(
         raise ValueError(f"{basis_mm.shape} basis, {vertices_mm.shape} vertices")
     faces.check_vertices(obj, basis_mm)
     _need_basis(obj)
-    key = add(obj, name)
+    key = add(obj, name, BLEND_MARK)
     write_offsets(obj, [key], (vertices_mm - basis_mm)[None])
-    _remember_blend(obj, key)
     return key
 
 
 def blend_keys(obj: bpy.types.Object) -> list[bpy.types.ShapeKey]:
-    """Return the keys that lead to other faces; those the user deleted are left out."""
-    mesh = mesh_io.mesh_of(obj)
-    return list(marked(mesh, json.loads(of_mesh(mesh).blends or "[]")).values())
-
-
-def _remember_blend(obj: bpy.types.Object, key: bpy.types.ShapeKey) -> None:
-    names = [block.name for block in (*blend_keys(obj), key)]
-    of_mesh(mesh_io.mesh_of(obj)).blends = json.dumps(names)
+    """Return the keys that lead to other faces, by whatever name."""
+    keys = mesh_io.mesh_of(obj).shape_keys
+    blocks = [] if keys is None else keys.key_blocks
+    return [key for key in blocks if key.interpolation == BLEND_MARK]
 
 
 def add_morph(obj: bpy.types.Object, other: bpy.types.Object) -> bpy.types.ShapeKey:
@@ -176,9 +174,8 @@ def add_morph(obj: bpy.types.Object, other: bpy.types.Object) -> bpy.types.Shape
     made = applied.read(other_mesh, target).pose().take_off(target)
     shape = applied.read(mesh, basis).pose().put_on(made)
     _need_basis(obj)
-    key = add(obj, f"Morph {other.name}")
+    key = add(obj, f"Morph {other.name}", BLEND_MARK)
     mesh_io.write_points(key.data, shape)
-    _remember_blend(obj, key)
     return key
 
 

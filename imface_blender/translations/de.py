@@ -196,8 +196,6 @@ _INTERFACE = {
     "Mouth": "Mund",
     "Names": "Namen",
     "Narrow Face": "Schmales Gesicht",
-    "Blends": "Überblendungen",
-    "Names of keys to other faces, as JSON": "Namen der Schlüssel zu anderen Gesichtern, als JSON",
     "Names of their keys, as JSON": "Namen ihrer Schlüssel, als JSON",
     "Nose": "Nase",
     "Regions": "Regionen",

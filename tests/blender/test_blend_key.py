@@ -60,6 +60,21 @@ def test_the_panel_has_the_sliders_of_blends_and_morphs_alone(two_faces, select_
     assert [key.name for key in shape_keys.blend_keys(face)] == wanted[1:]
 
 
+def test_a_renamed_slider_stays_in_the_panel(two_faces, select_only):
+    face, _ = two_faces
+    bpy.ops.imface.blend_key()
+    bpy.ops.imface.morph()
+    for key, name in zip(shape_keys.blend_keys(face), ("Anna", "jawOpen"), strict=True):
+        key.name = name
+    assert draw(sections.IMFACE_PT_blend).drawn[-2:] == ["Anna", "jawOpen"]
+    select_only(face)
+    bpy.ops.imface.add_expressions()
+    assert draw(sections.IMFACE_PT_blend).drawn[-2:] == ["Anna", "jawOpen"]
+    assert shape_keys.own_keys(face)["jawOpen"].name == "jawOpen.001"
+    copy = bpy.data.objects.new("Copy", face.data.copy())
+    assert [key.name for key in shape_keys.blend_keys(copy)] == ["Anna", "jawOpen"]
+
+
 def test_undo_takes_it_away(two_faces):
     bpy.ops.ed.undo_push(message="Before")
     bpy.ops.imface.blend_key("EXEC_DEFAULT", True)
