@@ -16,8 +16,6 @@ from .watertight import covered_pixels
 
 #: Colours (N, 3), 0 to 255, at points of a surface: its triangles (N,) and barycentric (N, 3).
 Colors = Callable[[np.ndarray, np.ndarray], np.ndarray]
-#: Beyond what the scan shows, its colours fade into their median over this share of the picture.
-_FADE = 0.06
 #: A triangle with less than this share of the mean area has none.
 _NO_AREA = 1e-9
 
@@ -77,7 +75,14 @@ class PointColors:
 
 
 def bake_colors(
-    fitted: Mesh, scan: Mesh, colors: Colors, *, reach: float, tiles: int = 1, size: int = 1024
+    fitted: Mesh,
+    scan: Mesh,
+    colors: Colors,
+    *,
+    reach: float | np.ndarray,
+    fade: float,
+    tiles: int = 1,
+    size: int = 1024,
 ) -> np.ndarray:
     """Paint a mesh's UV map with the colours of the nearest points of a scan.
 
@@ -89,8 +94,11 @@ def bake_colors(
         Triangles.
     colors : Colors
         Of the scan's triangles.
-    reach : float
-        What is farther from the scan than this gets no colour of its own.
+    reach : float or ndarray (V,)
+        Where the scan is farther away than this, it does not show what is there.
+    fade : float
+        Beyond that, its colours fade into their median over so much more, so that they do the
+        same on both sides of a seam of the UV map.
     tiles : int
         Unit squares of UV space, side by side, that the picture shows.
     size : int
@@ -99,8 +107,8 @@ def bake_colors(
     Returns
     -------
     ndarray (size, tiles * size, 3) uint8
-        First row at the top. Where the scan shows nothing, its nearest colour fades into the
-        median one.
+        First row at the top. Between the parts of the UV map, the nearest colour; black if the
+        scan shows nothing.
     """
     assert fitted.uv is not None
     assert fitted.uv_polygons is not None
@@ -109,20 +117,21 @@ def bake_colors(
     solid = np.flatnonzero(areas > _NO_AREA * areas.mean())  # on others a point has no coordinates
     nearest = NearestTriangle(Mesh(scan.vertices, scan.triangles[solid]))
     corners_of_scan = scan.vertices[scan.triangles[solid]]
+    reach = np.broadcast_to(reach, len(fitted.vertices))
     image = np.zeros((size, tiles * size, 3))
-    painted = np.zeros(image.shape[:2], bool)
+    beyond = np.full(image.shape[:2], np.inf)
     corners = fitted.uv[uv_triangles] * size - 0.5
     for owner, x, y, barycentric in covered_pixels(corners, tiles * size, size):
         points = np.einsum("nk,nkc->nc", barycentric, fitted.vertices[triangles[owner]])
         triangle, closest, distance = nearest(points)
-        near = distance < reach
-        x, y, triangle = x[near], y[near], triangle[near]
-        at = trimesh.triangles.points_to_barycentric(corners_of_scan[triangle], closest[near])
+        at = trimesh.triangles.points_to_barycentric(corners_of_scan[triangle], closest)
         image[size - 1 - y, x] = colors(solid[triangle], at)
-        painted[size - 1 - y, x] = True
-    if not painted.any():
-        return image.astype(np.uint8)
-    away, (row, column) = distance_transform_edt(~painted, return_indices=True)
-    share = np.exp(-away / (_FADE * size))[..., None]
-    filled = share * image[row, column] + (1 - share) * np.median(image[painted], axis=0)
-    return np.clip(np.round(filled), 0, 255).astype(np.uint8)
+        beyond[size - 1 - y, x] = distance - (barycentric * reach[triangles[owner]]).sum(1)
+    if not (beyond < 0).any():
+        return np.zeros(image.shape, np.uint8)
+    share = np.exp(-np.maximum(beyond, 0) / fade)[..., None]
+    image = share * image + (1 - share) * np.median(image[beyond < 0], axis=0)
+    row, column = distance_transform_edt(
+        np.isinf(beyond), return_distances=False, return_indices=True
+    )
+    return np.clip(np.round(image[row, column]), 0, 255).astype(np.uint8)

@@ -31,8 +31,12 @@ from ..texts import Text
 from .protocol import Arrays
 from .server import JobFunction, Report
 
-#: A scan farther than this from the fit gives it no colour.
+#: Where a scan is farther than this from its fit, it does not show the face: hair is before it.
 _COLOR_REACH_MM = 6.0
+#: Outside this radius a head is a guess, and may be so much of the way farther from its scan.
+_GUESS_RADIUS_MM, _GUESS_REACH = 90.0, 0.5
+#: Beyond its reach a scan's colours fade over so much.
+_COLOR_FADE_MM = 15.0
 
 Params = dict[str, Any]
 Answer = tuple[dict[str, Any], Arrays]
@@ -211,8 +215,12 @@ def _skin_texture(
     vertices = pose.inverse().apply(out["vertices_mm"].astype(np.float64) / UNIT_MM)
     fitted = Mesh(vertices, out["polygons"][skin], out["uv"], uv_polygons)
     tiles = int(np.ceil(out["uv"][uv_polygons[uv_polygons >= 0], 0].max()))
-    reach = _COLOR_REACH_MM / UNIT_MM / pose.scale
-    return bake_colors(fitted, scan, colors, reach=reach, tiles=tiles)
+    guessed_mm = np.linalg.norm(out["vertices_mm"], axis=1) - _GUESS_RADIUS_MM
+    reach_mm = _COLOR_REACH_MM + _GUESS_REACH * np.maximum(guessed_mm, 0)
+    unit_mm = UNIT_MM * pose.scale
+    return bake_colors(
+        fitted, scan, colors, reach=reach_mm / unit_mm, fade=_COLOR_FADE_MM / unit_mm, tiles=tiles
+    )
 
 
 def millimetres_to_scan(pose: Similarity) -> np.ndarray:

@@ -240,8 +240,8 @@ def colours(model: FaceModel, codes: Codes) -> Row:
     face = build_mesh(model, result.codes, "face", 0)
     fitted = replace(face, vertices=result.pose.inverse().apply(face.vertices))
     colors = CornerColors(scan.vertices[scan.polygons])
-    reach = 0.06 / result.pose.scale
-    ours = seconds(lambda: bake_colors(fitted, scan, colors, reach=reach, size=512), 1)
+    near = {"reach": 0.06 / result.pose.scale, "fade": 0.15 / result.pose.scale}
+    ours = seconds(lambda: bake_colors(fitted, scan, colors, size=512, **near), 1)
     surface = trimesh.Trimesh(scan.vertices, scan.polygons, process=False)
     part = fitted.vertices[np.random.default_rng(0).integers(0, len(fitted.vertices), 2000)]
     exact = seconds(lambda: trimesh.proximity.closest_point(surface, part), 1)

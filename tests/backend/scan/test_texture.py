@@ -44,7 +44,9 @@ def _image(scan: Mesh) -> ImageColors:
 def test_every_pixel_gets_the_colour_beside_it(kind: str) -> None:
     scan = _grid(1.0, 0.02)
     colors: Colors = CornerColors(_gradient(scan)) if kind == "corners" else _image(scan)
-    baked = bake_colors(_grid(0.5, 0.0), _as_triangles(scan), colors, reach=0.1, size=SIZE)
+    baked = bake_colors(
+        _grid(0.5, 0.0), _as_triangles(scan), colors, reach=0.1, fade=1.0, size=SIZE
+    )
     middle = (np.arange(SIZE) + 0.5) / SIZE - 0.5
     red, green = np.meshgrid(100 + 100 * middle, 100 - 100 * middle)
     np.testing.assert_allclose(baked[..., 0], red, atol=2)
@@ -65,11 +67,39 @@ def test_what_the_scan_does_not_show_fades_into_its_median() -> None:
     left = whole.triangles[whole.vertices[whole.triangles].mean(1)[:, 0] < 0]
     scan = Mesh(whole.vertices, left)
     colors = CornerColors(_gradient(scan))
-    baked = bake_colors(whole, scan, colors, reach=0.01, size=SIZE)
+    baked = bake_colors(whole, scan, colors, reach=0.01, fade=0.12, size=SIZE)
     row = baked[SIZE // 2, :, 0].astype(float)
     assert row[SIZE // 2 - 2] == pytest.approx(97, abs=4)
     assert row[-1] == pytest.approx(50, abs=4)  # the median of 0 to 100
     assert (np.diff(row[SIZE // 2 + 2 :]) <= 0).all()
+
+
+def test_colours_reach_farther_where_they_may() -> None:
+    whole = _grid(1.0, 0.0)
+    left = whole.triangles[whole.vertices[whole.triangles].mean(1)[:, 0] < 0]
+    reach = np.where(whole.vertices[:, 1] < 0, 0.01, 2.0)
+    colors = CornerColors(_gradient(Mesh(whole.vertices, left)))
+    baked = bake_colors(
+        whole, Mesh(whole.vertices, left), colors, reach=reach, fade=0.12, size=SIZE
+    )
+    top, bottom = baked[4, :, 0].astype(int), baked[-4, :, 0].astype(int)
+    np.testing.assert_allclose(top[SIZE // 2 :], 100, atol=2)  # that of the border
+    assert bottom[-1] < top[-1] - 10  # nearly the median
+
+
+def test_colours_go_on_across_a_seam_of_the_uv_map() -> None:
+    """Where the scan ends, too: what is near counts in space, not in the picture."""
+    whole = _grid(1.0, 0.0)
+    assert whole.uv is not None
+    upper = whole.vertices[whole.polygons].mean(1)[:, 1] > 0
+    uv = np.concatenate([whole.uv, whole.uv * [1, 0.2]])  # the lower half down to a fifth
+    uv_polygons = np.where(upper[:, None], whole.polygons, whole.polygons + len(whole.uv))
+    parted = Mesh(whole.vertices, whole.polygons, uv, uv_polygons)
+    shown = whole.triangles[whole.vertices[whole.triangles].mean(1)[:, 1] > 0]
+    scan = Mesh(whole.vertices, shown)
+    colors = CornerColors(_gradient(scan))
+    baked = bake_colors(parted, scan, colors, reach=0.01, fade=1.0, size=200).astype(int)
+    np.testing.assert_allclose(baked[99], baked[180], atol=8)  # the rows along both sides
 
 
 def test_tiles_stand_side_by_side() -> None:
@@ -85,7 +115,7 @@ def test_tiles_stand_side_by_side() -> None:
     scan = _as_triangles(both)
     corners = np.zeros((len(scan.polygons), 3, 3))
     corners[len(corners) // 2 :, :, 0] = 200
-    baked = bake_colors(both, scan, CornerColors(corners), reach=0.1, tiles=2, size=SIZE)
+    baked = bake_colors(both, scan, CornerColors(corners), reach=0.1, fade=1.0, tiles=2, size=SIZE)
     assert baked.shape == (SIZE, 2 * SIZE, 3)
     assert (baked[:, :SIZE, 0] == 0).all()
     assert (baked[:, SIZE:, 0] == 200).all()
@@ -94,7 +124,8 @@ def test_tiles_stand_side_by_side() -> None:
 def test_a_scan_out_of_reach_gives_black() -> None:
     scan = _grid(1.0, 5.0)
     colors = CornerColors(_gradient(scan))
-    assert not bake_colors(_grid(1.0, 0.0), _as_triangles(scan), colors, reach=0.1, size=8).any()
+    baked = bake_colors(_grid(1.0, 0.0), _as_triangles(scan), colors, reach=0.1, fade=1.0, size=8)
+    assert not baked.any()
 
 
 def test_triangles_without_area_spoil_no_pixel() -> None:
@@ -103,7 +134,9 @@ def test_triangles_without_area_spoil_no_pixel() -> None:
     fillers = np.concatenate([inner[:, [0, 1, 1]], inner[:, [2, 2, 2]]])
     with_fillers = Mesh(scan.vertices, np.concatenate([fillers, scan.polygons]))
     baked = [
-        bake_colors(_grid(0.5, 0.0), mesh, CornerColors(_gradient(mesh)), reach=0.1, size=SIZE)
+        bake_colors(
+            _grid(0.5, 0.0), mesh, CornerColors(_gradient(mesh)), reach=0.1, fade=1.0, size=SIZE
+        )
         for mesh in (scan, with_fillers)
     ]
     np.testing.assert_allclose(baked[1].astype(int), baked[0], atol=1)

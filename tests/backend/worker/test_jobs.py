@@ -190,6 +190,8 @@ def test_a_fit_says_how_well_it_went_where(lee_perry_smith: Path) -> None:
     face = texture[300:700, :1024].astype(int)
     assert (face[:, 600:900, 0] > 150).mean() > 0.9  # u grows to the person's left, as x does
     assert (face[:, 100:400, 2] > 150).mean() > 0.9
+    back = texture[:, 1024:].astype(int)  # the scan shows it, though the fit is a guess there
+    assert (np.abs(back[..., 0] - back[..., 2]) > 190).mean() > 0.9
     report, errors = values["report"], out["error_mm"]
     assert report["face_found"]
     assert report["within_2mm"] > 0.9
