@@ -173,7 +173,9 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Return a file's vertices (V, 3) and triangles (T, 3), or its points and none."""
     kind = path.suffix[1:].lower()
     content = readable(path.read_bytes(), kind)
-    mesh: Any = trimesh.load(BytesIO(content), kind, force="mesh", process=False)
+    mesh: Any = trimesh.load(
+        BytesIO(content), kind, force="mesh", process=False, skip_materials=True
+    )
     if len(mesh.vertices):
         return np.asarray(mesh.vertices, np.float64), np.asarray(mesh.faces, np.int64)
     scene: Any = trimesh.load_scene(BytesIO(content), kind, process=False)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Mesh files that are legal, but that trimesh reads wrongly or not at all: put otherwise first."""
 
+import codecs
 import json
 import re
 import struct
@@ -61,8 +62,14 @@ def _is_stl(content: bytes) -> bool:
     """Tell whether a file is an STL, of text or binary."""
     if content.lstrip()[:5].lower() == b"solid" and b"facet" in content[:2000].lower():
         return True
-    count = struct.unpack_from("<I", content, 80)[0] if len(content) > 84 else 0
-    return count > 0 and len(content) >= 84 + 50 * count
+    end = _end_of_stl(content)
+    return 84 < end <= len(content)
+
+
+def _end_of_stl(content: bytes) -> int:
+    """Return where the triangles of a binary STL end."""
+    count: int = struct.unpack_from("<I", content, 80)[0] if len(content) > 84 else 0
+    return 84 + 50 * count
 
 
 _SIGNS: dict[str, Callable[[bytes], bool]] = {
@@ -74,13 +81,13 @@ _SIGNS: dict[str, Callable[[bytes], bool]] = {
 
 
 def _plain(content: bytes) -> bytes:
-    """Return an OBJ without materials, by which triangles would be sorted, and whose faces count
-    vertices from the first, not back from the last so far."""
+    """Return an OBJ without materials, by which triangles would be sorted, whose words stand apart
+    by spaces and whose faces count vertices from the first, not back from the last so far."""
     if _TEXTURED.search(content) and not _FACE.search(content):  # points have none
         raise ScanError(
             "The OBJ file has texture coordinates but no faces: it was cut off. Export it again."
         )
-    content = _MATERIAL.sub(b"", content)
+    content = _MATERIAL.sub(b"", content.removeprefix(codecs.BOM_UTF8).replace(b"\t", b" "))
     if _RELATIVE.search(content) is None:
         return content
     lines, vertices = [], 0
@@ -171,8 +178,14 @@ def _uncompressed(content: bytes) -> bytes:
     return content
 
 
+def _without_rest(content: bytes) -> bytes:
+    """Return an STL without what some programs write after its triangles."""
+    return content[: _end_of_stl(content)]  # of text, whose count is huge, that is all
+
+
 _REWRITERS: dict[str, Callable[[bytes], bytes]] = {
     "obj": _plain,
     "ply": _with_triangles,
+    "stl": _without_rest,
     "glb": _uncompressed,
 }

@@ -72,6 +72,29 @@ def test_an_obj_whose_faces_count_back(tmp_path: Path, sphere: Mesh) -> None:
     np.testing.assert_allclose(_corners(load_scan(tmp_path / "scan.obj")), _corners(sphere))
 
 
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("space", [" ", "\t"])
+def test_an_obj_may_have_tabs_and_a_mark_of_its_encoding(
+    tmp_path: Path, sphere: Mesh, mark: str, space: str
+) -> None:
+    rows = [("v", *point) for point in sphere.vertices] + [("f", *i) for i in sphere.polygons + 1]
+    lines = [space.join(map(str, row)) for row in rows]
+    (tmp_path / "scan.obj").write_text(mark + "\n".join(lines), "utf-8")
+    read = load_scan(tmp_path / "scan.obj")
+    np.testing.assert_allclose(read.vertices[read.polygons], sphere.vertices[sphere.polygons])
+
+
+def test_a_ply_that_names_its_picture_is_read_without_a_word(
+    tmp_path: Path, sphere: Mesh, caplog: pytest.LogCaptureFixture
+) -> None:
+    save_mesh(sphere, tmp_path / "scan.ply")
+    content = (tmp_path / "scan.ply").read_bytes()
+    named = content.replace(b"\nelement", b"\ncomment TextureFile skin.png\nelement", 1)
+    (tmp_path / "scan.ply").write_bytes(named)
+    assert len(load_scan(tmp_path / "scan.ply").polygons) == len(sphere.polygons)
+    assert not caplog.records
+
+
 def test_triangles_of_an_obj_stay_in_order_whatever_their_materials(
     tmp_path: Path, sphere: Mesh
 ) -> None:
@@ -150,6 +173,13 @@ def test_an_stl_of_text_is_one_and_other_text_is_none(tmp_path: Path, sphere: Me
     (tmp_path / "scan.stl").write_text("Dear diary, today I met a triangle.\n" * 100)
     with pytest.raises(ScanError, match="holds no STL"):
         load_scan(tmp_path / "scan.stl")
+
+
+def test_what_follows_the_triangles_of_an_stl_is_left_out(tmp_path: Path, sphere: Mesh) -> None:
+    save_mesh(sphere, tmp_path / "scan.stl")
+    with (tmp_path / "scan.stl").open("ab") as file:
+        file.write(bytes(100))
+    assert len(load_scan(tmp_path / "scan.stl").polygons) == len(sphere.polygons)
 
 
 def test_an_obj_that_was_cut_off_before_its_faces_is_no_cloud(tmp_path: Path, sphere: Mesh) -> None:
