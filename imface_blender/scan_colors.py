@@ -4,17 +4,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import bpy
 import numpy as np
+from mathutils import Matrix
 
 from . import fit_error
 from .wire import Arrays
 
-Picture = tuple[bpy.types.Image | None, str]  # and the name of the UV map that places it
 SHADER_COLOURS = ("Base Color", "Color")
+GLOW = ("Emission Color",)  # of scans that are to look alike in any light
 LARGEST_IMAGE = 4096  # pixels a side; of a larger one some are left out: a face has fewer by far
+
+
+class Picture(NamedTuple):
+    """An image, and how a node places it."""
+
+    image: bpy.types.Image
+    layer: str  # the UV map; empty for the one of renders
+    placed: tuple[tuple[float, ...], ...]  # (4, 4), of the UV map's coordinates to the image's
 
 
 def read(scan: bpy.types.Object, mesh: bpy.types.Mesh) -> Arrays:
@@ -30,12 +39,15 @@ def read(scan: bpy.types.Object, mesh: bpy.types.Mesh) -> Arrays:
     """
     corners = np.empty(len(mesh.loop_triangles) * 3, np.int32)
     mesh.loop_triangles.foreach_get("loops", corners)
-    image, layer = _only_picture(scan, mesh)
-    pixels, places = _pixels(image), _uv_layer(mesh, layer)
-    if pixels is not None and places is not None:
-        uv = np.empty(len(mesh.loops) * 2, np.float32)
-        places.uv.foreach_get("vector", uv)
-        return {"corner_uv": uv.reshape(-1, 2)[corners].reshape(-1, 3, 2), "image": pixels}
+    picture = _only_picture(scan, mesh)
+    pixels = _pixels(picture.image) if picture else None
+    places = _uv_layer(mesh, picture.layer) if picture else None
+    if picture and pixels is not None and places is not None:
+        values = np.empty(len(mesh.loops) * 2, np.float32)
+        places.uv.foreach_get("vector", values)
+        placed = np.array(picture.placed)
+        uv = values.reshape(-1, 2)[corners] @ placed[:2, :2].T + placed[:2, 3]
+        return {"corner_uv": uv.reshape(-1, 3, 2).astype(np.float32), "image": pixels}
     colours: Any = mesh.color_attributes.active_color
     if colours is None or colours.name == fit_error.COLOURS:
         return {}
@@ -58,11 +70,11 @@ def are_lost(scan: bpy.types.Object, mesh: bpy.types.Mesh, arrays: Arrays) -> bo
     return any(map(_pictures, _materials(scan, mesh)))
 
 
-def _only_picture(scan: bpy.types.Object, mesh: bpy.types.Mesh) -> Picture:
+def _only_picture(scan: bpy.types.Object, mesh: bpy.types.Mesh) -> Picture | None:
     """Return the picture that colours the whole scan; none if there are several."""
     each = [_pictures(material) for material in _materials(scan, mesh)]
     pictures = set().union(*each)
-    return pictures.pop() if len(pictures) == 1 and all(each) else (None, "")
+    return pictures.pop() if len(pictures) == 1 and all(each) else None
 
 
 def _materials(scan: bpy.types.Object, mesh: bpy.types.Mesh) -> set[bpy.types.Material | None]:
@@ -79,23 +91,45 @@ def _pictures(material: bpy.types.Material | None) -> set[Picture]:
     output = tree.get_output_node("ALL") if tree is not None else None
     if output is None:
         return set()
-    nodes = [node for node in _upstream(output, _colours) if node.type == "TEX_IMAGE"]
-    return {(node.image, _layer_name(node)) for node in nodes if node.image is not None}
+    return _pictures_into(output, SHADER_COLOURS) or _pictures_into(output, GLOW)
 
 
-def _colours(node: Any, socket: Any) -> bool:
-    """Tell whether a node passes on the colour that comes into a socket."""
+def _pictures_into(output: Any, names: tuple[str, ...]) -> set[Picture]:
+    """Return the pictures that reach the sockets of these names of an output's shaders."""
+    nodes = _upstream(output, lambda node, socket: _is_colour(node, socket, names))
+    images = [node for node in nodes if node.type == "TEX_IMAGE" and node.image is not None]
+    return {Picture(node.image, *_place(node)) for node in images}
+
+
+def _is_colour(node: Any, socket: Any, names: tuple[str, ...]) -> bool:
+    """Tell whether a node passes on the colour that comes into a socket; a shader does so for the
+    sockets of these names."""
     if socket.type == "SHADER":
         return True
     if any(output.type == "SHADER" for output in node.outputs):
-        return socket.name in SHADER_COLOURS
-    return socket.type == "RGBA"
+        return socket.name in names
+    return bool(socket.type == "RGBA")
 
 
-def _layer_name(picture: Any) -> str:
-    """Return the UV map that a picture's node asks for; empty for the one of renders."""
+def _place(picture: Any) -> tuple[str, tuple[tuple[float, ...], ...]]:
+    """Return the UV map that a picture's node asks for, empty for the one of renders, and what
+    becomes of its coordinates on the way."""
     nodes = _upstream(picture, lambda *_: True)
-    return next((node.uv_map for node in nodes if node.type == "UVMAP"), "")
+    placed: Any = Matrix()
+    for node in nodes:
+        if node.type == "MAPPING":
+            placed = placed @ _mapping(node)
+    layer = next((node.uv_map for node in nodes if node.type == "UVMAP"), "")
+    return layer, tuple(tuple(row) for row in placed)
+
+
+def _mapping(node: Any) -> Matrix:
+    """Return what a Mapping node does to coordinates."""
+    turn, scale = (node.inputs[name].default_value for name in ("Rotation", "Scale"))
+    moves = node.vector_type in ("POINT", "TEXTURE")  # other kinds lack the socket
+    shift = node.inputs["Location"].default_value if moves else None
+    matrix = Matrix.LocRotScale(shift, turn, scale)
+    return matrix.inverted_safe() if node.vector_type == "TEXTURE" else matrix
 
 
 def _upstream(node: Any, follows: Callable[[Any, Any], bool]) -> list[Any]:

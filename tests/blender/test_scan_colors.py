@@ -190,6 +190,45 @@ def test_the_image_of_an_unlit_scan_is_sent(scan):
     assert arrays_of(scan)["image"][1, 0].tolist() == [255, 0, 0]
 
 
+def test_the_image_of_a_scan_that_glows_is_sent_if_it_has_no_other(scan):
+    texture = give_material(scan, image_of())
+    tree = texture.id_data
+    shader = texture.outputs["Color"].links[0].to_node
+    connect(texture, shader.inputs["Emission Color"])
+    tree.links.remove(shader.inputs["Base Color"].links[0])
+    assert arrays_of(scan)["image"][1, 0].tolist() == [255, 0, 0]
+    base = tree.nodes.new("ShaderNodeTexImage")
+    base.image = image_of(4, 4)
+    connect(base, shader.inputs["Base Color"])
+    assert arrays_of(scan)["image"].shape == (4, 4, 3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "first"),
+    [
+        ("POINT", lambda uv: [0.25 + 0.5 * uv[..., 0], 0.5 - 0.5 * uv[..., 1]]),
+        ("VECTOR", lambda uv: [0.5 * uv[..., 0], -0.5 * uv[..., 1]]),
+        ("TEXTURE", lambda uv: [2 * (uv[..., 0] - 0.25), -2 * (uv[..., 1] - 0.5)]),
+    ],
+)
+def test_an_image_lies_where_its_mapping_puts_it(scan, kind, first):
+    """As Blender's importer of glTF, and the skin of a fitted face, have one."""
+    texture = give_material(scan, image_of())
+    plain = arrays_of(scan)["corner_uv"]
+    nodes = texture.id_data.nodes
+    near, far = nodes.new("ShaderNodeMapping"), nodes.new("ShaderNodeMapping")
+    far.inputs["Location"].default_value = (0.25, 0.5, 0)
+    far.vector_type = kind
+    far.inputs["Scale"].default_value = (0.5, -0.5, 1)
+    near.inputs["Rotation"].default_value = (0, 0, np.pi / 2)
+    near.inputs["Location"].default_value = (1, 0, 0)
+    connect(far, near.inputs["Vector"])
+    connect(near, texture.inputs["Vector"])
+    u, v = first(plain)
+    wanted = np.stack([1 - v, u], axis=-1)
+    np.testing.assert_allclose(arrays_of(scan)["corner_uv"], wanted, atol=1e-6)
+
+
 def test_an_image_that_colours_nothing_is_not_sent(scan):
     texture = give_material(scan, image_of())
     tree = scan.data.materials[0].node_tree
