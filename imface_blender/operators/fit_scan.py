@@ -50,8 +50,8 @@ class IMFACE_OT_fit_scan(FitChoice, MeshChoice, JobOperator):
         if self._colours_lost:
             sentences.append(
                 say(
-                    "The scan's colours were left out: they have to be one picture for the whole "
-                    "scan, without UDIM tiles, whose file is there"
+                    "The scan's colours were left out: each of its materials has to show one "
+                    "picture, whose file is there"
                 )
             )
         return ". ".join(sentences)

@@ -589,10 +589,10 @@ _REPORTS = {
     "The file has no {names}": "Die Datei hat nicht: {names}",
     "The material's colours are back": "Die Farben des Materials sind zurück",
     "The model does not know {names}": "Das Modell kennt nicht: {names}",
-    "The scan's colours were left out: they have to be one picture for the whole scan, without "
-    "UDIM tiles, whose file is there": (
-        "Die Farben des Scans wurden ausgelassen: Es muss ein einziges Bild für den ganzen Scan "
-        "sein, ohne UDIM-Kacheln, dessen Datei da ist"
+    "The scan's colours were left out: each of its materials has to show one picture, whose file "
+    "is there": (
+        "Die Farben des Scans blieben weg: jedes seiner Materialien muss ein einziges Bild zeigen, "
+        "dessen Datei da ist"
     ),
     "The shape is a preview: {reason}": "Die Form ist eine Vorschau: {reason}",
     "The sliders are being made ready": "Die Regler werden vorbereitet",

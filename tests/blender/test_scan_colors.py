@@ -153,17 +153,79 @@ def test_a_mirrored_scan_keeps_its_colours_in_place(scan):
     np.testing.assert_allclose(arrays["corner_uv"], place, atol=1e-6)
 
 
-def test_an_image_that_is_not_there_or_one_of_several_is_not_sent(scan):
-    missing = bpy.data.images.new("Missing", 1, 1)
-    missing.source = "FILE"
-    missing.filepath = "//nowhere.png"
-    give_material(scan, missing)
+def colours_at(arrays, share=(0.6, 0.3, 0.1)):
+    """Return the image's colours (T, 3) at a point within each triangle."""
+    u, v = np.einsum("k,tkc->ct", share, arrays["corner_uv"].astype(float))
+    height, width, _ = arrays["image"].shape
+    row, column = np.floor((1 - v) % 1 * height), np.floor(u % 1 * width)
+    return arrays["image"][row.astype(int), column.astype(int)]
+
+
+def plain_image(colour, width=2, height=2):
+    """Return an image of one colour."""
+    image = bpy.data.images.new("Plain", width, height)
+    image.pixels.foreach_set(np.tile(np.float32([*colour, 1]), width * height))
+    return image
+
+
+def missing_image():
+    image = bpy.data.images.new("Missing", 1, 1)
+    image.source = "FILE"
+    image.filepath = "//nowhere.png"
+    return image
+
+
+def test_an_image_that_is_not_there_is_not_sent_nor_are_others(scan):
+    give_material(scan, missing_image())
     assert "image" not in arrays_of(scan)
-    scan.data.materials.clear()
-    give_material(scan, image_of())
     give_material(scan, image_of())
     scan.data.polygons[1].material_index = 1
     assert "image" not in arrays_of(scan)
+    assert scan_colors.are_lost(scan, scan.data, arrays_of(scan))
+
+
+@pytest.mark.parametrize("repeated", [0, 3])
+def test_each_material_s_image_is_sent(scan, repeated):
+    give_material(scan, image_of(6, 2))
+    give_material(scan, plain_image((0, 1, 0), 2, 4))
+    layer = scan.data.uv_layers["UVMap"].uv
+    values = np.empty(2 * len(layer), np.float32)
+    layer.foreach_get("vector", values)
+    layer.foreach_set("vector", values + repeated)
+    scan.data.polygons[1].material_index = 1
+    arrays = arrays_of(scan)
+    assert arrays["image"].shape == (6, 6, 3)
+    assert colours_at(arrays).tolist() == [[128, 128, 128], [0, 255, 0]]
+    at_first = colours_at(arrays, (0.9, 0.1, 0.0))  # beside the red pixel's corner
+    assert at_first.tolist() == [[255, 0, 0], [0, 255, 0]]
+
+
+def test_materials_without_an_image_have_their_viewport_colours(make_mesh):
+    scan = make_mesh("Anna", SQUARE, [(0, 1, 2)] * 4 + [(0, 2, 3)] * 2)
+    scan.data.uv_layers.new(name="UVMap")
+    for image in (plain_image((0, 1, 0)), None):
+        give_material(scan, image)
+    scan.data.materials[1].diffuse_color = (1, 0.2140, 0, 1)  # light: half as bright as shown
+    scan.data.materials.append(None)
+    scan.data.polygons.foreach_set("material_index", [0, 0, 0, 0, 1, 2])
+    colours = colours_at(arrays_of(scan)).tolist()
+    assert colours == [[0, 255, 0]] * 4 + [[255, 127, 0], [231, 231, 231]]
+
+
+def test_the_image_of_a_small_part_is_not_the_scan_s_colours(scan):
+    give_material(scan, None)
+    give_material(scan, image_of())
+    scan.data.polygons[1].material_index = 1
+    assert set(arrays_of(scan)) == {"vertices", "triangles"}
+    assert not scan_colors.are_lost(scan, scan.data, {})
+
+
+def test_an_image_of_two_materials_is_sent_once(scan):
+    image = image_of()
+    for slot in range(2):
+        give_material(scan, image)
+        scan.data.polygons[slot].material_index = slot
+    assert arrays_of(scan)["image"].shape == (2, 2, 3)
 
 
 @pytest.mark.parametrize(
@@ -270,9 +332,22 @@ def test_the_uv_map_is_the_one_that_a_render_takes(scan):
     assert not is_one_place(arrays_of(scan)["corner_uv"])
 
 
-def test_udim_tiles_are_not_sent(scan):
-    image = bpy.data.images.new("Tiles", 2, 2, tiled=True)
+def test_udim_tiles_are_sent_if_their_files_are_there(scan, tmp_path):
+    scan.data.uv_layers["UVMap"].uv.foreach_set(
+        "vector", np.float32([0, 0, 1, 0, 1, 1, 1, 1, 2, 1, 2, 2])
+    )
+    for number, colour in ((1001, (1, 0, 0)), (1012, (0, 1, 0))):
+        image = plain_image(colour)
+        image.filepath_raw = str(tmp_path / f"skin.{number}.png")
+        image.save()
+    image.source = "TILED"
+    image.filepath = str(tmp_path / "skin.<UDIM>.png")
+    image.reload()
     give_material(scan, image)
+    images = set(bpy.data.images)
+    assert colours_at(arrays_of(scan)).tolist() == [[255, 0, 0], [0, 255, 0]]
+    assert set(bpy.data.images) == images
+    (tmp_path / "skin.1012.png").unlink()
     assert "image" not in arrays_of(scan)
 
 
@@ -284,7 +359,7 @@ def test_the_report_says_when_colours_were_left_out(scan, select_only, capfd):
     bpy.ops.imface.fit_scan()
     assert LEFT_OUT not in capfd.readouterr().out
     select_only(scan)
-    give_material(scan, image_of())
+    give_material(scan, missing_image())
     scan.data.polygons[1].material_index = 1
     bpy.ops.imface.fit_scan()
     assert "% of the face not seen. " + LEFT_OUT in capfd.readouterr().out
