@@ -195,6 +195,12 @@ class Installing(ThreadJob):
         shutil.rmtree(self._part / "cache", ignore_errors=True)  # for the disk's sake
         target = self._part / f"unpacked.{os.getpid()}"
         shutil.rmtree(target, ignore_errors=True)
+        try:
+            self._unpack_into(target, wheels)
+        finally:
+            shutil.rmtree(target, ignore_errors=True)
+
+    def _unpack_into(self, target: Path, wheels: list[Path]) -> None:
         total = sum(wheel.stat().st_size for wheel in wheels)
         before = 0
         for wheel in wheels:

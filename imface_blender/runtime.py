@@ -11,8 +11,10 @@ import hashlib
 import json
 import os
 import platform
+import secrets
 import shutil
 import sys
+import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import suppress
@@ -27,6 +29,8 @@ LIST = "wheels.json"  # build.py writes it
 COMPLETE = "complete"  # a file in the unpacked folder that holds its size [bytes]
 KEY_DIGITS = 12
 CHUNK_BYTES = 2**20
+SECONDS_FOR_AN_ANTIVIRUS = 10.0  # which on Windows opens what is new, and keeps it from a new name
+SECONDS_BETWEEN_TRIES = 0.1
 
 # What no worker reads, above all for its paths: Windows allows no more than 260 characters.
 # The licence texts are in the add-on's own wheels/LICENSES.txt.
@@ -131,9 +135,8 @@ def size_when_complete(folder: Path) -> int:
 def remove(home: Path) -> None:
     """Delete all that was ever unpacked; nothing that uses it may run."""
     try:
-        # Without its mark, what is left of a folder that could not be deleted is not used.
-        for mark in home.glob(f"*/{COMPLETE}"):
-            mark.unlink()
+        for folder in list(home.glob("*")):
+            _delete(folder)
         if home.exists():
             shutil.rmtree(home)
     except OSError as error:
@@ -163,6 +166,12 @@ class Unpacking(ThreadJob):
 
     def explain(self, error: Exception) -> str:
         """Return what is said of a full disk, and the like."""
+        if isinstance(error, PermissionError):
+            return say(
+                "The runtime could not be unpacked ({reason}). See that you may write there and "
+                "that no antivirus holds the files, and try again.",
+                reason=error,
+            )
         return say(
             "The runtime could not be unpacked ({reason}). Free some disk and try again.",
             reason=error,
@@ -212,7 +221,7 @@ def unpack(wheel: Wheel, folder: Path, target: Path) -> Iterator[float]:
     """Unpack a wheel from a folder into one of its name below ``target``, unless it is there.
 
     Yields the share that is done, and can be left at any yield: only once all of it is there
-    does the new folder get its name.
+    does the new folder get its name, and what came before goes.
     """
     yield 0.0
     if (target / wheel.name).is_dir():
@@ -220,19 +229,25 @@ def unpack(wheel: Wheel, folder: Path, target: Path) -> Iterator[float]:
     source = folder / wheel.file
     _check(source, wheel)
     part = target / f"{wheel.name}.{os.getpid()}.part"
-    shutil.rmtree(part, ignore_errors=True)
-    for done in extract(source, part):
-        yield done / wheel.size
-    name_finished(part, target / wheel.name)
+    try:
+        for done in extract(source, part):
+            yield done / wheel.size
+        name_finished(part, target / wheel.name)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def name_finished(part: Path, folder: Path) -> None:
-    """Give a folder that is complete its name."""
-    try:
-        part.rename(folder)
-    except OSError:
-        if not folder.is_dir():  # another Blender was faster
-            raise
+    """Give a folder that is complete its name, as soon as the system lets it."""
+    end = time.monotonic() + SECONDS_FOR_AN_ANTIVIRUS
+    while not folder.is_dir():  # else another Blender was faster
+        try:
+            part.rename(folder)
+        except OSError as error:
+            held = isinstance(error, PermissionError) and time.monotonic() < end
+            if not held and not folder.is_dir():
+                raise
+            time.sleep(SECONDS_BETWEEN_TRIES)
 
 
 def extract(source: Path, folder: Path) -> Iterator[float]:
@@ -276,4 +291,16 @@ def _extract(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> It
 def _delete_all_but(kept: set[Path], folder: Path) -> None:
     for path in folder.iterdir():
         if path.is_dir() and path not in kept:
-            shutil.rmtree(path, ignore_errors=True)
+            with suppress(OSError):  # another Blender uses it, or deletes it too
+                _delete(path)
+
+
+def _delete(folder: Path) -> None:
+    """Delete a folder: first its name, then what is in it.
+
+    Windows refuses the first while a program uses one of its files: nothing is lost then. What a
+    deletion that broke off has left is never taken for the whole.
+    """
+    nameless = folder.with_name(f"old-{secrets.token_hex(4)}")
+    folder.rename(nameless)
+    shutil.rmtree(nameless)

@@ -1049,6 +1049,12 @@ _WORKER = {
         "Die Laufzeitumgebung konnte nicht entpackt werden ({reason}). Speicherplatz freigeben und "
         "erneut versuchen."
     ),
+    "The runtime could not be unpacked ({reason}). See that you may write there and that no "
+    "antivirus holds the files, and try again.": (
+        "Die Laufzeitumgebung konnte nicht entpackt werden ({reason}). Sicherstellen, dass dort "
+        "geschrieben werden darf und kein Virenscanner die Dateien festhält, und es erneut "
+        "versuchen."
+    ),
     "The system ended the worker, probably because memory ran out. Choose a lower resolution or "
     "close other programs.": (
         "Das System hat den Worker beendet, vermutlich, weil der Speicher ausging. Eine geringere "

@@ -210,7 +210,8 @@ def test_no_room_is_one_sentence_before_the_download(
 def test_a_disk_that_fills_while_it_is_unpacked_is_one_sentence(
     install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fill(*_: Any) -> Any:
+    def fill(_: Path, folder: Path) -> Any:
+        folder.mkdir()
         yield 0.0
         raise OSError(28, "No space left on device")
 
@@ -219,6 +220,7 @@ def test_a_disk_that_fills_while_it_is_unpacked_is_one_sentence(
     assert job.error.startswith("PyTorch for the GPU could not be installed ([Errno 28] No space")
     assert "Traceback" in job.details
     assert not [path for path in (tmp_path / "home").iterdir() if path.suffix != ".part"]
+    assert not list((tmp_path / "home").rglob("unpacked.*"))
 
 
 def test_another_driver_s_wheels_are_not_mixed_in(

@@ -82,7 +82,7 @@ def test_one_that_was_interrupted_is_unpacked_again_and_the_others_are_not(
     next(unfinished), next(unfinished)
     unfinished.close()
     assert not (target / "gamma").exists()
-    assert list(target.glob("gamma.*.part"))
+    assert not list(target.glob("gamma.*.part"))  # on a full disk what it takes would be missed
     (target / "gamma.1.part").mkdir()  # of a Blender that has crashed
     assert runtime.size_of(bundle, home) == 0
     assert run(wheels, home).state == "done"
@@ -147,7 +147,46 @@ def test_a_full_disk_is_one_sentence_and_the_next_time_goes_on(wheels: Path, hom
     assert job.error.endswith("Free some disk and try again.")
     bundle = runtime.read_bundle(wheels)
     assert runtime.size_of(bundle, home) == 0
+    assert not list(home.rglob("*.part"))
     assert run(wheels, home).state == "done"
+
+
+@pytest.fixture
+def antivirus(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Return a list of folders in which, as on Windows, a program holds a file: they cannot be
+    renamed. Each entry is one refusal."""
+    held: list[Path] = []
+    true_rename = Path.rename
+
+    def rename(path: Path, target: Path) -> Path:
+        if path in held or target in held:
+            held.remove(path if path in held else target)
+            raise PermissionError(13, "Access is denied")
+        return true_rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    return held
+
+
+def test_an_antivirus_that_looks_through_new_files_is_waited_for(
+    wheels: Path, home: Path, antivirus: list[Path]
+) -> None:
+    bundle = runtime.read_bundle(wheels)
+    antivirus += 3 * [bundle.unpacked(home) / "beta"]
+    assert run(wheels, home).state == "done"
+    assert antivirus == []
+    assert runtime.size_of(bundle, home)
+
+
+def test_an_antivirus_that_does_not_let_go_is_one_sentence(
+    wheels: Path, home: Path, antivirus: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "SECONDS_FOR_AN_ANTIVIRUS", 0.0)
+    antivirus += 3 * [runtime.read_bundle(wheels).unpacked(home) / "beta"]
+    job = run(wheels, home)
+    assert job.state == "failed"
+    assert job.error.startswith("The runtime could not be unpacked ([Errno 13] Access is denied).")
+    assert job.error.endswith("that no antivirus holds the files, and try again.")
 
 
 def test_another_blender_that_was_faster_may_sweep_this_one_s_files_away(
@@ -219,6 +258,38 @@ def test_removing_leaves_nothing_and_may_be_repeated(wheels: Path, home: Path) -
         runtime.remove(home)
         assert not home.exists()
     assert home.parent.exists()
+
+
+def test_what_another_blender_uses_is_removed_whole_or_not_at_all(
+    wheels: Path, home: Path, antivirus: list[Path]
+) -> None:
+    bundle = runtime.read_bundle(wheels)
+    run(wheels, home)
+    before = unpacked_files(home)
+    antivirus.append(bundle.unpacked(home))
+    with pytest.raises(UserError, match="could not be removed .* Close other Blenders"):
+        runtime.remove(home)
+    assert unpacked_files(home) == before
+    assert runtime.size_of(bundle, home)
+
+
+def test_what_a_removal_that_broke_off_has_left_is_not_used(
+    wheels: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(wheels, home)
+    before = unpacked_files(home)
+    with monkeypatch.context() as patch:
+        patch.setattr(runtime.shutil, "rmtree", lose_one_file)
+        with pytest.raises(UserError, match="could not be removed"):
+            runtime.remove(home)
+    assert run(wheels, home).state == "done"
+    assert unpacked_files(home) == before
+
+
+def lose_one_file(folder: Path) -> None:
+    """Delete as a disk does that fails in the middle."""
+    next(folder.rglob("alpha/__init__.py")).unlink()
+    raise PermissionError(13, "Access is denied")
 
 
 def test_a_zip_without_wheels_has_no_bundle(tmp_path: Path) -> None:
