@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from backend import commands, fit_command
+from backend import commands, files, fit_command
 from backend.codes import Codes
 from backend.files import replacing, write_text
 from backend.mesh import Mesh, save_mesh
@@ -56,3 +56,46 @@ def test_a_file_takes_the_place_of_another_in_the_end(tmp_path: Path) -> None:
         partial.write_text("after")
         assert path.read_text() == "before"
     assert path.read_text() == "after"
+
+
+def test_two_that_write_a_file_at_once_do_not_meet(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    with replacing(path) as first, replacing(path) as second:
+        first.write_text("first")
+        second.write_text("second")
+    assert path.read_text() == "first"  # it is the last to be finished
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def _hold(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    """Refuse to replace a file so many times, as Windows does while an antivirus reads it."""
+    refusals = iter(range(times))
+    true_replace = Path.replace
+
+    def replace(partial: Path, target: Path) -> Path:
+        if next(refusals, None) is not None:
+            raise PermissionError(13, "Access is denied")
+        return true_replace(partial, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+
+
+def test_a_file_that_another_program_holds_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_text(tmp_path / "a.txt", "before")
+    _hold(monkeypatch, times=3)
+    write_text(tmp_path / "a.txt", "after")
+    assert (tmp_path / "a.txt").read_text() == "after"
+
+
+def test_a_file_that_another_program_does_not_let_go_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_text(tmp_path / "a.txt", "before")
+    _hold(monkeypatch, times=1000)
+    monkeypatch.setattr(files, "_SECONDS_TO_LET_GO", 0.0)
+    with pytest.raises(PermissionError):
+        write_text(tmp_path / "a.txt", "after")
+    assert (tmp_path / "a.txt").read_text() == "before"
+    assert list(tmp_path.iterdir()) == [tmp_path / "a.txt"]
