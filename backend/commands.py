@@ -45,7 +45,7 @@ from .face.sliders import (
     sliders,
 )
 from .files import replacing, write_text
-from .fit_command import check_names, fit_all
+from .fit_command import fit_all, named_scans
 from .learn.ablate import VARIANTS, Ablation
 from .learn.cache import DatasetConfig, ScanCache, ScanSource, prepare
 from .learn.evaluate import evaluate_set, linear_bases, markdown, summarise
@@ -166,7 +166,7 @@ def _blend(options: Options) -> Answer:
 
 
 def _fit(options: Options) -> Answer:
-    check_names(options.scans)
+    options.scans = named_scans(options.scans)
     if options.landmarks is not None and len(options.scans) > 1:
         raise BackendError("Landmarks are of one scan. Fit each scan in a call of its own.")
     return fit_all(_model(options), options)
@@ -354,7 +354,7 @@ def _write_card(path: Path, card: Answer) -> None:
 
 def _evaluate(options: Options) -> Answer:
     _require_matplotlib()
-    check_names(options.scans)
+    options.scans = named_scans(options.scans)
     model, ict = _model(options), load_ict(options.data)
     card = (options.weights or BUNDLED).with_name(CARD_NAME)
     _check_measurable(model, options, card)

@@ -8,8 +8,10 @@ import os
 import signal
 import sys
 import traceback
+from collections import Counter
 from contextlib import closing
 from dataclasses import replace
+from glob import glob
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -150,12 +152,24 @@ def _advise(name: str, report: Answer) -> None:
         print(f"{name}: {report['advice']} ({figures}).", file=sys.stderr)
 
 
-def check_names(scans: list[Path]) -> None:
-    """Raise BackendError if results of two scans would go by one name."""
-    stems = [path.stem for path in scans]
-    twice = next((stem for stem in stems if stems.count(stem) > 1), None)
+def named_scans(paths: list[Path]) -> list[Path]:
+    """Return the scans that paths name: one with wildcards, which Windows' shells leave as it is,
+    stands for all files that match.
+
+    Raises
+    ------
+    BackendError
+        If results of two scans would go by one name, be it only where case does not count.
+    """
+    scans: list[Path] = []
+    for path in paths:
+        matches = [] if os.path.exists(path) else sorted(glob(str(path)))
+        scans += map(Path, matches) if matches else [path]
+    counts = Counter(path.stem.casefold() for path in scans)
+    twice = next((path.stem for path in scans if counts[path.stem.casefold()] > 1), None)
     if twice is not None:
         raise BackendError(f"Two scans are called '{twice}'. Rename one, or choose another --out.")
+    return scans
 
 
 def _earlier_report(model: FaceModel, path: Path, options: Options) -> Answer | None:

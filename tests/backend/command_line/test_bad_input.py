@@ -152,6 +152,10 @@ BAD: dict[str, tuple[Words, str]] = {
         lambda d: ["fit", d / "a" / "x.obj", d / "b" / "x.obj", "--out", d],
         "Two scans are called 'x'. Rename one",
     ),
+    "two of a name where case does not count": (
+        lambda d: ["fit", d / "a" / "Ax.obj", d / "b" / "aX.obj", "--out", d],
+        "Two scans are called 'Ax'. Rename one",
+    ),
     "two of a name to measure": (
         lambda d: ["evaluate", "--data", d, "--scans", d / "a/x.obj", d / "b/x.obj", "--out", d],
         "Two scans are called 'x'. Rename one",

@@ -199,6 +199,17 @@ def test_a_single_scan_that_fails_is_in_the_answer_too(
     assert answer["reports"] == {}
 
 
+def test_wildcards_that_no_shell_has_replaced_stand_for_what_matches(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scans = [text_file(tmp_path / f"{name}.obj") for name in ("b", "a", "[1]")]
+    words = [tmp_path / "[ab].obj", scans[2], tmp_path / "none*.obj", "--out", tmp_path / "out"]
+    answer, _ = partly(capsys, "fit", *words)
+    named = [scans[1], scans[0], scans[2], tmp_path / "none*.obj"]
+    assert list(answer["failed"]) == list(map(str, named))
+    assert "There is no file" in answer["failed"][str(tmp_path / "none*.obj")]
+
+
 def test_torchruns_processes_share_the_scans(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
