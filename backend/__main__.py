@@ -3,7 +3,9 @@
 
 import argparse
 import json
+import os
 import sys
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -26,6 +28,7 @@ _ICT = "ICT-FaceKit: our .npz, or the repository"
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit status: 0, 1 (failed), 2 (bad input) or 130 (Ctrl-C)."""
     let_waiting_threads_sleep()
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115 - pythonw has none
     options = _parser().parse_args(arguments)
     if options.end_with_stdin:
         end_with_stdin(EXIT_INTERRUPTED)
@@ -48,6 +51,8 @@ def _run(options: argparse.Namespace) -> int:
 
     try:
         answer = commands.COMMANDS[options.command](options)
+        if options.json:
+            print(json.dumps(answer), flush=True)
     except BackendError as error:
         print(error, file=sys.stderr)
         return EXIT_BAD_INPUT
@@ -55,10 +60,9 @@ def _run(options: argparse.Namespace) -> int:
         reason = refused_by_the_system(error)
         print(reason, file=sys.stderr)
         if options.json:
-            print(json.dumps({"failed": {options.command: reason}}), flush=True)
+            with suppress(OSError):  # it may be stdout that cannot be written
+                print(json.dumps({"failed": {options.command: reason}}), flush=True)
         return EXIT_FAILED
-    if options.json:
-        print(json.dumps(answer), flush=True)
     if answer.get("interrupted"):
         return EXIT_INTERRUPTED
     if "failed" in answer:

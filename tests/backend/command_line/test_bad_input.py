@@ -2,14 +2,17 @@
 """Bad input on the command line: an exit status and one sentence."""
 
 import errno
+import io
 import json
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from backend import commands
 from backend.__main__ import main
 from backend.checkpoint import BUNDLED
 from backend.codes import Codes
@@ -286,3 +289,30 @@ def test_a_full_disk_is_one_sentence_and_the_next_call_writes(
     monkeypatch.undo()
     assert main(words) == 0
     assert len(load_scan(out).vertices) > 100
+
+
+class _Closed(io.StringIO):
+    """What stands for stdout once its reader is gone."""
+
+    def flush(self) -> None:
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
+def test_an_answer_that_nobody_reads_is_one_sentence(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(commands.COMMANDS, "sliders", lambda options: {})
+    monkeypatch.setattr(sys, "stdout", _Closed())
+    assert main(["sliders", "--json"]) == 1
+    assert_one_sentence(capsys.readouterr().err, "The output cannot be written: Broken pipe.")
+
+
+def test_a_program_without_stdout_and_stderr_does_its_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "a.ply"
+    monkeypatch.setattr(sys, "stdout", None)  # as pythonw has them
+    monkeypatch.setattr(sys, "stderr", None)
+    assert main(["generate", "--resolution", "16", "--out", str(out), "--json"]) == 0
+    assert out.is_file()
+    assert main(["generate", "--seed", "-1", "--out", str(out)]) == 2
