@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from . import ROOT
@@ -178,13 +178,10 @@ def save_head(head: Head, path: Path, model_sha256: str) -> None:
 
 
 def _save(tensors: dict[str, Tensor], metadata: dict[str, str], path: Path) -> None:
+    plain = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+    content = save(plain, metadata | {"format_version": FORMAT_VERSION})
     with replacing(path) as partial:
-        save_file(
-            {name: t.detach().cpu().contiguous() for name, t in tensors.items()},
-            partial,
-            metadata | {"format_version": FORMAT_VERSION},
-        )
-        partial.chmod(0o644)  # the library writes files that only their owner may read
+        partial.write_bytes(content)
 
 
 def file_sha256(path: Path) -> str:

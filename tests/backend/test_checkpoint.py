@@ -203,11 +203,11 @@ def test_a_crash_while_saving_keeps_the_file(
 ) -> None:
     before = saved.read_bytes()
 
-    def crash(tensors: object, path: Path, metadata: object) -> None:
-        path.write_bytes(b"half a file")
+    def crash(path: Path, content: bytes) -> None:
+        path.write_text("half a file")
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("backend.checkpoint.save_file", crash)
+    monkeypatch.setattr(Path, "write_bytes", crash)
     with pytest.raises(OSError, match="No space"):
         save_face_model(tiny_model, saved, half=False)
     assert saved.read_bytes() == before

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import trimesh
 
-from backend import commands, files, fit_command
+from backend import checkpoint, commands, files, fit_command
 from backend.codes import Codes
 from backend.files import replacing, write_text
 from backend.mesh import Mesh, save_mesh
@@ -20,6 +21,7 @@ WRITERS: dict[str, Callable[[Path], None]] = {
     "mesh.ply": lambda path: save_mesh(MESH, path),
     "mesh.stl": lambda path: save_mesh(MESH, path),
     "report.json": lambda path: fit_command._write_report(path.parent, {"a": 1}),
+    "model.safetensors": lambda path: checkpoint._save({"a": torch.ones(1)}, {}, path),
     "card.json": lambda path: commands._write_card(path, {"a": 1}),
 }
 
