@@ -47,6 +47,7 @@ class Report(Protocol):
 JobFunction = Callable[[dict[str, Any], Arrays, Report], tuple[dict[str, Any], Arrays]]
 
 EXIT_NO_MEMORY = 2  # for a job that was being received
+MISSING_ON_WINDOWS = 126  # of a library: it, or one that it needs
 NO_MEMORY = "Memory ran out. Choose a lower resolution or close other programs."
 
 
@@ -76,6 +77,9 @@ def serve(jobs: Mapping[str, JobFunction] | None = None) -> int:
                 jobs = JOBS
     except ModuleNotFoundError as error:
         server.refuse(_missing_package(error))
+        return 1
+    except OSError as error:
+        server.refuse(_missing_library(error))
         return 1
     try:
         server.run(hello, jobs)
@@ -126,6 +130,16 @@ def _missing_package(error: ModuleNotFoundError) -> Text:
         python=sys.executable,
         title=title,
         package=package,
+    )
+
+
+def _missing_library(error: OSError) -> Text:
+    if getattr(error, "winerror", None) != MISSING_ON_WINDOWS:
+        raise error
+    return Text(
+        "A library that PyTorch needs is missing ({reason}). Install Microsoft's Visual C++ "
+        "Redistributable for x64 and try again.",
+        reason=str(error),
     )
 
 

@@ -1149,6 +1149,11 @@ _BACKEND = {
     "A landmark has no position. Give all of them, or none.": (
         "Eine Landmarke hat keine Position. Alle angeben oder keine."
     ),
+    "A library that PyTorch needs is missing ({reason}). Install Microsoft's Visual C++ "
+    "Redistributable for x64 and try again.": (
+        "Eine Bibliothek, die PyTorch braucht, fehlt ({reason}). Microsofts Visual C++ "
+        "Redistributable für x64 installieren und es erneut versuchen."
+    ),
     "All vertices of the scan lie in one point. Select a face scan.": (
         "Alle Punkte des Scans liegen an einer Stelle. Einen Gesichtsscan auswählen."
     ),

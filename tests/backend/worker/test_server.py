@@ -333,3 +333,25 @@ sys.exit(serve())
     assert header["type"] == "error"
     assert header["message"].startswith("The worker's Python at {python} has no {title}. Install")
     assert header["values"] == {"python": sys.executable, "title": title, "package": package}
+
+
+def test_what_windows_lacks_for_pytorch_is_said_instead_of_hello() -> None:
+    """PyTorch's wheel leaves Microsoft's C++ library to the system, and Blender's is its own."""
+    program = """
+import sys, types
+def load(name):
+    error = OSError('Error loading "c10.dll" or one of its dependencies.')
+    error.winerror = 126
+    raise error
+torch = types.ModuleType("torch"); torch.__getattr__ = load
+sys.modules["torch"] = torch
+from backend.worker.server import serve
+sys.exit(serve(jobs={}))
+"""
+    server = Server("-c", program)
+    with server.process:
+        header, _ = server.read()
+        assert server.process.wait(10) == 1
+        assert server.stderr.read() == b""
+    assert header["message"].endswith("Visual C++ Redistributable for x64 and try again.")
+    assert header["values"]["reason"] == 'Error loading "c10.dll" or one of its dependencies.'
