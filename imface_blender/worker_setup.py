@@ -30,10 +30,13 @@ def _preferences() -> Any:
 
 
 def chosen_python() -> str:
-    """Return the Python that the user chose: the preference, else IMFACE_PYTHON, else ''."""
+    """Return the Python that the user chose: the preference, else IMFACE_PYTHON, else ''.
+
+    Windows' Copy as Path puts quotes around it, and its `set` keeps them.
+    """
     preferences = _preferences()
-    python = bpy.path.abspath(preferences.worker_python) if preferences else ""
-    return python or os.environ.get("IMFACE_PYTHON", "")
+    python = preferences.worker_python.strip('"') if preferences else ""
+    return bpy.path.abspath(python) or os.environ.get("IMFACE_PYTHON", "").strip('"')
 
 
 def idle_minutes() -> int:

@@ -54,6 +54,13 @@ def test_the_preference_goes_first_then_the_environment_then_the_runtime(
     assert worker_setup.worker_setup() == (sys.executable, packages)
 
 
+def test_a_path_may_stand_in_quotes(bundled, preference, monkeypatch):
+    monkeypatch.setenv("IMFACE_PYTHON", '"/from the/environment"')
+    assert worker_setup.chosen_python() == "/from the/environment"
+    preference.worker_python = '"/from the/preference"'
+    assert worker_setup.chosen_python() == "/from the/preference"
+
+
 def test_first_use_unpacks_and_the_next_use_does_not(bundled):
     assert worker_setup.runtime_line() == "Runtime: in the zip, unpacked when first used"
     assert bpy.ops.imface.generate(seed=1) == {"FINISHED"}
