@@ -5,7 +5,6 @@ import argparse
 import errno
 import json
 import os
-import signal
 import sys
 import traceback
 from collections import Counter
@@ -13,7 +12,6 @@ from contextlib import closing
 from dataclasses import replace
 from glob import glob
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from tqdm import tqdm
@@ -27,6 +25,7 @@ from .face.fit_codes import Report
 from .face.measured_fit import fit_and_measure
 from .face.shapes import build_mesh
 from .files import write_text
+from .interruption import Interruption
 from .mesh import load_scan, save_mesh
 from .scan.landmark_files import read_scan_landmarks
 from .torchrun import share
@@ -56,7 +55,7 @@ def fit_all(model: FaceModel, options: Options) -> Answer:
     scans = share(options.scans)
     reports: dict[str, Answer] = {}
     failed: dict[str, str] = {}
-    with _Interruption() as interruption, closing(_Bar(len(scans), options.json)) as bar:
+    with Interruption() as interruption, closing(_Bar(len(scans), options.json)) as bar:
 
         def report(fraction: float, text: str) -> bool:
             bar.show(fraction, "Keeping the best so far" if interruption.wanted else text)
@@ -97,25 +96,6 @@ def _check_choices(model: FaceModel, options: Options) -> None:
     ExtractConfig(resolution=options.resolution)
     if options.topology not in SURFACES:
         require_head(model)
-
-
-class _Interruption:
-    """Takes the first Ctrl-C as the wish for what is found by now; the second one ends all."""
-
-    wanted = False
-
-    def __enter__(self) -> "_Interruption":
-        self._before = signal.getsignal(signal.SIGINT)
-        if self._before is signal.default_int_handler:  # else it is to be ignored
-            signal.signal(signal.SIGINT, self._heed)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGINT, self._before)
-
-    def _heed(self, number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, self._before)
-        self.wanted = True
 
 
 class _Bar:

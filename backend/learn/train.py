@@ -5,6 +5,7 @@ import atexit
 import csv
 import math
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -22,6 +23,7 @@ from tqdm import tqdm
 from ..checkpoint import is_published, load_training_state
 from ..errors import BackendError, DataError
 from ..files import replacing
+from ..interruption import Interruption
 from ..model.imface import ImFace
 from .cache import CACHE_VERSION, Batch, ScanCache, ScanTable
 from .code_table import CodeTable
@@ -255,30 +257,46 @@ class Trainer:
         return min(self.step / self.config.steps, 1.0)
 
     def run(self) -> None:
-        """Train to the end of the schedule."""
-        started, saved = time.monotonic() - self.elapsed, time.monotonic()
-        bar = tqdm(total=100, unit="%", disable=None if self.rank == 0 else True)
-        while self.progress < 1:
-            terms = self.train_step()
-            self.elapsed = self._agreed(time.monotonic() - started)
-            if self.step % 20 == 0 or self.progress == 1:
-                self._log(terms)
-            bar.update(int(100 * self.progress) - bar.n)
-            if time.monotonic() - saved > 60 * self.config.checkpoint_minutes:
-                self.save()
-                saved = time.monotonic()
-        bar.close()
-        self.save()
+        """Train to the end of the schedule.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            After Ctrl-C or SIGTERM, at the end of the step; the checkpoint is written.
+        """
+        hidden = None if self.rank == 0 else True
+        with (
+            Interruption(signal.SIGTERM) as interruption,
+            tqdm(total=100, unit="%", disable=hidden) as bar,
+        ):
+            self._run(interruption, bar)
         if self.rank == 0:
             plot_losses(self.folder)
 
-    def _agreed(self, elapsed: float) -> float:
-        """Return the first process's time: all have to follow one schedule, and end together."""
+    def _run(self, interruption: Interruption, bar: tqdm) -> None:
+        started, saved = time.monotonic() - self.elapsed, time.monotonic()
+        while self.progress < 1:
+            terms = self.train_step()
+            self.elapsed, is_over = self._agreed(time.monotonic() - started, interruption.wanted)
+            if self.step % 20 == 0 or self.progress == 1:
+                self._log(terms)
+            bar.update(int(100 * self.progress) - bar.n)
+            if is_over:
+                self.save()
+                raise KeyboardInterrupt
+            if time.monotonic() - saved > 60 * self.config.checkpoint_minutes:
+                self.save()
+                saved = time.monotonic()
+        self.save()
+
+    def _agreed(self, elapsed: float, is_over: bool) -> tuple[float, bool]:
+        """Return what the first process says: all have to follow one schedule, and end together."""
         if self.processes == 1:
-            return elapsed
-        first = torch.tensor([elapsed], dtype=torch.float64, device=self.device)
+            return elapsed, is_over
+        first = torch.tensor([elapsed, is_over], dtype=torch.float64, device=self.device)
         dist.broadcast(first, 0)
-        return float(first)
+        elapsed, over = first.tolist()
+        return elapsed, bool(over)
 
     def train_step(self) -> dict[str, float]:
         """Do one optimizer step; returns the terms, averaged over the batch."""

@@ -4,8 +4,10 @@
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -84,6 +86,46 @@ def test_a_resumed_run_is_the_unbroken_one_to_the_bit(
     assert second.step == 3
     got += [second.train_step() for _ in range(3)]
     assert got == wanted
+    assert _equal(second.model, unbroken.model)
+
+
+@pytest.fixture
+def heeded() -> Iterator[None]:
+    """Have Ctrl-C and SIGTERM as a process has them that was just started."""
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
+    yield
+    assert {number: signal.getsignal(number) for number in usual} == usual
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("heeded")
+@pytest.mark.parametrize("told", [[signal.SIGINT], [signal.SIGTERM] * 2])
+def test_a_run_that_is_told_to_end_goes_on_from_its_last_step(
+    cache: ScanCache,
+    train_config: TrainConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    told: list[int],
+) -> None:
+    def ended(trainer: Trainer) -> dict[str, float]:
+        for number in told if trainer.step == 3 else ():
+            signal.raise_signal(number)
+        return step(trainer)
+
+    step, config = Trainer.train_step, replace(train_config, steps=6)
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "train_step", ended)
+        with pytest.raises(KeyboardInterrupt):
+            Trainer(cache, tmp_path / "broken", config).run()
+    assert not (tmp_path / "broken" / "losses.png").exists()
+    second = Trainer(cache, tmp_path / "broken", config)
+    second.resume()
+    assert second.step == 4
+    second.run()
+    unbroken = Trainer(cache, tmp_path / "unbroken", config)
+    unbroken.run()
     assert _equal(second.model, unbroken.model)
 
 
