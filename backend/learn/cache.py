@@ -47,6 +47,12 @@ class DatasetConfig:
     near_sigma: float = 0.03  #: spread of near points [model units]
     carried_sigma: float = 0.02  #: spread of corresponding points off the surface [model units]
 
+    def __post_init__(self) -> None:
+        if self.expressions < 1:
+            raise ValueError("'expressions' has to be 1 at least")
+        if self.narrowest > self.widest:
+            raise ValueError("'narrowest' is more than 'widest'")
+
     @property
     def points(self) -> int:
         """Points per scan."""
@@ -162,6 +168,8 @@ def prepare(
     DataError
         If the folder holds a cache made with other settings, or no scan can be used.
     """
+    if workers < 1:
+        raise DataError("Without a worker no scan is sampled. Give --workers 1 or more.")
     table = source.table()
     arrays = _open_cache(source, table, folder)
     broken: dict[str, str] = {}

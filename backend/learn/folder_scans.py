@@ -110,7 +110,7 @@ def _labels(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
     try:
-        return {name: str(label) for name, label in json.loads(path.read_text("utf-8")).items()}
+        return {name: str(label) for name, label in json.loads(path.read_text("utf-8-sig")).items()}
     except (ValueError, AttributeError) as error:
         raise DataError(
             f'{path} is no list of labels. Write {{"person/mesh.obj": "neutral", ...}}.'

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..errors import DataError
 from ..face.expressions import FACESCAPE, ict_weights
 from ..mesh import sample_surface, triangle_normals, triangulate
 from ..scan.align import NOSE_TIP_POSITION
@@ -22,6 +23,8 @@ _EMPHASISED = ("jawOpen", "eyeBlink", "mouthFunnel", "mouthUpperUp", "mouthLower
 #: Faces that the components are found in, at most: enough for them, and those of the first
 #: people stay as they are when there are more.
 _BASIS_FACES = 2000
+#: Points that corresponding ones are chosen from, at least: some have to be seen from the front.
+_FEWEST_DRAWN = 100
 
 
 @dataclass(frozen=True)
@@ -168,7 +171,7 @@ class IctScans:
     Raises
     ------
     DataError
-        If ``data`` is no ICT-FaceKit data.
+        If ``data`` is no ICT-FaceKit data, or the configuration wants nobody.
     """
 
     partners = True
@@ -178,6 +181,8 @@ class IctScans:
         self.ict = load_ict(data)
         self.triangles = len(face_triangles(self.ict))
         self.recipes = draw_recipes(config, self.ict.expression_names, len(self.ict.identity_modes))
+        if not len(self.recipes.scans):
+            raise DataError("There is nobody to draw. Set 'identities' to 1 or more.")
 
     def fingerprint(self) -> str:
         """Return a hash of the mean head and of every recipe: other draws are other faces."""
@@ -348,7 +353,8 @@ def _carried_points(
     """
     face = face_triangles(ict)
     weight = region_weights(ict, face)
-    points, owner, bary = sample_surface(observed, face, config.corresponding * 10, rng)
+    drawn = max(10 * config.corresponding, _FEWEST_DRAWN)
+    points, owner, bary = sample_surface(observed, face, drawn, rng)
     normals, _ = triangle_normals(observed, face)
     seen = visible_from_front(points, normals[owner], depth)
     seen &= ((points * points).sum(1) <= 1) & (normals[owner, 2] > 0)

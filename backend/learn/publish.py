@@ -118,7 +118,7 @@ def _head(ict: IctFaceKit, recipes: Recipes, identity: Tensor, expression: Tenso
 def _other_faces(file: Path) -> DataError:
     return DataError(
         f"{file} was not trained on faces of this data. Give the ICT-FaceKit data that 'prepare' "
-        "was given."
+        "was given; if that was a folder of scans, leave out --data."
     )
 
 

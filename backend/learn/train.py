@@ -471,7 +471,8 @@ def _street(cache: ScanCache, config: TrainConfig, data: Path | None) -> Passers
         return None
     if data is None:
         raise DataError(
-            "Passers-by are drawn from the ICT-FaceKit data. Give --data, as for 'prepare'."
+            "Passers-by are drawn from the ICT-FaceKit data. Give --data, as for 'prepare'; for a "
+            "folder of scans set passers_by and expressive_passers_by to 0."
         )
     return PassersBy(data, cache)
 

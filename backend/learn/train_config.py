@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What ``train`` can be told, and the TOML file that tells it."""
 
+import math
 import tomllib
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
@@ -57,8 +58,8 @@ def load_config(path: Path | None) -> TrainConfig:
     if path is None:
         return TrainConfig()
     try:
-        return _updated(TrainConfig(), tomllib.loads(path.read_text()), "")
-    except (OSError, tomllib.TOMLDecodeError) as error:
+        return _updated(TrainConfig(), tomllib.loads(path.read_text("utf-8-sig")), "")
+    except (OSError, ValueError) as error:  # no TOML, or not even UTF-8
         raise DataError(f"The configuration {path} cannot be read: {error}. Mend it.") from error
 
 
@@ -79,6 +80,8 @@ def _updated(config: T, changes: dict[str, Any], where: str) -> T:
             raise DataError(
                 f"The setting '{where}{name}' is of the wrong kind. Give it a value like {before}."
             )
+        if isinstance(value, int | float) and not 0 <= value < math.inf:
+            raise DataError(f"The setting '{where}{name}' is {value}. Give it a number from 0 up.")
         changed[name] = _updated(before, value, f"{where}{name}.") if kind is dict else value
     try:
         return replace(config, **changed)  # type: ignore[type-var]

@@ -16,6 +16,11 @@ from .warp import WARP_CHANNELS, warp
 ANCHOR_LANDMARKS = (36, 45, 30, 48, 54)
 #: One model unit in millimetres.
 UNIT_MM = 100.0
+#: Settings below without which there is no network.
+_SIZES = (
+    *("identity_dim", "expression_dim", "identity_hidden", "expression_hidden"),
+    *("identity_hyper_hidden", "expression_hyper_hidden"),
+)
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,11 @@ class ModelConfig:
         for name, words in (("warp", WARP_CHANNELS), ("conditioning", CONDITIONINGS)):
             if getattr(self, name) not in words:
                 raise ValueError(f"'{name}' is one of: {', '.join(words)}")
+        for name in _SIZES:
+            if getattr(self, name) < 1:
+                raise ValueError(f"'{name}' has to be 1 at least")
+        if not self.anchors or not set(self.anchors) <= set(range(68)):
+            raise ValueError("'anchors' are some of the 68 landmarks, counted from 0")
 
 
 @dataclass

@@ -45,7 +45,7 @@ def load_released_checkpoint(folder: Path) -> ImFace:
     Raises
     ------
     WeightsError
-        If the file is missing, or has another layout. No code in it is run.
+        If the file is missing, has another layout, or holds no numbers. No code in it is run.
     """
     path = folder / "pth" / "envs_last.pth"
     if not path.is_file():
@@ -73,6 +73,11 @@ def load_released_checkpoint(folder: Path) -> ImFace:
             f"{path} has another layout than the released ImFace code (branch main). "
             "Choose a checkpoint of that branch."
         ) from error
+    if not all(tensor.isfinite().all() for tensor in model.state_dict().values()):
+        raise WeightsError(
+            f"{path} holds values that are no numbers: its training went astray. Choose an earlier "
+            "checkpoint."
+        )
     return model.eval()
 
 

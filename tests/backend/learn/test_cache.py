@@ -148,6 +148,11 @@ def test_no_usable_scan_at_all_is_one_sentence(spheres: ScanSource, tmp_path: Pa
         ScanCache(tmp_path / "cache")
 
 
+def test_no_worker_is_one_sentence(spheres: ScanSource, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="Without a worker no scan is sampled. Give --workers 1 or"):
+        prepare(spheres, tmp_path / "cache", workers=0)
+
+
 def test_a_failure_that_is_no_scans_fault_stops(spheres: ScanSource, tmp_path: Path) -> None:
     (tmp_path / "spheres" / "2.txt").unlink()
     with pytest.raises(FileNotFoundError):

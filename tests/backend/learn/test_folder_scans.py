@@ -258,10 +258,11 @@ def test_layouts(tmp_path: Path) -> None:
 
 def test_labels_count_instead_of_names(tmp_path: Path) -> None:
     _touch(tmp_path, "kim/000.ply", "kim/001.ply", "kim/neutral_but_smiling.ply")
-    (tmp_path / "labels.json").write_text(
-        '{"kim/000.ply": "Neutral", "kim/neutral_but_smiling.ply": "smile"}'
-    )
-    assert [scan.is_neutral for scan in list_scans(tmp_path)] == [True, False, False]
+    for encoding in ("utf-8", "utf-8-sig"):  # the second one as Windows writes it
+        (tmp_path / "labels.json").write_text(
+            '{"kim/000.ply": "Neutral", "kim/neutral_but_smiling.ply": "smile"}', encoding
+        )
+        assert [scan.is_neutral for scan in list_scans(tmp_path)] == [True, False, False]
 
 
 @pytest.mark.parametrize(

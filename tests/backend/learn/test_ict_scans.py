@@ -104,6 +104,14 @@ def test_the_same_seed_gives_the_same_samples(
         np.testing.assert_array_equal(getattr(again, field.name), getattr(samples, field.name))
 
 
+def test_a_scan_may_do_without_corresponding_points(
+    ict: IctFaceKit, smile: tuple[np.ndarray, np.ndarray], data_config: DatasetConfig
+) -> None:
+    drawn = make_samples(ict, *smile, replace(data_config, corresponding=0), seed=3)
+    assert len(drawn.points) == len(drawn.sdf) == len(drawn.gradients) == 300
+    assert drawn.neutral.shape == drawn.template.shape == (0, 3)
+
+
 def test_lips_and_lids_are_sampled_most(ict: IctFaceKit) -> None:
     triangles = triangulate(ict.part_polygons(("face",)))
     weights = region_weights(ict, triangles)
@@ -307,6 +315,11 @@ def test_the_table_says_what_made_each_scan(ict: IctFaceKit, ict_file: Path) -> 
     np.testing.assert_array_equal(table.expression_coefficients[7], source.recipes.expression[2, 1])
     assert (table.expression_coefficients.any(1) == ~table.is_neutral).all()
     np.testing.assert_array_equal(table.template_landmarks, ict.mean[ict.landmarks])
+
+
+def test_nobody_is_one_sentence(ict_file: Path, data_config: DatasetConfig) -> None:
+    with pytest.raises(DataError, match="nobody to draw. Set 'identities' to 1 or more."):
+        IctScans(ict_file, replace(data_config, identities=0))
 
 
 def test_data_that_is_none_is_one_sentence(data_config: DatasetConfig, tmp_path: Path) -> None:

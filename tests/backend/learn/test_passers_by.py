@@ -172,7 +172,7 @@ def test_training_learns_from_them(
 def test_without_the_data_there_are_no_passers_by(
     cache: ScanCache, train_config: TrainConfig, tmp_path: Path
 ) -> None:
-    with pytest.raises(DataError, match="drawn from the ICT-FaceKit data. Give --data"):
+    with pytest.raises(DataError, match="Give --data, .* expressive_passers_by to 0."):
         Trainer(cache, tmp_path, replace(train_config, passers_by=4))
 
 

@@ -476,6 +476,14 @@ def test_a_file_changes_what_it_names(tmp_path: Path) -> None:
         ("gradient_stride = 0", "'gradient_stride' has to be 1 at least. Change it."),
         ("warmup = 0", "'warmup' has to be 1 at least"),
         ("[model]\nconditioning = 'no'", "'conditioning' is one of: hypernetwork, modulation, "),
+        ("learning_rate = -1e-3", "'learning_rate' is -0.001. Give it a number from 0 up."),
+        ("[losses]\nsdf = nan", r"'losses\.sdf' is nan. Give it a number from 0 up."),
+        ("[data]\nseed = -1", r"'data\.seed' is -1. Give"),
+        ("[data]\nexpressions = 0", "'expressions' has to be 1 at least. Change it."),
+        ("[data]\nnarrowest = 0.5", "'narrowest' is more than 'widest'. Change it."),
+        ("[model]\nidentity_dim = 0", "'identity_dim' has to be 1 at least. Change it."),
+        ("[model]\nanchors = []", "'anchors' are some of the 68 landmarks, counted from 0. Ch"),
+        ("[model]\nanchors = [30, 68]", "'anchors' are some of the 68 landmarks"),
     ],
 )
 def test_a_bad_configuration_is_one_sentence(tmp_path: Path, text: str, sentence: str) -> None:
@@ -487,3 +495,12 @@ def test_a_bad_configuration_is_one_sentence(tmp_path: Path, text: str, sentence
 def test_a_missing_configuration_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be read"):
         load_config(tmp_path / "none.toml")
+
+
+def test_a_configuration_may_begin_as_windows_writes_it(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text("# Größe\nsteps = 7\n", "utf-8-sig")
+    assert load_config(file).steps == 7
+    file.write_text("# Größe\nsteps = 7\n", "utf-16")
+    with pytest.raises(DataError, match="cannot be read: 'utf-8' codec"):
+        load_config(file)

@@ -123,6 +123,14 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         load_released_checkpoint(tmp_path)
 
 
+def test_a_training_that_went_astray_is_refused(tmp_path: Path) -> None:
+    tensors = _tensors()
+    tensors["id_embedding.weight"][0, 0] = torch.nan
+    folder = _write(tmp_path, {"decoder": tensors})
+    with pytest.raises(WeightsError, match="no numbers: its training went astray. Choose an ear"):
+        load_released_checkpoint(folder)
+
+
 @pytest.mark.parametrize("size", [0, 10, 100_000, 2_000_000])
 def test_a_truncated_file_is_refused(tmp_path: Path, size: int) -> None:
     whole = (LAYOUTS / "se3_small" / "pth" / "envs_last.pth").read_bytes()
