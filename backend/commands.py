@@ -365,7 +365,8 @@ def _evaluate(options: Options) -> Answer:
         "real scans": list(real_scans(options.scans)),  # now, not after an hour of the others
     } | damaged_ict(ict, options.damaged, options.graded)
     bases = linear_bases(ict, model)
-    figures: Answer = {"weights": model.sha256, "sets": {}}
+    figures: Answer = {"weights": model.sha256, "head": model.head and model.head.sha256}
+    figures["sets"] = {}
     with tqdm(disable=None, unit="scan") as bar:
 
         def progress(scan: str) -> None:
@@ -411,10 +412,11 @@ def _check_measurable(model: FaceModel, options: Options, card: Path) -> None:
 
 
 def _merged(before: Answer, figures: Answer) -> Answer:
-    """Return new figures over those that were measured of the same weights before."""
-    if before.get("weights") != figures["weights"]:
+    """Return new figures over those that were measured of the same files before."""
+    if any(before.get(file) != figures[file] for file in ("weights", "head")):
         return figures
-    return before | figures | {"sets": before["sets"] | figures["sets"]}
+    rows = {name: before.get(name, {}) | figures.get(name, {}) for name in ("sets", "codes")}
+    return before | figures | {name: table for name, table in rows.items() if table}
 
 
 def _ablate(options: Options) -> Answer:

@@ -280,7 +280,7 @@ def random_faces(
         faults[seed] = is_torn(whole), is_folded(mesh), loose
         if picture and seed < _SHOWN:
             shown.append(mesh)
-    if picture and shown:
+    if picture:
         contact_sheet(picture, shown)
     torn, folded, loose = faults.T
     return {
@@ -288,8 +288,8 @@ def random_faces(
         "torn": float(torn.sum()),
         "folded": float(folded.sum()),
         "broken": float(np.maximum(torn, folded).sum()),
-        "loose_percent": float(loose.sum()) / max(count, 1),
-        "loose_percent_most": float(loose.max(initial=0)),
+        "loose_percent": float(loose.mean()),
+        "loose_percent_most": float(loose.max()),
     }
 
 
@@ -325,13 +325,12 @@ def code_figures(
     errors = expression_errors(model, ict, fitted, names)
     progress("swapped codes")
     swapped = swapped_codes(model, ict, recipes, fitted)
-    progress("random faces")
+    codes = {"swapped": swapped, **carried(model, fitted)}
+    if faces:
+        progress("random faces")
+        codes["random"] = random_faces(model, faces, picture=picture)
     return {
         "expressions": errors | {"mean": mean_figures(list(errors.values()))},
         "gaps": gaps(model, ict, fitted),
-        "codes": {
-            "swapped": swapped,
-            **carried(model, fitted),
-            "random": random_faces(model, faces, picture=picture),
-        },
+        "codes": codes,
     }

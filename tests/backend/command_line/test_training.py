@@ -86,24 +86,32 @@ def test_a_card_keeps_what_is_not_measured_anew(
     tmp_path: Path, ict_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table = {"ImFace": {"scans": {"fitted": 1, "failed": 0}}}
-    old = {"weights": "abc", "sets": {"MakeHuman": table}, "heads": {"ImFace": {"lips": 1.0}}}
+    old: dict[str, Any] = {"weights": "abc", "head": "def", "sets": {"MakeHuman": table}}
+    old |= {"heads": {"ImFace": {"lips": 1.0}}, "codes": {"random": {"faces": 9.0}}}
     card = tmp_path / "model_card.json"
     card.write_text(json.dumps({"format": 1, "figures": old}))
-    model = SimpleNamespace(head=True, sha256="abc")
+    model = SimpleNamespace(head=SimpleNamespace(sha256="def"), sha256="abc")
     monkeypatch.setattr(commands, "_model", lambda _: model)
     monkeypatch.setattr(commands, "linear_bases", lambda *_: {})
     monkeypatch.setattr(
         commands, "evaluate_set", lambda name, *_: [{"method": "ImFace"}] if "ICT" in name else []
     )
     words = ["--data", ict_file, "--weights", tmp_path / "x.safetensors", "--out", tmp_path]
-    none = ["--damaged", "0", "--expressed", "0", "--heads", "0", "--card"]
+    monkeypatch.setattr(commands, "code_figures", lambda *_: {"codes": {"swapped": {"mm": 1.0}}})
+    none = ["--damaged", "0", "--heads", "0", "--card"]
     assert main(["evaluate", *map(str, words), *none]) == 0
     figures = json.loads(card.read_text())["figures"]
     assert list(figures["sets"])[:2] == ["MakeHuman", "held-out ICT"]
     assert figures["heads"] == old["heads"]
+    assert figures["codes"] == {"random": {"faces": 9.0}, "swapped": {"mm": 1.0}}
+    model.head.sha256 = "another head of the same weights"
+    assert main(["evaluate", *map(str, words), *none]) == 0
+    figures = json.loads(card.read_text())["figures"]
+    assert figures["head"] == model.head.sha256
+    assert "heads" not in figures
     model.sha256 = "other"
     assert main(["evaluate", *map(str, words), *none]) == 0
-    assert "heads" not in json.loads(card.read_text())["figures"]
+    assert json.loads(card.read_text())["figures"]["weights"] == "other"
 
 
 TINY = """
