@@ -147,8 +147,9 @@ def add_blend(
 def blend_keys(obj: bpy.types.Object) -> list[bpy.types.ShapeKey]:
     """Return the keys that lead to other faces, by whatever name."""
     keys = mesh_io.mesh_of(obj).shape_keys
-    blocks = [] if keys is None else keys.key_blocks
-    return [key for key in blocks if key.interpolation == BLEND_MARK]
+    if keys is None:
+        return []
+    return [key for key in keys.key_blocks if key.interpolation == BLEND_MARK]
 
 
 def add_morph(obj: bpy.types.Object, other: bpy.types.Object) -> bpy.types.ShapeKey:

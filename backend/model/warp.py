@@ -12,8 +12,7 @@ WARP_CHANNELS = {"se3": 6, "translation": 3}
 
 #: Taylor coefficients in t^2 of sin(t)/t, (1 - cos(t))/t^2 and (t - sin(t))/t^3, power by power.
 _TAYLOR = [
-    [(-1) ** power / math.factorial(2 * power + first) for first in (1, 2, 3)]
-    for power in range(5)
+    [(-1) ** power / math.factorial(2 * power + first) for first in (1, 2, 3)] for power in range(5)
 ]
 
 
