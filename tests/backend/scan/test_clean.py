@@ -18,7 +18,7 @@ def _moved(mesh: Mesh, share: float, far: float) -> tuple[np.ndarray, np.ndarray
     return mesh.vertices + rows[:, None] * step, rows
 
 
-@pytest.mark.parametrize("unit", [0.001, 1000.0])
+@pytest.mark.parametrize("unit", [1e-5, 1000.0])
 @pytest.mark.parametrize("apart", [False, True])
 def test_triangles_at_stray_vertices_go(sphere: Mesh, unit: float, apart: bool) -> None:
     """A fifth of the vertices 0.3 off, ten times the length of an edge: half of all triangles; of
@@ -45,6 +45,23 @@ def test_a_vertex_far_away_hides_no_other_one(sphere: Mesh) -> None:
     wrong = at[triangles].any(1)
     wrong[0] = True
     np.testing.assert_array_equal(without_spikes(vertices, triangles), triangles[~wrong])
+
+
+def test_the_worst_one_hides_none_beside_it(sphere: Mesh) -> None:
+    vertices, triangles = sphere.vertices.copy(), sphere.polygons
+    worst, beside = triangles[100, :2]
+    vertices[worst] *= 1000
+    vertices[beside] *= 1.3
+    wanted = triangles[~np.isin(triangles, (worst, beside)).any(axis=1)]
+    np.testing.assert_array_equal(without_spikes(vertices, triangles), wanted)
+
+
+def test_a_triangle_without_size_holds_no_stray_vertex(sphere: Mesh) -> None:
+    vertices = sphere.vertices.copy()
+    vertices[7] *= 2
+    wanted = sphere.polygons[(sphere.polygons != 7).all(axis=1)]
+    triangles = np.concatenate([sphere.polygons, [[7, 7, 7]]])
+    np.testing.assert_array_equal(without_spikes(vertices, triangles), wanted)
 
 
 def test_what_stays_stays_in_order(sphere: Mesh) -> None:
@@ -75,6 +92,7 @@ def test_slivers_of_marching_cubes_stay() -> None:
     assert len(without_spikes(vertices, triangles)) > 0.99 * len(triangles)
 
 
+@pytest.mark.filterwarnings("error")
 def test_nothing_is_no_error() -> None:
     nothing = np.zeros((0, 3), int)
     assert without_spikes(np.zeros((3, 3)), nothing).shape == (0, 3)
@@ -85,7 +103,7 @@ def _turned(triangles: np.ndarray, over: np.ndarray) -> np.ndarray:
     return np.where(over[:, None], triangles[:, ::-1], triangles)
 
 
-@pytest.mark.parametrize("unit", [0.001, 1000.0])
+@pytest.mark.parametrize("unit", [1e-5, 1000.0])
 @pytest.mark.parametrize("seams", [False, True])
 def test_triangles_that_are_turned_over_are_turned_back(
     sphere: Mesh, unit: float, seams: bool
@@ -100,6 +118,23 @@ def test_triangles_that_are_turned_over_are_turned_back(
     assert 0.2 < over.mean() < 0.5
     np.testing.assert_array_equal(wound_alike(vertices, _turned(wanted, over)), wanted)
     assert wound_alike(vertices, wanted) is wanted
+
+
+def test_the_larger_area_tells_which_side_is_out(sphere: Mesh) -> None:
+    """A sphere whose one half is drawn out tenfold: less than half of its triangles."""
+    vertices = sphere.vertices * np.where(sphere.vertices[:, :1] > 0, [10, 1, 1], 1)
+    over = sphere.vertices[sphere.polygons].mean(1)[:, 0] < 0.05
+    assert over.mean() > 0.5
+    turned = _turned(sphere.polygons, over)
+    np.testing.assert_array_equal(wound_alike(vertices, turned), sphere.polygons)
+
+
+def test_an_edge_of_three_triangles_joins_none(sphere: Mesh) -> None:
+    """A fin on a sphere, wound like the triangle that it stands on."""
+    vertices = np.concatenate([sphere.vertices, 1.2 * sphere.vertices[sphere.polygons[:1, 0]]])
+    fin = [[*sphere.polygons[0, :2], len(sphere.vertices)]]
+    triangles = np.concatenate([fin, sphere.polygons])
+    np.testing.assert_array_equal(wound_alike(vertices, triangles), triangles)
 
 
 def test_what_has_one_side_only_stays_as_it_is() -> None:
