@@ -143,6 +143,12 @@ def test_a_worker_holds_memory_from_its_start_to_its_end(refusal):
         bpy.ops.imface.free_memory()
 
 
+def test_an_error_that_comes_again_has_its_own_details():
+    for details in ("first", "second"):
+        jobs.show_error("The worker failed.", details)
+        assert (jobs.status.error, jobs.status.details) == ("The worker failed.", details)
+
+
 def test_the_error_can_be_copied_with_all_that_is_known_of_it(refusal):
     refusal(INTERNAL_ERROR)
     copied = SimpleNamespace(window_manager=SimpleNamespace())

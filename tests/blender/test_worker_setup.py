@@ -114,6 +114,11 @@ def test_a_blender_without_its_python_is_told(bundled, monkeypatch):
         worker_setup.worker_setup()
 
 
+def test_a_runtime_that_does_not_start_has_a_remedy(bundled, assert_refused, monkeypatch):
+    monkeypatch.setattr(worker_setup, "python_of_blender", lambda: "/nowhere/python")
+    assert_refused(bpy.ops.imface.generate, "Press Remove Runtime in the preferences and try again")
+
+
 def test_the_runtime_can_be_removed_and_comes_again(bundled):
     with pytest.raises(RuntimeError, match="Nothing has been unpacked"):
         bpy.ops.imface.remove_runtime()

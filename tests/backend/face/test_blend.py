@@ -10,7 +10,7 @@ import pytest
 from backend.checkpoint import FaceModel
 from backend.codes import Codes
 from backend.errors import BackendError
-from backend.face.blend import average, blend
+from backend.face.blend import average, blend, mix_detail
 from backend.face.generate import generate
 
 Pair = tuple[Codes, Codes]
@@ -88,8 +88,17 @@ def test_detail_is_mixed_with_the_identity(tiny_model: FaceModel, pair: Pair) ->
     smoother = blend(tiny_model, pair[0], b, 0.25)  # who has none is smooth
     assert smoother.detail is not None
     np.testing.assert_array_equal(smoother.detail, 5 * steps)
+    for weight, wanted in ((0.26, 5.2), (0.29, 5.8)):  # whole numbers, the nearest ones
+        mixed = blend(tiny_model, pair[0], b, weight).detail
+        np.testing.assert_array_equal(mixed, np.rint(wanted * steps))
     assert blend(tiny_model, pair[0], b, 0.0).detail is None
     assert blend(tiny_model, *pair, 0.5).detail is None
+
+
+def test_detail_has_a_weight_for_each_height() -> None:
+    a, b = (np.full((2, 2), height, np.int16) for height in (10, 20))
+    mixed = mix_detail(a, b, np.array([[0.0, 0.5], [1.0, 0.3]]))
+    np.testing.assert_array_equal(mixed, [[10, 15], [20, 13]])
 
 
 @pytest.mark.parametrize(
