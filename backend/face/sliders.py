@@ -272,7 +272,7 @@ def reshaped_codes(model: FaceModel, data: Any) -> Codes:
         If the object is not a set of codes, or a slider cannot be applied.
     """
     codes = Codes.from_json(data)
-    values = data.get("sliders") or {}
+    values = data.get("sliders", {})
     if not isinstance(values, dict) or not all(isinstance(x, int | float) for x in values.values()):
         raise no_codes()
     return apply_sliders(model, codes, values)

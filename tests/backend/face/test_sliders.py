@@ -11,7 +11,7 @@ import torch
 from backend.checkpoint import FaceModel
 from backend.codes import Codes
 from backend.errors import BackendError
-from backend.face.correspondence import propose, require_head
+from backend.face.correspondence import level_vertices, propose, require_head
 from backend.face.generate import generate
 from backend.face.skin import JOINED_PARTS
 from backend.face.sliders import (
@@ -59,7 +59,8 @@ def test_measurements_know_their_answers(bundled: FaceModel) -> None:
     assert known["eyeSpacing"] == pytest.approx(
         marks[[42, 45], 0].mean() - marks[[36, 39], 0].mean()
     )
-    assert 20 < known["foreheadHeight"] < 60
+    nose = marks[27, 1] - marks[33, 1]
+    assert known["foreheadHeight"] == pytest.approx(0.8 * nose, abs=3)  # vertices are so far apart
     np.testing.assert_allclose(measure(bundled, vertices + 1), measure(bundled, vertices))
     np.testing.assert_allclose(measure(bundled, 2 * vertices), 2 * measure(bundled, vertices))
 
@@ -131,6 +132,9 @@ def test_axes_go_from_the_one_that_moves_most_and_are_independent(bundled: FaceM
     assert (np.diff(lengths) < 0).all()
     cosines = axes @ axes.T / np.outer(lengths, lengths)
     np.testing.assert_allclose(cosines, np.eye(AXES), atol=0.01)
+    moved = known.offsets_mm[-AXES:, : level_vertices(bundled, "face")]
+    lengths = np.sqrt((np.linalg.norm(moved, axis=2) ** 2).mean(1))
+    np.testing.assert_allclose(known.unit_mm[-AXES:], lengths, rtol=1e-5)
     changes = known.matrix_mm[-AXES:] / known.unit_mm[: len(NAMES)]
     assert (changes.max(1) > 0.9 * np.abs(changes).max(1)).all()  # what changes most grows
 
@@ -152,7 +156,7 @@ def test_bad_values_are_one_sentence(bundled: FaceModel, codes: Codes) -> None:
             apply_sliders(bundled, codes, {"noseLength": value})
 
 
-@pytest.mark.parametrize("wrong", ["nose", [1.0], {"noseLength": "2"}, {"noseLength": None}])
+@pytest.mark.parametrize("wrong", ["nose", [], [1.0], {"noseLength": "2"}, {"noseLength": None}])
 def test_sliders_that_are_no_numbers_are_no_codes(
     bundled: FaceModel, codes: Codes, wrong: object
 ) -> None:
