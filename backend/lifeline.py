@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The end of stdin: how a process learns that the one which started it is gone."""
+"""How a process learns that the one which started it is gone."""
 
 import os
 import threading
+import time
+
+_SECONDS_BETWEEN_LOOKS = 1.0
 
 
 def take_over_stdin() -> int:
@@ -26,5 +29,18 @@ def end_with_stdin(status: int) -> None:
         while os.read(source, 4096):
             pass
         os._exit(status)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def end_with_parent() -> None:
+    """End this process once the one is gone that started it: killed, it cannot say so, and some of
+    the pipes that would are held open by its other children. On Windows these pipes do end it."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+        os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..errors import BackendError, DataError
 from ..files import write_text
+from ..lifeline import end_with_parent
 from .losses import Targets
 
 CACHE_VERSION = 5
@@ -139,6 +140,7 @@ _source: ScanSource | None = None
 def _start_worker(source: ScanSource) -> None:
     global _source
     _source = source
+    end_with_parent()
 
 
 def _sample(scan: int) -> tuple[int, ScanSamples | str]:

@@ -4,6 +4,9 @@
 import errno
 import json
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
@@ -16,6 +19,7 @@ from backend.errors import DataError
 from backend.learn import cache as cache_module
 from backend.learn.cache import Batch, ScanCache, ScanSource, prepare
 
+ROOT = Path(__file__).resolve().parents[3]
 SCANS = 6
 RADIUS = 0.3 + 0.1 * np.arange(SCANS)
 #: Largest error of a 16-bit fraction [model units]: half a step.
@@ -146,6 +150,29 @@ def test_no_usable_scan_at_all_is_one_sentence(spheres: ScanSource, tmp_path: Pa
         prepare(spheres, tmp_path / "cache", workers=1)
     with pytest.raises(DataError, match="holds no usable scan. Run 'prepare' again"):
         ScanCache(tmp_path / "cache")
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from backend.learn.cache import DatasetConfig, prepare
+from tests.backend.learn.conftest import SphereScans
+
+class Killing(SphereScans):
+    def sample(self, scan):
+        os.kill(os.getppid(), signal.SIGKILL)
+
+config = DatasetConfig(corresponding=1, sheet=1, near=1, uniform=1)
+prepare(Killing(config, Path()), Path(sys.argv[1]), workers=2)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no SIGKILL")
+def test_workers_end_with_a_process_that_is_killed(tmp_path: Path) -> None:
+    run = [sys.executable, "-c", KILLED, str(tmp_path / "cache")]
+    # Its output has an end once all who could write to it are gone.
+    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, timeout=45)
+    assert done.returncode == -signal.SIGKILL, done.stderr
 
 
 def test_no_worker_is_one_sentence(spheres: ScanSource, tmp_path: Path) -> None:
