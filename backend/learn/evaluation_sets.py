@@ -71,7 +71,7 @@ class EvaluationScan:
 
 
 def held_out_recipes(ict: IctFaceKit, people: int) -> Recipes:
-    """Draw people that training never saw, with expressions it never saw."""
+    """Draw people that training never saw; of their expressions, it saw single shapes on others."""
     config = DatasetConfig(identities=people, expressions=max(_STATES) + 1, seed=HELD_OUT_SEED)
     return draw_recipes(config, ict.expression_names, len(ict.identity_modes))
 
