@@ -36,6 +36,8 @@ from .train_config import TrainConfig
 _OF_THE_MACHINE = ("piece", "checkpoint_minutes")
 #: Settings that may be others when a run goes on.
 _OF_THE_SCHEDULE = ("learning_rate", "warmup", "steps", "minutes")
+#: The tables of codes.
+_CODES = ("identities", "expressions")
 
 
 class TrainedModel(nn.Module):
@@ -191,7 +193,8 @@ class Trainer:
         """Take over the weights of another run, on this or another cache, with a schedule anew.
 
         The codes are taken over as far as both have the scans: more people leave the first ones
-        in their rows. A published model (``.safetensors``) has none: they are people.
+        in their rows. A published model (``.safetensors``) has none: they are people. Those of
+        scans of which no numbers are known begin near 0, the mean face of a run that had some.
 
         Raises
         ------
@@ -205,16 +208,24 @@ class Trainer:
             else read_checkpoint(checkpoint, self.device)["model"]
         )
         ours = self.model.state_dict()
+        anew = tuple(
+            f"{table}."
+            for table in _CODES
+            if len(theirs.get(f"{table}.directions", ())) > len(ours[f"{table}.directions"]) == 0
+        )
         for name, value in ours.items():
             if name.endswith(".coefficients") or (published and name.endswith(".free")):
+                continue
+            if name.startswith(anew):
                 continue
             other, rows_differ = theirs.get(name), int(name.endswith(".free"))
             if other is None or other.shape[rows_differ:] != value.shape[rows_differ:]:
                 raise DataError(f"The network of {checkpoint} has another shape. Train anew.")
             rows = min(len(value), len(other))
             value[:rows] = other[:rows]
-        for table in ("identities", "expressions"):
-            _keep_codes(table, ours, theirs)
+        for table in _CODES:
+            if f"{table}." not in anew:
+                _keep_codes(table, ours, theirs)
 
     def save(self) -> None:
         """Write the checkpoint; a crash while writing leaves the previous one."""

@@ -255,6 +255,21 @@ def test_a_run_starts_from_another_one_with_fewer_people(
     second.train_step()
 
 
+def test_a_run_on_scans_of_which_nothing_is_known_starts_from_one_on_ict_faces(
+    cache: ScanCache, spheres: ScanSource, train_config: TrainConfig, tmp_path: Path
+) -> None:
+    first = Trainer(cache, tmp_path / "first", train_config)
+    first.train_step()
+    first.save()
+    prepare(spheres, tmp_path / "cache", workers=1)
+    second = Trainer(ScanCache(tmp_path / "cache"), tmp_path / "second", train_config)
+    free = second.model.identities.free.clone()
+    second.start_from(first.checkpoint)
+    assert _equal(second.model.imface, first.model.imface)
+    assert torch.equal(second.model.identities.free, free)
+    second.train_step()
+
+
 def test_a_run_does_not_start_from_another_network(
     cache: ScanCache, train_config: TrainConfig, tmp_path: Path
 ) -> None:
