@@ -10,6 +10,7 @@ from backend.face.gaze import sphere_centre
 from backend.face.generate import generate
 from backend.face.seat_eyes import depths_in_ball, seat_eyes
 from backend.learn.evaluate_heads import head_faults, regions
+from backend.mesh import Mesh
 from backend.model.imface import UNIT_MM
 
 
@@ -24,6 +25,13 @@ def _eye_rows(model: FaceModel, side: str) -> np.ndarray:
     parts = require_head(model).template.parts
     names = ("eyeball", "lacrimal_fluid", "eye_blend", "eye_occlusion")
     return np.concatenate([np.arange(*parts[f"{name}_{side}"][:2]) for name in names])
+
+
+def test_depth_is_below_the_outermost_vertex_of_a_direction(sphere: Mesh) -> None:
+    ball = sphere.vertices.copy()
+    ball[ball[:, 2].argmax()] *= 1.1
+    depths = depths_in_ball(ball, np.array([[0, 0, 0.63], [0, 0, -0.5], [0, 0.7, 0]]))
+    np.testing.assert_allclose(depths, [0.03, 0.1, -0.1], atol=1e-3)
 
 
 def test_eyes_that_no_lids_are_inside_stay_where_they_are(
