@@ -4,24 +4,42 @@
 import numpy as np
 import pytest
 
-from backend.face.measured_fit import PARTLY_SEEN, POOR_FIT, verdict
+from backend.face.measured_fit import PARTLY_SEEN, POOR_FIT, middle_within_2mm, verdict
+from backend.mesh import Mesh
+from backend.scan.compare import front_surface
 
 
 @pytest.mark.parametrize(
-    ("mean_mm", "coverage", "poor", "advice"),
+    ("mean_mm", "coverage", "middle", "poor", "advice"),
     [
-        (0.6, 0.9, False, ""),
-        (1.5, 0.6, False, ""),
-        (1.51, 0.9, True, POOR_FIT),
-        (np.nan, 1.0, True, POOR_FIT),
-        (0.3, 0.485, False, PARTLY_SEEN),  # measured of either half of a scan
-        (1.51, 0.485, True, POOR_FIT),
-        (0.3, 0.29, True, POOR_FIT),
-        (0.3, np.nan, True, POOR_FIT),
+        (0.6, 0.9, 0.0, False, ""),
+        (1.5, 0.6, 0.0, False, ""),
+        (1.51, 0.9, 0.94, True, POOR_FIT),
+        (np.nan, 1.0, np.nan, True, POOR_FIT),
+        (0.3, 0.485, 0.0, False, PARTLY_SEEN),  # measured of either half of a scan
+        (1.51, 0.485, 0.8, True, POOR_FIT),
+        (0.3, 0.29, 1.0, True, POOR_FIT),
+        (0.3, np.nan, 1.0, True, POOR_FIT),
+        (11.6, 0.55, 0.999, False, PARTLY_SEEN),  # measured of a face between curtains of hair
+        (4.6, 0.61, 0.63, True, POOR_FIT),  # of a fit to the wrong place of a head with goggles
     ],
 )
 def test_a_fit_far_from_its_scan_is_poor_and_half_a_face_is_none(
-    mean_mm: float, coverage: float, poor: bool, advice: str
+    mean_mm: float, coverage: float, middle: float, poor: bool, advice: str
 ) -> None:
     figures = {"scan_to_fit_mean_mm": mean_mm, "coverage": coverage}
-    assert verdict(figures) == {"poor": poor, "advice": advice}
+    assert verdict(figures, lambda: middle) == {"poor": poor, "advice": advice}
+
+
+def test_hair_before_the_cheeks_is_not_in_the_middle_of_the_face(sphere: Mesh) -> None:
+    """A ball stands for a face; its nose tip is where that of faces is."""
+    face = Mesh(0.4 * sphere.vertices, sphere.polygons)
+    hair = Mesh(0.2 * sphere.vertices + np.array([0.7, 0, 0.3]), sphere.polygons)
+    whole = Mesh(
+        np.concatenate([face.vertices, hair.vertices]),
+        np.concatenate([face.polygons, hair.polygons + len(face.vertices)]),
+    )
+    assert middle_within_2mm(front_surface(whole), face) == 1
+    moved = Mesh(face.vertices - np.array([0, 0, 0.1]), face.polygons)
+    assert middle_within_2mm(front_surface(whole), moved) < 0.3
+    assert middle_within_2mm(front_surface(hair), face) == 0
