@@ -213,10 +213,9 @@ class Trainer:
             for table in _CODES
             if len(theirs.get(f"{table}.directions", ())) > len(ours[f"{table}.directions"]) == 0
         )
+        own = (".coefficients", ".free") if published else (".coefficients",)
         for name, value in ours.items():
-            if name.endswith(".coefficients") or (published and name.endswith(".free")):
-                continue
-            if name.startswith(anew):
+            if name.endswith(own) or name.startswith(anew):
                 continue
             other, rows_differ = theirs.get(name), int(name.endswith(".free"))
             if other is None or other.shape[rows_differ:] != value.shape[rows_differ:]:

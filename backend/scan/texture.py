@@ -110,23 +110,7 @@ def bake_colors(
         First row at the top. Between the parts of the UV map, the nearest colour; black if the
         scan shows nothing.
     """
-    assert fitted.uv is not None
-    assert fitted.uv_polygons is not None
-    triangles, uv_triangles = fitted.triangles, triangulate(fitted.uv_polygons)
-    _, areas = triangle_normals(scan.vertices, scan.triangles)
-    solid = np.flatnonzero(areas > _NO_AREA * areas.mean())  # on others a point has no coordinates
-    nearest = NearestTriangle(Mesh(scan.vertices, scan.triangles[solid]))
-    corners_of_scan = scan.vertices[scan.triangles[solid]]
-    reach = np.broadcast_to(reach, len(fitted.vertices))
-    image = np.zeros((size, tiles * size, 3))
-    beyond = np.full(image.shape[:2], np.inf)
-    corners = fitted.uv[uv_triangles] * size - 0.5
-    for owner, x, y, barycentric in covered_pixels(corners, tiles * size, size):
-        points = np.einsum("nk,nkc->nc", barycentric, fitted.vertices[triangles[owner]])
-        triangle, closest, distance = nearest(points)
-        at = trimesh.triangles.points_to_barycentric(corners_of_scan[triangle], closest)
-        image[size - 1 - y, x] = colors(solid[triangle], at)
-        beyond[size - 1 - y, x] = distance - (barycentric * reach[triangles[owner]]).sum(1)
+    image, beyond = _nearest_colors(fitted, scan, colors, reach, (size, tiles * size))
     if not (beyond < 0).any():
         return np.zeros(image.shape, np.uint8)
     share = np.exp(-np.maximum(beyond, 0) / fade)[..., None]
@@ -135,3 +119,34 @@ def bake_colors(
         np.isinf(beyond), return_distances=False, return_indices=True
     )
     return np.clip(np.round(image[row, column]), 0, 255).astype(np.uint8)
+
+
+def _nearest_colors(
+    fitted: Mesh,
+    scan: Mesh,
+    colors: Colors,
+    reach: float | np.ndarray,
+    shape: tuple[int, int],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return a picture (H, W, 3), first row at the top, of the scan's nearest colours, and how much
+    farther than the reach the scan is from each pixel (H, W); infinite between the parts of the UV
+    map."""
+    assert fitted.uv is not None
+    assert fitted.uv_polygons is not None
+    height, width = shape
+    triangles, uv_triangles = fitted.triangles, triangulate(fitted.uv_polygons)
+    _, areas = triangle_normals(scan.vertices, scan.triangles)
+    solid = np.flatnonzero(areas > _NO_AREA * areas.mean())  # on others a point has no coordinates
+    nearest = NearestTriangle(Mesh(scan.vertices, scan.triangles[solid]))
+    corners_of_scan = scan.vertices[scan.triangles[solid]]
+    reach = np.broadcast_to(reach, len(fitted.vertices))
+    image, beyond = np.zeros((*shape, 3)), np.full(shape, np.inf)
+    for owner, x, y, barycentric in covered_pixels(
+        fitted.uv[uv_triangles] * height - 0.5, width, height
+    ):
+        points = np.einsum("nk,nkc->nc", barycentric, fitted.vertices[triangles[owner]])
+        triangle, closest, distance = nearest(points)
+        at = trimesh.triangles.points_to_barycentric(corners_of_scan[triangle], closest)
+        image[height - 1 - y, x] = colors(solid[triangle], at)
+        beyond[height - 1 - y, x] = distance - (barycentric * reach[triangles[owner]]).sum(1)
+    return image, beyond
