@@ -14,12 +14,13 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from ..checkpoint import FaceModel, Head
 from ..codes import Codes
 from ..errors import BackendError
-from ..mesh import Mesh, triangle_normals, vertex_normals
+from ..mesh import Mesh, lengths, triangle_normals, vertex_normals
 from ..model.forward_map import HeadTemplate
 from ..model.imface import UNIT_MM, Face, query_sdf
 from ..model.pieces import by_pieces
@@ -27,7 +28,7 @@ from .gaze import turn_eyeballs
 from .generate import code_tensors, face_of, packed, unpacked
 from .lids import clear_lids, hang_on_lids
 from .seat_eyes import seat_eyes
-from .skin import skin, skin_triangles, spread
+from .skin import skin, skin_scouts, skin_triangles, spread
 from .teeth import stiffen_teeth
 
 #: The part that each level of detail ends with.
@@ -161,12 +162,14 @@ def template_mesh(
     """
     face, template = face_of(model, codes), require_head(model).template
     proposal = propose(model, codes)
-    rows = skin(template)
-    rows = rows[np.linalg.norm(proposal[rows], axis=1) < 1]
+    radius = lengths(proposal)
+    inside = radius[skin(template)] < 1
+    rows = skin(template)[inside]
     normals = vertex_normals(proposal, skin_triangles(template))[rows]
-    away, reached = _to_level_set(face, proposal[rows], normals, model.device)
+    scouts = skin_scouts(template)[inside][:, inside]
+    away, reached = _to_level_set(face, proposal[rows], normals, scouts, model.device)
     trusted = reached & (np.abs(away) < _MAX_APART)
-    fade = np.clip((1 - np.linalg.norm(proposal, axis=1)) / _RIM, 0, 1)
+    fade = np.clip((1 - radius) / _RIM, 0, 1)
     fade = fade * fade * (3 - 2 * fade)
     rows, offsets = rows[trusted], (away[:, None] * normals)[trusted]
     rows, offset = _spread_unfolded(template, proposal, rows, offsets * fade[rows, None])
@@ -188,10 +191,19 @@ def _carry_loose_parts(template: HeadTemplate, offset: np.ndarray) -> None:
 
 
 def _to_level_set(
-    face: Face, vertices: np.ndarray, normals: np.ndarray, device: torch.device
+    face: Face,
+    vertices: np.ndarray,
+    normals: np.ndarray,
+    scouts: csr_matrix,
+    device: torch.device,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find how far along their unit normals (N, 3) points (N, 3) are from the zero level set, by
-    the secant method: it asks for no gradients.
+    the secant method: it asks for no gradients. A few scouts are asked first, and lead all others.
+
+    Parameters
+    ----------
+    scouts : csr_matrix (N, N)
+        See ``skin_scouts``.
 
     Returns
     -------
@@ -200,15 +212,18 @@ def _to_level_set(
         Whether the search has ended there.
     """
     start, along = (torch.from_numpy(x).float().to(device) for x in (vertices, normals))
-    sdf = query_sdf(face, start)
-    step = -sdf
+    asked = torch.from_numpy(scouts.diagonal() > 0).to(device)
+    sdf, step = start.new_full((len(start),), torch.nan), start.new_zeros(len(start))
+    sdf[asked] = query_sdf(face, start[asked])
+    step[asked] = -sdf[asked]
+    step = torch.from_numpy(scouts @ step.cpu().numpy()).to(start)
     away = step.clone()
     for _ in range(_SNAP_ROUNDS):
-        left = _long(step).nonzero()[:, 0]
+        left = (_long(step) | sdf.isnan()).nonzero()[:, 0]
         if len(left) == 0:
             break
         there = query_sdf(face, start[left] + away[left, None] * along[left])
-        slope = ((there - sdf[left]) / step[left]).clamp(*_SLOPES)
+        slope = ((there - sdf[left]) / step[left]).clamp(*_SLOPES).nan_to_num(1.0)
         sdf[left], step[left] = there, -there / slope
         away[left] += step[left]
     return away.cpu().double().numpy(), ~_long(step).cpu().numpy()
@@ -328,8 +343,8 @@ def check_against_warp(model: FaceModel, codes: Codes) -> dict[str, float]:
     face = face_of(model, codes)
     inverse = invert_warp(face.through_warps, targets, proposal[rows], model.device)
     unresolved = inverse.unresolved()
-    moved = np.linalg.norm(inverse.points - mesh.vertices[rows], axis=1)[mesh.snapped[rows]]
-    forward = np.linalg.norm(inverse.points - proposal[rows], axis=1)
+    moved = lengths(inverse.points - mesh.vertices[rows])[mesh.snapped[rows]]
+    forward = lengths(inverse.points - proposal[rows])
     return {
         "resolved": 1 - len(unresolved) / len(rows),
         "unresolved": len(unresolved),

@@ -13,6 +13,7 @@ import numpy as np
 from scipy.sparse.csgraph import dijkstra
 from scipy.spatial import cKDTree
 
+from ..mesh import lengths
 from ..model.forward_map import HeadTemplate
 from .gaze import sphere_centre
 from .seat_eyes import depths_in_ball
@@ -39,8 +40,8 @@ def clear_lids(template: HeadTemplate, vertices: np.ndarray) -> np.ndarray:
         ball = vertices[lids.ball]
         centre = sphere_centre(ball)
         arms = vertices[lids.rows] - centre
-        distance = np.linalg.norm(arms, axis=1)
-        reach = np.linalg.norm(ball - centre, axis=1).max() + _CLEARANCE
+        distance = lengths(arms)
+        reach = lengths(ball - centre).max() + _CLEARANCE
         near = np.flatnonzero(distance[lids.outside] < reach)
         depths = depths_in_ball(ball, vertices[lids.rows[lids.outside[near]]])
         push = _pushes(lids, near, lids.clearance[near] + depths)
@@ -88,7 +89,7 @@ def _both(template: HeadTemplate) -> tuple[_Lids, _Lids]:
 def _lids(template: HeadTemplate, side: str) -> _Lids:
     vertices = template.vertices.cpu().double().numpy()
     ball = slice(*template.parts[f"eyeball_{side}"][:2])
-    distance = np.linalg.norm(vertices - sphere_centre(vertices[ball]), axis=1)
+    distance = lengths(vertices - sphere_centre(vertices[ball]))
     distance /= distance[ball].mean()
     joined = template.part_rows(JOINED_PARTS)
     rows = np.setdiff1d(joined[distance[joined] < _AROUND], skin(template))
@@ -133,7 +134,7 @@ def _hanging(template: HeadTemplate) -> tuple[np.ndarray, np.ndarray]:
     rows = template.part_rows(f"{name}_{side}" for name in _HANGING for side in ("left", "right"))
     apart, nearest = cKDTree(vertices[joined]).query(vertices[rows])
     edges = adjacency(template)[rows][:, rows].tocoo()
-    edges.data = np.linalg.norm(vertices[rows[edges.row]] - vertices[rows[edges.col]], axis=1)
+    edges.data = lengths(vertices[rows[edges.row]] - vertices[rows[edges.col]])
     _, _, source = dijkstra(
         edges.tocsr(),
         indices=np.flatnonzero(apart < _ROOT),

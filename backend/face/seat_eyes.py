@@ -12,6 +12,7 @@ from functools import cache
 import numpy as np
 from scipy.spatial import cKDTree
 
+from ..mesh import lengths
 from ..model.forward_map import HeadTemplate
 from .gaze import sphere_centre
 
@@ -45,7 +46,7 @@ def depths_in_ball(ball: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Return how deep points (N, 3) are inside an eyeball (V, 3), negative outside: along the line
     from its centre, below the outermost of the vertices in that direction."""
     centre = sphere_centre(ball)
-    radius, distance = (np.linalg.norm(p - centre, axis=1) for p in (ball, points))
+    radius, distance = (lengths(p - centre) for p in (ball, points))
     directions = cKDTree(
         (ball - centre) / radius[:, None], compact_nodes=False, balanced_tree=False
     )
@@ -95,7 +96,7 @@ def _eye(template: HeadTemplate, side: str) -> _Eye:
     vertices, parts = template.vertices.cpu().double().numpy(), template.parts
     ball = slice(*parts[f"eyeball_{side}"][:2])
     around = vertices - sphere_centre(vertices[ball])
-    distance = np.linalg.norm(around, axis=1)
+    distance = lengths(around)
     radius = distance[ball].mean()
     lids = np.arange(*parts["face"][:2])
     lids = lids[distance[lids] < _LIDS * radius]

@@ -20,6 +20,8 @@ JOINED_PARTS = ("face", "head_and_neck", "mouth_socket", "eye_socket_left", "eye
 #: Around lips and lids [model units] the forward map leads.
 _FREE_LIPS = 0.08
 _FREE_LIDS = 0.09
+#: So many scouts lead each of the skin's other vertices.
+_SCOUTS = 4
 #: How strongly an offset fades with distance, beside one edge's pull.
 _SCREENING = 0.02
 
@@ -45,6 +47,31 @@ def skin_triangles(template: HeadTemplate) -> np.ndarray:
     """Return the face's triangles (T, 3) that have a vertex of the skin."""
     triangles = triangulate(template.part_polygons(("face",)))
     return triangles[np.isin(triangles, skin(template)).any(1)]
+
+
+@cache
+def skin_scouts(template: HeadTemplate) -> csr_matrix:
+    """Return how the skin's vertices follow scouts, a quarter of them with no two side by side, as
+    a matrix (N, N): a scout's row is its own, another's the mean of the nearest scouts by inverse
+    square distance. What goes through it is smooth along the skin."""
+    rows = skin(template)
+    vertices = template.vertices.cpu().numpy().astype(np.float64)[rows]
+    scouts = _apart(adjacency(template)[rows][:, rows])
+    distance, nearest = cKDTree(vertices[scouts]).query(vertices, _SCOUTS)
+    weights = 1 / np.maximum(distance, 1e-9) ** 2
+    weights /= weights.sum(1, keepdims=True)
+    entries = weights.ravel(), scouts[nearest].ravel(), _SCOUTS * np.arange(len(rows) + 1)
+    return csr_matrix(entries, (len(rows), len(rows)))
+
+
+def _apart(adjacent: csr_matrix) -> np.ndarray:
+    """Return vertices of which no two are adjacent, and every other one is to one of them."""
+    is_free, found = np.ones(adjacent.shape[0], bool), []
+    for row in range(len(is_free)):
+        if is_free[row]:
+            found.append(row)
+            is_free[adjacent[row].indices] = False
+    return np.array(found)
 
 
 def spread(template: HeadTemplate, rows: np.ndarray, offsets: np.ndarray) -> np.ndarray:

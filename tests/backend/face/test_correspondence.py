@@ -10,6 +10,7 @@ import torch
 from backend.checkpoint import FaceModel
 from backend.codes import Codes
 from backend.errors import BackendError
+from backend.face import correspondence
 from backend.face.correspondence import (
     InverseWarp,
     TemplateMesh,
@@ -20,6 +21,7 @@ from backend.face.correspondence import (
     template_mesh,
 )
 from backend.face.generate import face_of, generate
+from backend.face.skin import adjacency, skin, skin_scouts
 from backend.mesh import triangle_normals, triangulate, vertex_normals
 from backend.model.imface import UNIT_MM, Face, query_sdf
 
@@ -77,6 +79,26 @@ def test_the_head_has_the_templates_shape(bundled: FaceModel, neutral: FaceAndMe
     off_mm = np.linalg.norm(vertices - template.vertices.numpy(), axis=1) * UNIT_MM
     assert 0.5 < off_mm.mean() < 15  # another person, but a person
     assert off_mm.max() < 60
+
+
+def test_scouts_lead_the_skin(bundled: FaceModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    template = require_head(bundled).template
+    lead, rows = skin_scouts(template), skin(template)
+    np.testing.assert_allclose(lead.sum(axis=1), 1)
+    scouts = np.flatnonzero(lead.diagonal())
+    np.testing.assert_allclose(lead[scouts].toarray(), np.eye(len(rows))[scouts], atol=1e-6)
+    assert lead[:, scouts].nnz == lead.nnz
+    assert adjacency(template)[rows[scouts]][:, rows[scouts]].nnz == 0
+    asked = []
+
+    def counted(face: Face, points: torch.Tensor) -> torch.Tensor:
+        asked.append(len(points))
+        return query_sdf(face, points)
+
+    monkeypatch.setattr(correspondence, "query_sdf", counted)
+    _made(bundled)
+    assert asked[0] <= len(scouts) < 0.3 * len(rows)
+    assert sum(asked) < 1.2 * len(rows)  # 1.35 if all are asked at once
 
 
 def test_a_scans_surface_moves_vertices_off_their_places_only_as_far_as_it_must(
