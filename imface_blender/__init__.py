@@ -4,6 +4,7 @@
 import bpy
 
 from . import (
+    catch_up,
     command_line,
     jobs,
     operators,
@@ -11,7 +12,6 @@ from . import (
     preferences,
     properties,
     slider_properties,
-    sliders,
     translations,
 )
 
@@ -35,7 +35,7 @@ def register() -> None:
         bpy.utils.register_class(cls)
     properties.register()
     slider_properties.register()
-    sliders.register()
+    catch_up.register()
     panels.menus.register()
     command_line.register()
 
@@ -45,7 +45,7 @@ def unregister() -> None:
     jobs.close_worker()
     command_line.unregister()
     panels.menus.unregister()
-    sliders.unregister()
+    catch_up.unregister()
     slider_properties.unregister()
     properties.unregister()
     for cls in reversed(CLASSES):

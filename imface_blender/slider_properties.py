@@ -13,7 +13,7 @@ from typing import Any
 import bpy
 from bpy.props import BoolProperty, FloatProperty, PointerProperty
 
-from . import sliders
+from . import face_shape, sliders
 from .errors import UserError
 from .jobs import show_error
 from .slider_names import GROUPS, LOCK, LOCK_MEANING, NAMES, UNIT, title
@@ -34,7 +34,7 @@ def _getter(name: str) -> Callable[[Any], float]:
 def _setter(name: str) -> Callable[[Any, float], None]:
     def move(group: Any, value: float) -> None:
         try:
-            sliders.move(_face_of(group.id_data), {name: value})
+            face_shape.move(_face_of(group.id_data), {name: value})
         except UserError as error:  # which Blender writes to the console alone
             show_error(str(error))
             raise

@@ -22,17 +22,16 @@ from typing import Any, NamedTuple
 import bpy
 import numpy as np
 
-from . import applied, faces, jobs, mesh_io
+from . import faces, mesh_io
 from .errors import UserError
 from .job_operators import NOT_IN_OBJECT_MODE
-from .properties import of_key, of_mesh, of_object
+from .properties import of_mesh, of_object
 from .slider_names import NAMES
-from .translations import label, say
+from .translations import say
 from .wire import Arrays
 
 LARGEST_VALUE = 5.0
 SURFACES_KEPT = 64  # 0.3 MB each
-SECONDS_UNTIL_EXACT = 0.5
 NOT_LOADED = "Press Edit Face Shape first"
 
 Values = dict[str, float]  # by name, without zeros
@@ -43,6 +42,16 @@ class Record(NamedTuple):
 
     values: Values  # of the sliders
     exact: Values  # those of the surface that the preview starts from
+
+    @classmethod
+    def from_text(cls, text: str) -> Record:
+        """Read what a datablock stores; one that stores nothing is as it was made."""
+        known = json.loads(text) if text else {}
+        return cls(known.get("values", {}), known.get("exact", {}))
+
+    def to_text(self) -> str:
+        """Return what a datablock stores."""
+        return json.dumps(self._asdict())
 
 
 @dataclass(frozen=True)
@@ -78,24 +87,27 @@ class Preview:
 
 _previews: dict[tuple[str, str], Preview] = {}  # by weights and level of detail
 _surfaces: dict[tuple[str, str, str], np.ndarray] = {}  # (V, 3) [m] by codes, sliders and level
-_waiting: set[int] = set()  # session_uids of the faces that shall become ready and exact
-_asked: dict[int, str] = {}  # of those that were asked for: why not, once that is known
+
+
+def record_of(mesh: bpy.types.Mesh) -> Record:
+    """Return where a mesh's coordinates come from."""
+    return Record.from_text(of_mesh(mesh).sliders)
 
 
 def values_of(mesh: bpy.types.Mesh) -> Values:
     """Return the values of a mesh's sliders."""
-    return _record(of_mesh(mesh).sliders).values
+    return record_of(mesh).values
 
 
 def is_exact(mesh: bpy.types.Mesh) -> bool:
     """Tell whether the mesh is no preview."""
-    record = _record(of_mesh(mesh).sliders)
+    record = record_of(mesh)
     return record.values == record.exact
 
 
 def exact_values_of(mesh: bpy.types.Mesh) -> Values:
     """Return the values of the surface from which a mesh's preview starts."""
-    return _record(of_mesh(mesh).sliders).exact
+    return record_of(mesh).exact
 
 
 def preview_of(obj: bpy.types.Object) -> Preview | None:
@@ -125,85 +137,9 @@ def face_of(mesh: bpy.types.Mesh) -> bpy.types.Object | None:
     return None
 
 
-def load(obj: bpy.types.Object, exact: Values, values: Mapping[str, Any], arrays: Arrays) -> None:
-    """Keep what the worker says of the sliders, and the surface of the values `exact`, where this
-    face's preview started when the worker was asked; the scene stays as it is."""
-    preview = Preview.from_answer(values, arrays)
-    _keep_surface(obj, exact, mesh_io.metres_from_mm(arrays["vertices_mm"]))
-    _previews[_model_key(obj)] = preview
-    _arrive(obj)
-
-
-def move(obj: bpy.types.Object, values: Values) -> None:
-    """Set some sliders of a face, whose mesh follows at once; values beyond the limits stop there.
-
-    Raises
-    ------
-    UserError
-        When the face's sliders do not move; nothing has been changed then.
-    """
-    reason = why_not(obj)
-    if reason:
-        raise UserError("{reason}.", reason=reason)
-    if not np.isfinite(list(values.values())).all():
-        raise UserError("A slider's value is not a number. Choose -5 to 5.")
-    before = _record(of_mesh(mesh_io.mesh_of(obj)).sliders)
-    if before.values == before.exact:  # a drag begins: to look each time would slow it down
-        faces.check_vertices(obj, _shape(obj, before))
-    wanted = {
-        name: min(max(value, -LARGEST_VALUE), LARGEST_VALUE)
-        for name, value in (before.values | values).items()
-    }
-    _bring(obj, Record(_without_zeros(wanted), before.exact))
-    jobs.status.freed = False
-    _wait(obj)
-
-
-def refine(obj: bpy.types.Object, exact: Values, vertices_mm: np.ndarray) -> None:
-    """Let a face's preview start from the exact surface (V, 3) [mm] of the given values, whatever
-    the sliders stand at by now; UserError when the face has changed."""
-    reason = why_not(obj)
-    if reason:
-        raise UserError("{reason}.", reason=reason)
-    _keep_surface(obj, exact, mesh_io.metres_from_mm(vertices_mm))
-    _bring(obj, Record(values_of(mesh_io.mesh_of(obj)), exact))
-    _arrive(obj)
-
-
-def _arrive(obj: bpy.types.Object) -> None:
-    """Go on with a face that has got what was asked for, in case it lacks more by now."""
-    _asked.pop(obj.session_uid, None)
-    if not is_exact(mesh_io.mesh_of(obj)):
-        _wait(obj)
-
-
-def _bring(obj: bpy.types.Object, after: Record) -> None:
-    """Bring mesh and shape keys to a record: each by the difference from its own, so that what an
-    artist sculpted stays."""
-    mesh, text = mesh_io.mesh_of(obj), json.dumps(after._asdict())
-    before, points = _record(of_mesh(mesh).sliders), mesh_io.read_positions(mesh)
-    known = applied.read(mesh, points)
-    step = _way(obj, before, after) @ known.linear
-    if mesh.shape_keys is not None:
-        own = of_key(mesh.shape_keys).sliders  # keys that were never moved are at their mesh's
-        key_step = _way(obj, _record(own) if own else before, after) @ known.linear
-        for block in mesh.shape_keys.key_blocks:
-            mesh_io.write_points(block.points, mesh_io.read_points(block.points) + key_step)
-        mesh.shape_keys.update_tag()
-        of_key(mesh.shape_keys).sliders = text
-    mesh_io.write_positions(mesh, points + step)
-    applied.remember(mesh, points + step, known)
-    of_mesh(mesh).sliders = text
-    mesh.update()
-
-
-def _way(obj: bpy.types.Object, before: Record, after: Record) -> np.ndarray:
-    """Return the way (V, 3) [m] from one record to another."""
-    return _shape(obj, after) - _shape(obj, before)
-
-
-def _shape(obj: bpy.types.Object, record: Record) -> np.ndarray:
-    """Return the vertices (V, 3) [m] that a record stands for."""
+def shape_of(obj: bpy.types.Object, record: Record) -> np.ndarray:
+    """Return the vertices (V, 3) [m] that a record stands for; UserError when its surface is not
+    known."""
     surface = _surfaces.get(_surface_key(obj, record.exact))
     if surface is None:
         raise UserError("{reason}.", reason=say(NOT_LOADED))
@@ -211,27 +147,17 @@ def _shape(obj: bpy.types.Object, record: Record) -> np.ndarray:
         name: record.values.get(name, 0.0) - record.exact.get(name, 0.0)
         for name in record.values | record.exact
     }
-    return surface + _previews[_model_key(obj)].offset(_without_zeros(beyond))
+    return surface + _previews[_model_key(obj)].offset(without_zeros(beyond))
 
 
-def _record(text: str) -> Record:
-    known = json.loads(text) if text else {}
-    return Record(known.get("values", {}), known.get("exact", {}))
+def keep_preview(obj: bpy.types.Object, preview: Preview) -> None:
+    """Keep what the sliders do to every face of this one's weights and level of detail."""
+    _previews[_model_key(obj)] = preview
 
 
-def _without_zeros(values: Values) -> Values:
-    return {name: float(value) for name, value in values.items() if value}
-
-
-def _model_key(obj: bpy.types.Object) -> tuple[str, str]:
-    return faces.codes_of(obj)["weights"], of_object(obj).topology
-
-
-def _surface_key(obj: bpy.types.Object, exact: Values) -> tuple[str, str, str]:
-    return of_object(obj).codes, json.dumps(exact, sort_keys=True), of_object(obj).topology
-
-
-def _keep_surface(obj: bpy.types.Object, exact: Values, vertices: np.ndarray) -> None:
+def keep_surface(obj: bpy.types.Object, exact: Values, vertices: np.ndarray) -> None:
+    """Keep the exact surface (V, 3) [m] of the values `exact`; UserError when it is no mesh, or
+    the object's mesh is no longer that of its codes."""
     if not np.isfinite(vertices).all():
         raise UserError(mesh_io.NOT_A_MESH)
     faces.check_vertices(obj, vertices)
@@ -242,154 +168,14 @@ def _keep_surface(obj: bpy.types.Object, exact: Values, vertices: np.ndarray) ->
         del _surfaces[next(iter(_surfaces))]
 
 
-def get_ready(obj: bpy.types.Object) -> None:
-    """Let a face's sliders get ready by themselves, once; not after the user ended the worker."""
-    uid = obj.session_uid
-    if not (_can_change(obj) and _what_lacks(obj)):
-        return
-    if not (uid in _waiting or uid in _asked or jobs.status.freed):
-        _wait(obj)
+def without_zeros(values: Values) -> Values:
+    """Return values as they are stored."""
+    return {name: float(value) for name, value in values.items() if value}
 
 
-def news(obj: bpy.types.Object) -> str:
-    """Return why a face's sliders do not move, or why its mesh stays a preview; an empty string
-    when all is well."""
-    reason, failure = why_not(obj), _asked.get(obj.session_uid)
-    if reason == say(NOT_LOADED):
-        soon = label("The sliders are being made ready")
-        return soon if _is_under_way(obj) else failure or reason
-    if not reason and failure and _what_lacks(obj):
-        return label("The shape is a preview: {reason}", reason=failure)
-    return reason
+def _model_key(obj: bpy.types.Object) -> tuple[str, str]:
+    return faces.codes_of(obj)["weights"], of_object(obj).topology
 
 
-def remedy(obj: bpy.types.Object) -> str:
-    """Return the operator that would bring a face up to date; an empty string when nothing is
-    lacking, or is on its way."""
-    return "" if _is_under_way(obj) else _what_lacks(obj)
-
-
-def give_up(session_uid: int, reason: str) -> None:
-    """Remember why a face, asked for by itself, has not become ready or exact; one that was hidden
-    meanwhile waits until it is shown."""
-    face = faces.look_up(session_uid)
-    _asked.pop(session_uid, None)
-    if face is not None and face.visible_get():
-        _asked[session_uid] = reason
-    elif face is not None:
-        _wait(face)
-
-
-def _is_under_way(obj: bpy.types.Object) -> bool:
-    return obj.session_uid in _waiting or _asked.get(obj.session_uid) == ""
-
-
-def _wait(obj: bpy.types.Object) -> None:
-    """Bring a face up to date once its sliders have come to rest; scripts ask themselves."""
-    _asked.pop(obj.session_uid, None)
-    _waiting.add(obj.session_uid)
-    if bpy.app.background:
-        return
-    _forget_timer()
-    bpy.app.timers.register(bring_up_to_date, first_interval=SECONDS_UNTIL_EXACT)
-
-
-def _forget_timer() -> None:
-    if bpy.app.timers.is_registered(bring_up_to_date):
-        bpy.app.timers.unregister(bring_up_to_date)
-
-
-def bring_up_to_date() -> float | None:
-    """Ask for what the faces that wait lack, whichever is active by now; return when to try again
-    [s] if some have to wait: for another job, for Object Mode, or until a window shows them."""
-    if jobs.status.freed:
-        _waiting.clear()
-    there = {obj.session_uid: obj for obj in bpy.data.objects if _can_change(obj)}
-    _waiting.intersection_update(there)
-    for uid in sorted(_waiting):
-        operator = _what_lacks(there[uid])
-        if not operator:
-            _waiting.discard(uid)
-        else:
-            _ask(there[uid], operator)
-    return SECONDS_UNTIL_EXACT if _waiting else None
-
-
-def _can_change(obj: bpy.types.Object) -> bool:
-    """Tell whether an object is a face whose mesh may become another one, now or later."""
-    if not (faces.is_face(obj) and obj.is_editable and mesh_io.mesh_of(obj).is_editable):
-        return False
-    preview = preview_of(obj)
-    changed = preview and faces.why_not_vertices(obj, len(preview.offsets[NAMES[0]]))
-    return not (changed or faces.why_not_kept(obj))
-
-
-def _what_lacks(face: bpy.types.Object) -> str:
-    """Return the operator that brings a face further; an empty string if it is up to date."""
-    if preview_of(face) is None:
-        return "imface.edit_shape"
-    return "" if is_exact(mesh_io.mesh_of(face)) else "imface.refine_shape"
-
-
-def _ask(face: bpy.types.Object, operator: str) -> None:
-    """Start a job for a face, unless it has to wait."""
-    window = _window_with(face)
-    if window is None or jobs.status.job is not None or jobs.status.line:
-        return
-    with bpy.context.temp_override(window=window):
-        if jobs.user_is_busy(bpy.context):
-            return
-        with bpy.context.temp_override(object=face, active_object=face):
-            start = getattr(bpy.ops.imface, operator.partition(".")[2])  # type: ignore[attr-defined]
-            if start.poll():
-                _waiting.discard(face.session_uid)
-                _asked[face.session_uid] = ""
-                start("INVOKE_DEFAULT", by_itself=True)
-
-
-def _window_with(face: bpy.types.Object) -> bpy.types.Window | None:
-    """Return a window that shows the face's scene; None without any."""
-    windows = bpy.context.window_manager.windows
-    return next((w for w in windows if any(o == face for o in w.view_layer.objects)), None)
-
-
-@bpy.app.handlers.persistent
-def _look_for_previews(*_: Any) -> None:
-    """Undo, redo and files bring back the previews that they hold; what was asked for already is
-    not asked for again."""
-    for obj in bpy.data.objects:
-        is_new = obj.session_uid not in _asked and _can_change(obj)
-        if is_new and not is_exact(mesh_io.mesh_of(obj)):
-            _wait(obj)
-
-
-@bpy.app.handlers.persistent
-def _after_load(*_: Any) -> None:
-    """Forget the last file's faces."""
-    _waiting.clear()
-    _asked.clear()
-    _look_for_previews()
-
-
-def _handlers() -> tuple[tuple[Any, Any], ...]:
-    handlers = bpy.app.handlers
-    return (
-        (handlers.undo_post, _look_for_previews),
-        (handlers.redo_post, _look_for_previews),
-        (handlers.load_post, _after_load),
-    )
-
-
-def register() -> None:
-    """Look out for undo, redo and files."""
-    for calls, handler in _handlers():
-        calls.append(handler)
-
-
-def unregister() -> None:
-    """Ask for no face any more."""
-    for calls, handler in _handlers():
-        calls.remove(handler)
-    _forget_timer()
-    _waiting.clear()
-    _asked.clear()
+def _surface_key(obj: bpy.types.Object, exact: Values) -> tuple[str, str, str]:
+    return of_object(obj).codes, json.dumps(exact, sort_keys=True), of_object(obj).topology

@@ -5,7 +5,7 @@ import bpy
 import numpy as np
 from bpy.props import BoolProperty, StringProperty
 
-from .. import faces, named_values, slider_properties, sliders
+from .. import catch_up, face_shape, faces, named_values, slider_properties, sliders
 from ..errors import UserError
 from ..job_operators import JobOperator, Outcome, QuickOperator
 from ..jobs import Request
@@ -46,13 +46,13 @@ class _ShapeJob(JobOperator):
         if not self.by_itself:
             super()._fail(message, details)
             return
-        sliders.give_up(self._session_uid, message)
+        catch_up.give_up(self._session_uid, message)
         print(f"ImFace: {message}\n{details}".rstrip(), flush=True)
 
     def _end(self, context: bpy.types.Context) -> None:
         super()._end(context)
         if self.by_itself:  # unless a result or an error follows
-            sliders.give_up(self._session_uid, say("Cancelled: {job}", job=say(self.label)))
+            catch_up.give_up(self._session_uid, say("Cancelled: {job}", job=say(self.label)))
 
 
 class IMFACE_OT_edit_shape(_ShapeJob):
@@ -74,7 +74,7 @@ class IMFACE_OT_edit_shape(_ShapeJob):
     def finish(self, context: bpy.types.Context, job: Job) -> str:
         """Keep the answer; the scene stays as it is."""
         face = self._recall()
-        sliders.load(face, self._exact, job.values, job.arrays)
+        face_shape.load(face, self._exact, job.values, job.arrays)
         return say("The sliders of '{name}' are ready", name=face.name)
 
 
@@ -104,7 +104,7 @@ class IMFACE_OT_refine_shape(_ShapeJob):
     def finish(self, context: bpy.types.Context, job: Job) -> str:
         """Move the mesh, which may have gone on meanwhile, by what the preview lacked."""
         face = self._recall()
-        sliders.refine(face, self._values, job.arrays["vertices_mm"])
+        face_shape.refine(face, self._values, job.arrays["vertices_mm"])
         return say("'{name}' is exact", name=face.name)
 
 
@@ -135,7 +135,7 @@ class IMFACE_OT_set_sliders(_ShapeOperator):
             if name not in NAMES:
                 raise UserError("There is no slider '{name}'. Check the spelling.", name=name)
             values[name] = named_values.number(name, text, -limit, limit)
-        sliders.move(context.object, values)
+        face_shape.move(context.object, values)
         return {"FINISHED"}
 
 
@@ -155,7 +155,7 @@ class IMFACE_OT_randomize_shape(GenerateChoice, _ShapeOperator):
         drawn = (self.strength * preview.spread @ normal).clip(-limit, limit)
         values = dict(zip(NAMES, drawn.tolist(), strict=True))
         free = slider_properties.unlocked(mesh_of(face))
-        sliders.move(face, {name: values[name] for name in free})
+        face_shape.move(face, {name: values[name] for name in free})
         return {"FINISHED"}
 
 
@@ -168,7 +168,7 @@ class IMFACE_OT_reset_shape(_ShapeOperator):
     def work(self, context: bpy.types.Context) -> Outcome:
         """Reset."""
         face = context.object
-        sliders.move(face, dict.fromkeys(slider_properties.unlocked(mesh_of(face)), 0.0))
+        face_shape.move(face, dict.fromkeys(slider_properties.unlocked(mesh_of(face)), 0.0))
         return {"FINISHED"}
 
 

@@ -4,7 +4,7 @@
 import bpy
 from bpy.props import StringProperty
 
-from .. import faces, presets, slider_properties, sliders
+from .. import face_shape, faces, presets, slider_properties, sliders
 from ..errors import UserError
 from ..job_operators import Outcome, QuickOperator
 from ..mesh_io import mesh_of
@@ -74,7 +74,7 @@ class IMFACE_OT_apply_preset(PresetName, PresetChoice, QuickOperator):
         aim = presets.read(self.preset)
         now = sliders.values_of(mesh_of(face))
         way = self.factor if self.method == "MIX" else 1.0
-        sliders.move(
+        face_shape.move(
             face,
             {
                 name: (1 - way) * now.get(name, 0.0) + way * aim.get(name, 0.0)

@@ -9,7 +9,7 @@ from typing import Any
 
 import bpy
 
-from .. import faces, fit_error, presets, shape_keys, sliders
+from .. import catch_up, faces, fit_error, presets, shape_keys, sliders
 from ..mesh_io import mesh_of
 from ..properties import SURFACES, of_scene
 from ..slider_names import GROUPS, short_title
@@ -124,7 +124,7 @@ class IMFACE_PT_shape(_Section):
         row.operator("imface.save_preset", text="", icon="ADD")
         reason = faces.why_not_fixed(context.object)
         if not reason:
-            sliders.get_ready(context.object)
+            catch_up.get_ready(context.object)
             _draw_news(self.layout, context.object)
             _draw_sliders(self.layout, context.object)
         elif faces.is_face(context.object):
@@ -149,11 +149,11 @@ class IMFACE_MT_presets(bpy.types.Menu):
 
 def _draw_news(layout: bpy.types.UILayout, face: bpy.types.Object) -> None:
     """Draw why the sliders do not move, or the mesh stays a preview, and the button that helps."""
-    if not (news := sliders.news(face)):
+    if not (news := catch_up.news(face)):
         return
     box = layout.box()
     draw_text(box, news, "INFO")
-    if operator := sliders.remedy(face):
+    if operator := catch_up.remedy(face):
         box.operator(operator)
 
 

@@ -17,7 +17,7 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
 import imface_blender  # noqa: E402
-from imface_blender import jobs  # noqa: E402
+from imface_blender import jobs, sliders  # noqa: E402
 
 FAKE_WORKER = Path(__file__).parent / "fake_worker"
 
@@ -38,6 +38,8 @@ def blender(addon, monkeypatch):
     monkeypatch.setenv("IMFACE_PYTHON", sys.executable)
     monkeypatch.setattr(jobs, "backend_dir", lambda: FAKE_WORKER)
     jobs.status.__init__()
+    sliders._previews.clear()
+    sliders._surfaces.clear()
 
 
 @pytest.fixture

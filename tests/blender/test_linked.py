@@ -6,7 +6,7 @@ import json
 import bpy
 import pytest
 
-from imface_blender import presets, sliders
+from imface_blender import catch_up, presets
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_it_is_read(linked, make_face, select_only, tmp_path):
 def test_it_is_not_changed(linked, assert_refused, operator):
     sentence = f"'{linked.name}' is linked from another file. Make it local first"
     assert_refused(getattr(bpy.ops.imface, operator), sentence)
-    assert sliders.news(linked) == sentence
+    assert catch_up.news(linked) == sentence
 
 
 @pytest.mark.parametrize("operator", ["morph", "blend_key"])

@@ -8,7 +8,7 @@ import bpy
 import numpy as np
 import pytest
 
-from imface_blender import fit_error, jobs, panels, sliders
+from imface_blender import catch_up, fit_error, jobs, panels
 from imface_blender.operators import CLASSES
 from imface_blender.panels import menus, sections
 from imface_blender.slider_names import NAMES
@@ -148,7 +148,7 @@ def test_an_open_shape_section_gets_the_sliders_ready(make_face):
     layout = draw(sections.IMFACE_PT_shape)
     assert "The sliders are being made ready" in layout.drawn
     assert "imface.edit_shape" not in layout.buttons
-    sliders.bring_up_to_date()
+    catch_up.bring_up_to_date()
     drawn = draw(sections.IMFACE_PT_shape).drawn
     assert "The sliders are being made ready" not in drawn
     assert "Length +0.0 mm" in drawn
@@ -156,7 +156,7 @@ def test_an_open_shape_section_gets_the_sliders_ready(make_face):
 
 def test_why_sliders_are_grey_stands_beside_them(make_face, monkeypatch):
     face = make_face(seed=79)
-    sliders.give_up(face.session_uid, "The worker failed.")
+    catch_up.give_up(face.session_uid, "The worker failed.")
     layout = draw(sections.IMFACE_PT_shape)
     assert "The worker failed." in layout.drawn
     assert "imface.edit_shape" in layout.buttons
@@ -174,8 +174,8 @@ def test_a_shape_that_stays_a_preview_is_told_with_a_button(make_face):
     face.data.imface_sliders.noseLength = 1
     before = draw(sections.IMFACE_PT_shape).drawn
     assert not any("preview" in text for text in before)
-    sliders.give_up(face.session_uid, "The worker failed.")
-    sliders._waiting.clear()
+    catch_up.give_up(face.session_uid, "The worker failed.")
+    catch_up._waiting.clear()
     drawn = draw(sections.IMFACE_PT_shape).drawn
     place = drawn.index("The shape is a preview: The worker")
     assert drawn[place + 1 : place + 3] == ["failed.", "imface.refine_shape"]

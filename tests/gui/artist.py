@@ -84,7 +84,7 @@ class Session:
         self.check_no_error()
 
     def _is_busy(self) -> bool:
-        waiting = sys.modules[f"{PACKAGE}.sliders"]._waiting
+        waiting = sys.modules[f"{PACKAGE}.catch_up"]._waiting
         return bool(self.status.job or self.status.line or waiting)
 
     def rest(self) -> Steps:
