@@ -16,6 +16,8 @@ ADDON_FILES = sorted(ADDON.rglob("*.py"))
 ADDON_MODULES_WITHOUT_BPY = (
     "errors",
     "face_capture",
+    "gpu",
+    "named_values",
     "runtime",
     "slider_names",
     "translations",
