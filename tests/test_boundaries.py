@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The backend never needs Blender, and the add-on never needs the backend or what it uses."""
+"""The backend never needs Blender, and the add-on never needs the backend or what it uses; the
+backend's own imports go one way."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.pages import DOCS, ROOT, text_of
+
 ADDON = ROOT / "imface_blender"
 BACKEND_FILES = sorted((ROOT / "backend").rglob("*.py"))
+MODULES = [path for path in BACKEND_FILES if path.name != "__init__.py"]
 ADDON_FILES = sorted(ADDON.rglob("*.py"))
 ADDON_MODULES_WITHOUT_BPY = (
     "errors",
@@ -96,3 +100,37 @@ def test_no_function_of_the_backend_imports_what_is_blenders(path: Path) -> None
 @pytest.mark.parametrize("path", ADDON_FILES, ids=_short_name)
 def test_no_function_of_the_addon_imports_what_is_the_workers(path: Path) -> None:
     assert not WORKERS_OWN & set(_imports(path))
+
+
+def _rungs() -> list[list[str]]:
+    """Return the files and folders in the rows of the developers' table, the lowest first."""
+    _, _, table = text_of(DOCS / "developing.md").partition("| the backend | |\n|---|---|\n")
+    rows = table.partition("\n\n")[0].splitlines()
+    return [re.findall(r"`(backend/[\w/.]+)`", row) for row in rows]
+
+
+def _rung(path: Path) -> int:
+    """Return the number of the one row that has a file or its folder."""
+    names = (_short_name(path), f"{_short_name(path.parent)}/")
+    (found,) = (number for number, row in enumerate(_rungs()) if not {*names}.isdisjoint(row))
+    return found
+
+
+def _own_imports(path: Path) -> Iterator[Path]:
+    """Yield the files of the backend that one of them imports, within functions too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            start = path.parents[node.level - 1] if node.level else ROOT
+            module = start.joinpath(*(node.module or "").split("."))
+            found = [module, *(module / alias.name for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            found = [ROOT.joinpath(*alias.name.split(".")) for alias in node.names]
+        else:
+            continue
+        yield from (file for name in found if (file := name.with_suffix(".py")) in MODULES)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_short_name)
+def test_the_backend_s_imports_go_down_the_developers_table(path: Path) -> None:
+    higher = [other for other in _own_imports(path) if _rung(other) > _rung(path)]
+    assert higher == []
