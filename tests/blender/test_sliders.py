@@ -218,6 +218,20 @@ def test_linked_duplicates_share_mesh_and_sliders(face, select_only):
     assert sliders.is_exact(face.data)
 
 
+def test_a_mesh_moves_by_the_active_face_or_by_any_other_that_has_it(face, select_only):
+    twin = face.copy()
+    plain = bpy.data.objects.new("A plain object", face.data)
+    for obj in (twin, plain):
+        bpy.context.scene.collection.objects.link(obj)
+    select_only(plain)
+    set_slider(face, noseLength=1)
+    assert sliders.values_of(face.data) == {"noseLength": 1}
+    face.hide_set(True)
+    select_only(twin)
+    set_slider(twin, noseLength=2)
+    assert sliders.values_of(face.data) == {"noseLength": 2}
+
+
 def refused(face, points, capfd, sentence):
     """See that a slider does not move, and says why in the console and the panel."""
     before, text = points(face.data.vertices), face.data.imface.sliders
@@ -236,14 +250,29 @@ def test_what_does_not_move(make_face, points, capfd):
     face.data.vertices.add(1)
     refused(face, points, capfd, "'Face' has 6 vertices, but its codes give 5")
     refused(make_face(topology="SURFACE"), points, capfd, "is a raw surface")
-    face = make_face(seed=2)
-    bpy.ops.imface.edit_shape()
-    bpy.ops.object.mode_set(mode="EDIT")
+
+
+@pytest.mark.parametrize("mode", ["EDIT", "SCULPT"])
+def test_sliders_move_in_object_mode_alone(face, points, capfd, mode):
+    bpy.ops.object.mode_set(mode=mode)
     set_slider(face, noseLength=2)
     bpy.ops.object.mode_set(mode="OBJECT")
     assert "Switch to Object Mode first" in capfd.readouterr().err
     assert face.data.imface_sliders.noseLength == 0
     np.testing.assert_allclose(points(face.data.vertices), moved(), atol=1e-7)
+
+
+def test_faces_of_other_weights_or_another_mesh_have_sliders_of_their_own(make_face):
+    head = make_face(seed=1)
+    bpy.ops.imface.edit_shape()
+    other_mesh = make_face(seed=2, topology="FACE")
+    bpy.ops.imface.edit_shape()
+    other_weights = make_face(seed=3)
+    other_weights.imface.codes = other_weights.imface.codes.replace("fake", "others")
+    bpy.ops.imface.edit_shape()
+    previews = {id(sliders.preview_of(face)) for face in (head, other_mesh, other_weights)}
+    assert len(previews) == 3
+    assert sliders.preview_of(make_face(seed=1, topology="FACE")) is None
 
 
 def test_a_mesh_of_other_vertices_says_so_before_a_drag(face, assert_refused):
