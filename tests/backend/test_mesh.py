@@ -144,7 +144,7 @@ def test_a_bad_scan_is_one_sentence(tmp_path: Path, text: str, sentence: str) ->
 def test_noise_is_no_mesh(tmp_path: Path, extension: str) -> None:
     path = tmp_path / f"scan{extension}"
     path.write_bytes(np.random.default_rng(0).bytes(3000))
-    with pytest.raises(ScanError):
+    with pytest.raises(ScanError, match=r"is damaged or .* Export it again\."):
         load_scan(path)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from imface_blender import jobs
+from tests.blender.fake_worker.seeds import BAD_INDEX
 
 
 @pytest.fixture
@@ -114,6 +115,6 @@ def test_a_wall_from_a_file_is_untouched(wall, tmp_path):
 
 
 def test_a_bad_answer_leaves_the_scene_alone():
-    with pytest.raises(RuntimeError):
-        bpy.ops.imface.random_gallery(seed=95)  # up to 103, a face with an index too many
+    with pytest.raises(RuntimeError, match="not a mesh that Blender can show"):
+        bpy.ops.imface.random_gallery(seed=BAD_INDEX - 8)  # it is the last of nine
     assert len(bpy.data.objects) == len(bpy.data.meshes) == 0

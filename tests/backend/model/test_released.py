@@ -146,7 +146,7 @@ def test_a_truncated_file_is_refused(tmp_path: Path, size: int) -> None:
 def test_a_foreign_file_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "pth").mkdir()
     (tmp_path / "pth" / "envs_last.pth").write_bytes(content)
-    with pytest.raises(WeightsError):
+    with pytest.raises(WeightsError, match="not a checkpoint of the paper's code"):
         load_released_checkpoint(tmp_path)
 
 
