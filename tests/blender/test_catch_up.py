@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Faces whose sliders are not ready, or whose mesh is a preview, catch up by themselves."""
 
+import sys
 from types import SimpleNamespace
 
 import bpy
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from imface_blender import catch_up, faces, jobs, sliders
-from imface_blender.operators.edit_shape import IMFACE_OT_refine_shape
+from imface_blender.operators.edit_shape import IMFACE_OT_edit_shape, IMFACE_OT_refine_shape
 from tests.blender.known_sliders import exact, set_slider
 
 
@@ -118,6 +119,50 @@ def test_a_preview_that_undo_brings_back_becomes_exact_whichever_is_active(face,
     assert sliders.is_exact(bpy.data.objects["Face"].data)
 
 
+def test_what_has_come_by_itself_comes_again_after_undo_and_redo(face):
+    for value in (1, 2):
+        set_slider(face, noseLength=value)
+        bpy.ops.ed.undo_push(message="Drag")
+        assert catch_up.bring_up_to_date() is None
+        assert sliders.is_exact(face.data)
+    for step, value in ((bpy.ops.ed.undo, 1), (bpy.ops.ed.redo, 2)):
+        step()
+        face = bpy.data.objects["Face"]
+        assert sliders.values_of(face.data) == {"noseLength": value}
+        assert not sliders.is_exact(face.data)
+        assert catch_up.bring_up_to_date() is None
+        assert sliders.is_exact(face.data)
+
+
+def test_what_is_under_way_is_not_asked_for_again(make_face, monkeypatch):
+    face, prepare, seen = make_face(), IMFACE_OT_edit_shape.prepare, []
+
+    def look_and_prepare(operator, context):
+        catch_up.get_ready(face)  # as the panel does whenever it is drawn
+        seen.append((catch_up.news(face), catch_up.remedy(face)))
+        return prepare(operator, context)
+
+    monkeypatch.setattr(IMFACE_OT_edit_shape, "prepare", look_and_prepare)
+    catch_up.get_ready(face)
+    assert catch_up.bring_up_to_date() is None
+    assert seen == [("The sliders are being made ready", "")]
+
+
+def test_a_failure_is_told_until_an_undo_or_another_drag(face):
+    bpy.ops.ed.undo_push(message="Before")
+    set_slider(face, noseLength=1)
+    bpy.ops.ed.undo_push(message="Drag")
+    catch_up.give_up(face.session_uid, "An error")
+    assert catch_up.news(face) == "The shape is a preview: An error"
+    bpy.ops.ed.undo()
+    assert catch_up.news(bpy.data.objects["Face"]) == ""
+    bpy.ops.ed.redo()
+    face = bpy.data.objects["Face"]
+    assert catch_up.news(face) == "The shape is a preview: An error"
+    set_slider(face, noseLength=2)
+    assert catch_up.news(face) == ""
+
+
 def test_a_slider_that_is_back_where_it_was_asks_for_nothing(face):
     set_slider(face, noseLength=1)
     set_slider(face, noseLength=0)
@@ -156,6 +201,7 @@ def test_what_failed_by_itself_is_told_and_not_tried_again(make_face, monkeypatc
     assert told.startswith("The shape is a preview: ") == (remedy == "imface.refine_shape")
     assert catch_up.remedy(face) == remedy
     assert jobs.status.error == ""
+    monkeypatch.setenv("IMFACE_PYTHON", sys.executable)
     catch_up.get_ready(face)
     assert catch_up.bring_up_to_date() is None
     assert catch_up.news(face) == told
@@ -244,6 +290,17 @@ def test_a_local_face_with_the_name_of_a_linked_one_gets_ready(make_face, tmp_pa
     catch_up.get_ready(face)
     assert catch_up.bring_up_to_date() is None
     assert sliders.why_not(face) == ""
+
+
+@pytest.mark.parametrize(("running", "value"), [("job", SimpleNamespace()), ("line", [None])])
+def test_it_waits_for_other_jobs(face, monkeypatch, running, value):
+    set_slider(face, noseLength=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(jobs.status, running, value)
+        assert catch_up.bring_up_to_date() == catch_up.SECONDS_UNTIL_EXACT
+    assert not sliders.is_exact(face.data)
+    assert catch_up.bring_up_to_date() is None
+    assert sliders.is_exact(face.data)
 
 
 def test_it_waits_for_object_mode(face, make_mesh):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from mathutils import Matrix
 
-from imface_blender import shape_keys, sliders
+from imface_blender import catch_up, shape_keys, sliders
 
 NAMES = ["jawOpen", "mouthSmileLeft", "mouthSmileRight"]
 MOVED = 4  # the fake moves this vertex up, by 1, 2 and 3 mm
@@ -250,6 +250,8 @@ def test_what_changes_the_mesh_of_an_override_is_refused(
     ):
         assert_refused(getattr(bpy.ops.imface, name), sentence)
     assert sliders.why_not(overridden_face).startswith(sentence)
+    catch_up.wait(overridden_face)
+    assert catch_up.bring_up_to_date() is None
     select_only(twin, overridden_face)
     assert bpy.ops.imface.morph() == {"FINISHED"}
     select_only(overridden_face)
