@@ -79,6 +79,18 @@ def test_blends_of_the_same_faces_stand_side_by_side(two_faces, make_face, selec
     assert places == pytest.approx([-0.12, -0.48, -0.6])
 
 
+def test_a_blend_stands_beyond_all_faces_that_are_in_its_way(two_faces, make_face, select_only):
+    first, second = two_faces
+    second.location.x = 0.12
+    for x in (-0.18, -0.42, -0.66):  # each of them between two places
+        make_face().location.x = x
+    bpy.ops.object.transform_apply(location=True, rotation=False, scale=False)
+    bpy.ops.object.camera_add(location=(-0.84, 0, 0))
+    select_only(first, second)
+    blended()
+    assert bpy.context.object.location.x == pytest.approx(-0.84)
+
+
 def test_a_blend_of_a_face_of_no_size(two_faces):
     two_faces[0].scale = (0, 0, 0)
     bpy.context.view_layer.update()
@@ -96,6 +108,8 @@ def test_one_undo_step(two_faces):
 def test_one_face_is_not_enough(two_faces, select_only, assert_refused):
     select_only(two_faces[0])
     sentence = "Select two faces or more: the active one and others"
+    assert_refused(bpy.ops.imface.blend, sentence)
+    bpy.ops.object.select_all(action="DESELECT")
     assert_refused(bpy.ops.imface.blend, sentence)
 
 

@@ -50,6 +50,13 @@ def test_another_order_is_refused(head, change):
         faces.check_vertices(face, 1000 * made)  # in millimetres
 
 
+def test_a_few_vertices_in_another_order_are_refused(head):
+    face, made = head
+    made[[0, 1, 2, 3]], made[[-1, -2, -3, -4]] = made[[-1, -2, -3, -4]], made[[0, 1, 2, 3]]
+    with pytest.raises(UserError, match=SENTENCE):
+        faces.check_vertices(face, made)
+
+
 def turned_and_stretched(head):
     bpy.context.object.rotation_euler = (1, 2, 3)
     bpy.context.object.scale = (40, 50, 60)
@@ -72,6 +79,19 @@ def joined_by_long_edges(head):
         edge.vertices = [int(end) for end in ends]
 
 
+def joined_by_long_edges_and_pulled_in(head):
+    joined_by_long_edges(head)
+    face, made = head
+    face.data.vertices.foreach_set("co", (made * (1, 1, 0.8)).astype(np.float32).ravel())
+
+
+def sewn_by_one_edge(head):
+    face, made = head
+    face.data.edges.add(1)
+    face.data.edges[-1].vertices = (0, len(made) - 1)
+    face.data.vertices[0].co = made[-1]
+
+
 def shrunk_to_a_point(head):
     face, made = head
     shrunk = made.copy()
@@ -81,7 +101,14 @@ def shrunk_to_a_point(head):
 
 @pytest.mark.parametrize(
     "change",
-    [turned_and_stretched, sculpted, joined_by_long_edges, shrunk_to_a_point],
+    [
+        turned_and_stretched,
+        sculpted,
+        joined_by_long_edges,
+        joined_by_long_edges_and_pulled_in,
+        sewn_by_one_edge,
+        shrunk_to_a_point,
+    ],
 )
 def test_a_changed_shape_is_none(head, change):
     change(head)
