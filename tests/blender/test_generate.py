@@ -101,9 +101,13 @@ def test_it_goes_to_the_active_collection(make_face):
     assert list(make_face().users_collection) == [collection]
 
 
-@pytest.mark.parametrize("way", ["exclude", "hide_viewport"])
-def test_it_goes_to_the_scene_s_collection_when_the_active_one_is_not_seen(make_face, way):
-    setattr(activate_collection(bpy.data.collections.new("Unseen")), way, True)
+@pytest.mark.parametrize("hidden", ["layer", "collection"])
+def test_it_goes_to_the_scene_s_collection_when_the_active_one_is_not_seen(make_face, hidden):
+    collection = bpy.data.collections.new("Unseen")
+    layer = activate_collection(collection)
+    (layer if hidden == "layer" else collection).hide_viewport = True  # it is the active one no more
+    bpy.context.view_layer.active_layer_collection = layer
+    assert bpy.context.collection == collection
     face = make_face()
     assert list(face.users_collection) == [bpy.context.scene.collection]
     assert face.visible_get()

@@ -67,3 +67,10 @@ def test_it_is_not_changed(linked, assert_refused, operator):
 def test_it_gets_no_shape_key_of_another(linked, make_face, select_only, assert_refused, operator):
     select_only(linked, make_face(seed=2))
     assert_refused(getattr(bpy.ops.imface, operator), "is linked from another file")
+
+
+@pytest.mark.parametrize("operator", ["edit_shape", "add_expressions", "keyframe_expression"])
+def test_a_linked_mesh_of_a_local_object_is_not_changed(linked, assert_refused, operator):
+    bpy.ops.object.make_local(type="SELECT_OBJECT")
+    assert bpy.context.object.is_editable
+    assert_refused(getattr(bpy.ops.imface, operator), "is linked from another file")
