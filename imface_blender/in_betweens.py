@@ -47,13 +47,19 @@ def reset(obj: bpy.types.Object) -> None:
 
 
 def rest(obj: bpy.types.Object) -> None:
-    """Let the in-between shapes of each take do nothing in the others, nor in what plays now."""
+    """Let the in-between shapes of each take do nothing in the others.
+
+    Those are the baked ones, and all that move what the current one moves and are known to be this
+    face's: a layer over another take, such as blinks, leaves the shapes of that as they are.
+    """
     owner = mesh_of(obj).shape_keys
     paths = _paths(own_keys(obj))
-    now = takes.current(owner)
-    for take in takes.playable(owner).values():
+    moved = _expressions_in(takes.current(owner), obj)
+    played, alone = takes.played(owner), _is_only_face(obj)
+    for at, take in takes.playable(owner).items():
         baked = not paths.isdisjoint(takes.paths(take))
-        if (baked or take == now) and _plays_expressions(take, obj):
+        theirs = _expressions_in(take, obj)
+        if theirs and (baked or (theirs >= moved and (alone or at in played))):
             keyframes.rest(take, paths)
     for key in _idle(obj):
         key.value = 0.0
@@ -162,17 +168,26 @@ def write(
     return len(made)
 
 
-def _plays_expressions(take: takes.Take, obj: bpy.types.Object) -> bool:
-    """Tell whether a take animates any expression of a face."""
-    expressions = _paths(shape_keys.own_keys(obj).values())
-    return not expressions.isdisjoint(takes.paths(take))
+def _expressions_in(take: takes.Take, obj: bpy.types.Object) -> set[str]:
+    """Return the paths of a face's expressions that a take, if there is one, animates."""
+    if take is None:
+        return set()
+    return _paths(shape_keys.own_keys(obj).values()) & takes.paths(take)
+
+
+def _is_only_face(obj: bpy.types.Object) -> bool:
+    """Tell whether no other face of the file has expressions that a take could be meant for."""
+    own = mesh_of(obj)
+    return not any(
+        mesh != own and mesh.users and of_mesh(mesh).shape_keys for mesh in bpy.data.meshes
+    )
 
 
 def _overrides(obj: bpy.types.Object) -> bool:
     """Tell whether a face's action alone says what the face does, whatever its NLA strips play."""
     owner = mesh_of(obj).shape_keys
     now = takes.current(owner)
-    if now is None or not _plays_expressions(now, obj):
+    if not _expressions_in(now, obj):
         return False
     animation = owner.animation_data
     return animation.action_blend_type == "REPLACE" and animation.action_influence == 1.0

@@ -507,6 +507,57 @@ def test_a_take_without_a_bake_shows_none(face, points):
     assert height_mm(face, 9, points) == pytest.approx(0.6, abs=1e-4)
 
 
+def straight_heights(peak):
+    """Return how high the moved vertex stands within 9 frames of a take without a bake."""
+    return pytest.approx(peak * np.arange(9) / 8, abs=1e-4)
+
+
+def test_takes_keyed_before_any_bake_show_none(face, points):
+    first = face.data.shape_keys.animation_data.action
+    second = new_take(face, 0.6)
+    bpy.ops.imface.bake_animation(start=1, end=9)
+    assert heights_mm(face, points) == baked_heights(0.6)  # and stands at the last one
+    play(face, first)
+    assert heights_mm(face, points) == straight_heights(1)
+    play(face, second)
+    bpy.ops.imface.remove_bake()
+    assert not any("In-Between" in curve.data_path for curve in curves_in(first))
+
+
+def test_a_take_that_another_face_could_play_is_left_as_it_is(face, make_face, select_only):
+    first = face.data.shape_keys.animation_data.action
+    new_take(face, 0.6)
+    make_face()
+    bpy.ops.imface.add_expressions()
+    select_only(face)
+    bpy.ops.imface.bake_animation(start=1, end=9)
+    assert len(curves_in(first)) == 3
+
+
+def test_a_layer_over_a_baked_strip_leaves_its_shapes_as_they_are(face, points):
+    keys = face.data.shape_keys
+    push_down(face, 1)
+    smile = keys.key_blocks["mouthSmileLeft"]
+    smile.keyframe_insert("value", frame=1)
+    blinks = keys.animation_data.action
+    push_down(face, 1)
+    take = keys.animation_data.nla_tracks[0].strips[0].action
+    play(face, take)
+    bpy.ops.imface.bake_animation(start=1, end=9)
+    assert len(curves_in(blinks)) == 1
+    keys.animation_data.action = None
+    assert heights_mm(face, points) == baked_heights(1)
+
+
+def test_a_bake_that_is_added_to_strips_acts_where_it_should(face, points):
+    push_down(face, 1)
+    animation = face.data.shape_keys.animation_data
+    animation.action_blend_type = "ADD"
+    face.data.shape_keys.key_blocks["mouthSmileLeft"].keyframe_insert("value", frame=1)
+    bpy.ops.imface.bake_animation(start=1, end=9)
+    assert heights_mm(face, points) == baked_heights(1)
+
+
 def test_a_reset_takes_a_bake_along_whose_action_is_gone(face, points):
     bpy.ops.imface.bake_animation(start=1, end=9)
     height_mm(face, 9, points)
