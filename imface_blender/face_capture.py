@@ -42,7 +42,7 @@ _OTHERS = {
     for name in ("Timecode", "BlendShapeCount", *HEAD_ANGLES, *_EYE_ANGLES, *_SECONDS, *_FRAMES)
 }
 _CLOCKS = ("timecode", *_SECONDS, *_FRAMES)  # the first that a file has tells its time
-_TIMECODE = re.compile(r"(\d+):(\d+):(\d+)[:;](\d+(?:\.\d+)?)")
+_TIMECODE = re.compile(r"(\d+):(\d+):(\d+)([:;])(\d+(?:\.\d+)?)")
 _SECONDS_PER_DAY, _HALF_A_DAY = 86_400, 43_200
 
 
@@ -325,7 +325,7 @@ def _timecode_frames(table: _Table, fps: float) -> tuple[np.ndarray, float, bool
             for line, text in zip(table.lines, table.stamps, strict=True)
         ]
     )
-    seconds, frames = parts[:, :3] @ [3600, 60, 1], parts[:, 3]
+    seconds, frames, drops = parts[:, :3] @ [3600, 60, 1], parts[:, 3], parts[:, 4].any()
     seconds += _SECONDS_PER_DAY * np.cumsum(np.diff(seconds, prepend=seconds[0]) < -_HALF_A_DAY)
     base = next((rate for rate in _TIMECODE_FPS if rate > frames.max()), 0)
     if not base:
@@ -338,11 +338,21 @@ def _timecode_frames(table: _Table, fps: float) -> tuple[np.ndarray, float, bool
     within_a_second = bool(seconds[0] == seconds[-1])
     if within_a_second:
         base = max(base, round(fps) or USUAL_FPS)
-    return _rising(table, seconds * base + frames), fps or base, within_a_second and not fps
+    counted, rate = seconds * base + frames, fps or base
+    if drops and base % 30 == 0:
+        counted -= _dropped(base, seconds // 60)
+        rate = fps or base * 1000 / 1001
+    return _rising(table, counted), rate, within_a_second and not fps
+
+
+def _dropped(base: int, minutes: np.ndarray) -> np.ndarray:
+    """Return how many numbers drop-frame timecodes have skipped (T,): two of 30 in each minute but
+    every tenth, so that they stay beside the clock at 29.97 frames per second."""
+    return base // 15 * (minutes - minutes // 10)
 
 
 def _timecode(place: _Place, text: str) -> list[float]:
-    """Read HH:MM:SS:FF.sss, also with the semicolon of drop-frame timecodes."""
+    """Read HH:MM:SS:FF.sss, and last whether it has the semicolon of drop-frame timecodes."""
     parts = _TIMECODE.fullmatch(text.strip())
     if parts is None:
         raise UserError(
@@ -351,7 +361,8 @@ def _timecode(place: _Place, text: str) -> list[float]:
             **place._asdict(),
             text=text,
         )
-    return [float(part) for part in parts.groups()]
+    hours, minutes, seconds, mark, frames = parts.groups()
+    return [float(hours), float(minutes), float(seconds), float(frames), float(mark == ";")]
 
 
 def _rising(table: _Table, stamps: np.ndarray, jitter: float = 1.0) -> np.ndarray:

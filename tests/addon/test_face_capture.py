@@ -85,6 +85,18 @@ def test_a_take_over_midnight(live_link) -> None:
     np.testing.assert_allclose(capture.seconds, np.arange(121) / 60, atol=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("last", "next_minute", "fps"), [("59;29", "00;02", 30), ("59;59", "00;04", 60)]
+)
+def test_drop_frame_timecodes_run_evenly(text_file, last: str, next_minute: str, fps: int) -> None:
+    stamps = [f"00:08:{last}", f"00:09:{next_minute}", f"00:09:{last}", "00:10:00;00"]
+    rows = "".join(f"{stamp}.000,61,0.5\n" for stamp in stamps)
+    capture = face_capture.read(text_file(f"Timecode,BlendShapeCount,JawOpen\n{rows}"), WANTED)
+    assert capture.fps == pytest.approx(fps / 1.001)
+    frames = [0, 1, 60 * fps - fps // 15, 60 * fps - fps // 15 + 1]
+    np.testing.assert_allclose(capture.seconds * capture.fps, frames, atol=1e-6)
+
+
 def test_jitter_of_the_timecodes_is_held_back(live_link) -> None:
     frames = np.arange(121.0)
     frames[60] -= 1.5  # half a frame before its neighbour
