@@ -77,7 +77,27 @@ def check_editable(obj: bpy.types.Object) -> None:
                 "The keyframes of '{key}' are locked. Unlock its channel and bake again.",
                 key=key.name,
             )
+        if keyframes.is_sampled(owner, key, "value"):
+            raise UserError(
+                "'{key}' has samples instead of keyframes. Use Samples to Keys in the Graph "
+                "Editor's menu Channel, and bake again.",
+                key=key.name,
+            )
     _check_unshared(obj)
+
+
+def check_blending(obj: bpy.types.Object) -> None:
+    """Raise UserError when a bake of a face's action would act with another strength than 1."""
+    animation = mesh_of(obj).shape_keys.animation_data
+    if animation is None or all(track.mute for track in animation.nla_tracks):
+        return
+    if animation.action_blend_type not in ("REPLACE", "ADD") or animation.action_influence != 1.0:
+        raise UserError(
+            "The action of '{name}' blends with its NLA strips, and so would its bake. Set its "
+            "Blending to Replace or Add and its Influence to 1, or push it down first and then "
+            "set them.",
+            name=obj.name,
+        )
 
 
 def sample(context: bpy.types.Context, obj: bpy.types.Object, start: int, end: int) -> np.ndarray:
@@ -162,6 +182,7 @@ def write(
         before, knot, after = around[i : i + 3]
         hat = np.interp(np.arange(before, after + 1), [before, knot, after], [0.0, 1.0, 0.0])
         keyframes.write(owner, key, before, "value", hat)
+        keyframes.reach(takes.current(owner), _path(key.name), knots[0], knots[-1])
     shape_keys.write_offsets(obj, made, offsets_mm[needed])
     of_mesh(mesh_of(obj)).in_betweens = json.dumps([key.name for key in (*kept, *made)])
     rest(obj)

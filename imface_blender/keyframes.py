@@ -33,20 +33,23 @@ class LeftOut:
 
     locked: list[str] = field(default_factory=list)
     driven: list[str] = field(default_factory=list)
+    sampled: list[str] = field(default_factory=list)
 
     def notes(self, names: Sequence[str], owner: Owner, struct: Any, name: str) -> bool:
-        """Take up names if their property is locked or driven; tell whether it is."""
+        """Take up names if their property is locked, driven or sampled; tell whether it is."""
         if _is_driven(owner, struct, name):
             self.driven += names
         elif is_locked(owner, struct, name):
             self.locked += names
+        elif is_sampled(owner, struct, name):
+            self.sampled += names
         else:
             return False
         return True
 
     def names(self) -> list[str]:
         """Return all of them."""
-        return [*self.locked, *self.driven]
+        return [*self.locked, *self.driven, *self.sampled]
 
     def sentences(self) -> list[str]:
         """Return what to tell the user."""
@@ -57,6 +60,9 @@ class LeftOut:
         if self.driven:
             names = ", ".join(self.driven)
             told.append(say("Without a keyframe, as drivers move them: {names}", names=names))
+        if self.sampled:
+            names = ", ".join(self.sampled)
+            told.append(say("Without a keyframe, as they have samples: {names}", names=names))
         return told
 
 
@@ -140,6 +146,16 @@ def rest(take: takes.Take, paths: set[str]) -> None:
             points.insert(take.id_data.frame_range[0], 0.0, keyframe_type="GENERATED")
 
 
+def reach(take: takes.Take, path: str, first: int, last: int) -> None:
+    """Let a property's keyframes, of which the outermost are 0, reach from a first frame to a last
+    one: what repeats them, such as Make Cyclic, then repeats all of them alike."""
+    curve = take.fcurves.find(path)
+    start, end = curve.range()
+    for at in [at for at in (first, last) if not start <= at <= end]:
+        point = curve.keyframe_points.insert(at, 0.0, keyframe_type="GENERATED")
+        point.interpolation = "LINEAR"
+
+
 def silence(take: takes.Take, path: str, frames: range) -> None:
     """Let a property be 0 at frames, and at all others what it is, also where its keyframes were
     deleted, moved or repeated since they were written."""
@@ -159,9 +175,10 @@ def silence(take: takes.Take, path: str, frames: range) -> None:
 
 
 def acting(take: takes.Take, paths: set[str]) -> set[str]:
-    """Return which of these properties have a keyframe in a take that is not 0."""
+    """Return which of these properties have a keyframe, or sample, in a take that is not 0."""
     curves = (curve for curve in take.fcurves if curve.data_path in paths)
-    return {c.data_path for c in curves if any(point.co.y for point in c.keyframe_points)}
+    points = {c.data_path: (*c.keyframe_points, *c.sampled_points) for c in curves}
+    return {path for path, theirs in points.items() if any(point.co[1] for point in theirs)}
 
 
 def is_locked(owner: Owner, struct: Any, name: str) -> bool:
@@ -169,6 +186,13 @@ def is_locked(owner: Owner, struct: Any, name: str) -> bool:
     components = range(np.size(getattr(struct, name)))
     curves = (_find(owner, struct, name, index) for index in components)
     return any(c.lock or (c.group is not None and c.group.lock) for c in curves if c is not None)
+
+
+def is_sampled(owner: Owner, struct: Any, name: str) -> bool:
+    """Tell whether any of a property's F-curves has samples, beside which it takes no keyframes."""
+    components = range(np.size(getattr(struct, name)))
+    curves = (_find(owner, struct, name, index) for index in components)
+    return any(len(curve.sampled_points) for curve in curves if curve is not None)
 
 
 def _is_driven(owner: Owner, struct: Any, name: str) -> bool:

@@ -31,6 +31,7 @@ BLENDERS_LABELS = {
     "Install from Disk",
     "NLA Strips",
     "Path Mode",
+    "Samples to Keys",
 }
 
 

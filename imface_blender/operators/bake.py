@@ -62,6 +62,7 @@ class IMFACE_OT_bake_animation(JobOperator):
         in_betweens.check_editable(face)
         self._session_uid = face.session_uid
         weights = in_betweens.sample(context, face, self.start, self.end)
+        in_betweens.check_blending(face)
         params = {
             "codes": faces.codes_of(face),
             "topology": of_object(face).topology.lower(),

@@ -10,6 +10,7 @@ import numpy as np
 from bpy.props import BoolProperty, FloatProperty, IntProperty, StringProperty
 
 from .. import face_capture, faces, head_turn, in_betweens, keyframes, shape_keys, takes
+from ..errors import UserError
 from ..face_capture import HEAD_ANGLES, Capture
 from ..job_operators import Outcome, QuickOperator
 from ..keyframes import LeftOut
@@ -88,6 +89,10 @@ class IMFACE_OT_import_capture(QuickOperator):
 
     def _import(self, context: bpy.types.Context) -> str:
         face, scene = context.object, context.scene
+        if not np.isfinite([self.capture_fps, self.strength, self.smoothing]).all():
+            raise UserError(
+                "Capture Rate, Strength or Smoothing is not a number. Choose 0 or more."
+            )
         keyframes.check_editable(face, mesh_of(face).shape_keys)
         keys = shape_keys.own_keys(face)
         wanted = [*keys, *(HEAD_ANGLES if self.head else ())]

@@ -555,6 +555,9 @@ _REPORTS = {
     "Without a keyframe, as drivers move them: {names}": (
         "Ohne Schlüsselbild, weil Treiber sie bewegen: {names}"
     ),
+    "Without a keyframe, as they have samples: {names}": (
+        "Ohne Schlüsselbild, weil abgetastet: {names}"
+    ),
     "Keyframed {count} expressions of '{name}', frames {start} to {last}, from {source}": (
         "Schlüsselbilder für {count} Ausdrücke von „{name}“ eingefügt, Einzelbilder {start} bis "
         "{last}, aus {source}"
@@ -766,6 +769,20 @@ _ERRORS = {
     ),
     "The keyframes of '{key}' are locked. Unlock its channel and bake again.": (
         "Die Schlüsselbilder von „{key}“ sind gesperrt. Den Kanal entsperren und erneut backen."
+    ),
+    "'{key}' has samples instead of keyframes. Use Samples to Keys in the Graph Editor's menu "
+    "Channel, and bake again.": (
+        "„{key}“ hat Abtastwerte statt Schlüsselbilder. Im Grapheneditor im Menü Kanal die "
+        "Abtastwerte in Schlüsselbilder umwandeln und erneut backen."
+    ),
+    "The action of '{name}' blends with its NLA strips, and so would its bake. Set its Blending to "
+    "Replace or Add and its Influence to 1, or push it down first and then set them.": (
+        "Die Aktion von „{name}“ mischt sich mit ihren NLA-Streifen, und so täte es auch das "
+        "Gebackene. Ihre Überblendung auf Ersetzen oder Addieren und ihren Einfluss auf 1 setzen, "
+        "oder die Aktion zuerst nach unten schieben und beides dann setzen."
+    ),
+    "Capture Rate, Strength or Smoothing is not a number. Choose 0 or more.": (
+        "Aufnahmerate, Stärke oder Glättung ist keine Zahl. 0 oder mehr wählen."
     ),
     "'{name}' and '{other}' follow the same bake in one action. Give one of them an action of its "
     "own, or remove its bake, and bake again.": (

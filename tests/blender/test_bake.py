@@ -424,6 +424,39 @@ def test_each_slot_of_an_action_keeps_its_own_bake(face, points):
     assert heights_mm(face, points) == baked_heights(1)
 
 
+def test_a_neutral_loop_made_cyclic_keeps_its_length(face, points):
+    offsets_mm = np.zeros((5, 5, 3), np.float32)
+    offsets_mm[1:4, MOVED, 1] = 0.5, 1, 0.25
+    in_betweens.write(face, offsets_mm[0], [1, 3, 6, 9, 11], offsets_mm)
+    once = [height_mm(face, frame, points) for frame in range(1, 12)]
+    assert once[5] == pytest.approx(0.625 + 1, abs=1e-4)
+    for curve in curves_of(face):
+        repeat(curve)
+        curve.update()
+    again = [height_mm(face, frame, points) for frame in range(11, 22)]
+    assert again == pytest.approx(once, abs=1e-4)
+
+
+def test_a_sampled_bake_is_refused_before_any_work(face, points, assert_refused):
+    bpy.ops.imface.bake_animation(start=1, end=9)
+    for curve in curves_of(face):
+        curve.convert_to_samples(0, 12)
+    sentence = "'In-Between [59]' has samples instead of keyframes. Use Samples to Keys"
+    assert_refused(bpy.ops.imface.bake_animation, sentence, start=1, end=9)
+    assert height_mm(face, 9, points) == pytest.approx(2, abs=1e-4)
+
+
+def test_a_sampled_bake_of_another_take_stays(face, points):
+    bpy.ops.imface.bake_animation(start=1, end=9)
+    first = face.data.shape_keys.animation_data.action
+    for curve in curves_of(face):
+        curve.convert_to_samples(0, 12)
+    new_take(face, 0.6)
+    bpy.ops.imface.bake_animation(start=1, end=9)
+    play(face, first)
+    assert height_mm(face, 9, points) == pytest.approx(2, abs=1e-4)
+
+
 def test_the_bake_of_a_deleted_take_is_removed_with_the_next_bake(face):
     bpy.ops.imface.bake_animation(start=1, end=9)
     first = face.data.shape_keys.animation_data.action
@@ -555,6 +588,22 @@ def test_a_bake_that_is_added_to_strips_acts_where_it_should(face, points):
     animation.action_blend_type = "ADD"
     face.data.shape_keys.key_blocks["mouthSmileLeft"].keyframe_insert("value", frame=1)
     bpy.ops.imface.bake_animation(start=1, end=9)
+    assert heights_mm(face, points) == baked_heights(1)
+
+
+@pytest.mark.parametrize(("blend", "influence"), [("REPLACE", 0.5), ("MULTIPLY", 1)])
+def test_a_bake_that_would_act_with_another_strength_is_refused(
+    face, points, assert_refused, blend, influence
+):
+    take = face.data.shape_keys.animation_data.action
+    push_down(face, 1)
+    play(face, take.copy())
+    animation = face.data.shape_keys.animation_data
+    animation.action_blend_type, animation.action_influence = blend, influence
+    sentence = "The action of 'Face' blends with its NLA strips, and so would its bake. Set its"
+    assert_refused(bpy.ops.imface.bake_animation, sentence, start=1, end=9)
+    animation.nla_tracks[0].mute = True  # then Blender blends with nothing
+    assert bpy.ops.imface.bake_animation(start=1, end=9) == {"FINISHED"}
     assert heights_mm(face, points) == baked_heights(1)
 
 

@@ -390,6 +390,24 @@ def test_driven_expressions_are_left_out_and_told_of(face, take, capfd):
     assert f"Without a keyframe, as drivers move them: {left_out}" in text
 
 
+def test_sampled_expressions_are_left_out_and_told_of(face, take, capfd):
+    bpy.ops.imface.import_capture(filepath=take({"JawOpen": SECOND}))
+    path = 'key_blocks["jawOpen"].value'
+    curve(keys(face), path).convert_to_samples(1, 62)
+    bpy.ops.imface.import_capture(filepath=take({"JawOpen": 1 - SECOND}))
+    bpy.ops.imface.keyframe_expression(expressions="jawOpen=1", frame=31)
+    assert curve(keys(face), path).evaluate(31) == pytest.approx(0.5)
+    assert reported(capfd).count("Without a keyframe, as they have samples: jawOpen") == 2
+
+
+@pytest.mark.parametrize("choice", ["strength", "smoothing", "capture_fps"])
+def test_choices_that_are_no_numbers_are_refused(face, take, assert_refused, choice):
+    sentence = "Capture Rate, Strength or Smoothing is not a number. Choose 0 or more."
+    path = take({"JawOpen": SECOND})
+    assert_refused(bpy.ops.imface.import_capture, sentence, filepath=path, **{choice: np.nan})
+    assert keys(face).animation_data is None
+
+
 def test_stretched_time_is_refused(face, take, assert_refused):
     bpy.context.scene.render.frame_map_new = 200
     sentence = "The scene stretches time. Set Old and New of Time Stretching to the same number"
