@@ -23,6 +23,7 @@ from .mesh_io import mesh_of
 from .properties import of_mesh
 
 NAME = "In-Between"
+GROUP = "In-Betweens"  # of their F-curves
 SMALLEST_MM = 1e-3  # an offset below it needs no key
 
 
@@ -60,7 +61,7 @@ def rest(obj: bpy.types.Object) -> None:
         baked = not paths.isdisjoint(takes.paths(take))
         theirs = _expressions_in(take, obj)
         if theirs and (baked or (theirs >= moved and (alone or at in played))):
-            keyframes.rest(take, paths)
+            keyframes.rest(take, paths, GROUP)
     for key in _idle(obj):
         key.value = 0.0
 
@@ -89,7 +90,9 @@ def check_editable(obj: bpy.types.Object) -> None:
 def check_blending(obj: bpy.types.Object) -> None:
     """Raise UserError when a bake of a face's action would act with another strength than 1."""
     animation = mesh_of(obj).shape_keys.animation_data
-    if animation is None or all(track.mute for track in animation.nla_tracks):
+    if animation is None or not animation.use_nla:
+        return
+    if all(track.mute for track in animation.nla_tracks):
         return
     if animation.action_blend_type not in ("REPLACE", "ADD") or animation.action_influence != 1.0:
         raise UserError(
@@ -183,6 +186,8 @@ def write(
         hat = np.interp(np.arange(before, after + 1), [before, knot, after], [0.0, 1.0, 0.0])
         keyframes.write(owner, key, before, "value", hat)
         keyframes.reach(takes.current(owner), _path(key.name), knots[0], knots[-1])
+    if made:
+        keyframes.gather(takes.current(owner), _paths(made), GROUP)
     shape_keys.write_offsets(obj, made, offsets_mm[needed])
     of_mesh(mesh_of(obj)).in_betweens = json.dumps([key.name for key in (*kept, *made)])
     rest(obj)

@@ -132,18 +132,33 @@ def read(owner: Owner, struct: Any, name: str, frames: range) -> np.ndarray:
 
 
 def remove(take: takes.Take, path: str) -> None:
-    """Remove a property's F-curve with all keyframes from a take, if that is possible."""
+    """Remove a property's F-curve with all keyframes from a take, if that is possible, and the
+    group that it was the last one of."""
     curve = take.fcurves.find(path)
     if curve is not None and take.id_data.is_editable:
+        name = curve.group.name if curve.group is not None else ""
         take.fcurves.remove(curve)
+        group = take.groups.get(name)  # gone already in newer Blenders
+        if group is not None and not len(group.channels):
+            take.groups.remove(group)
 
 
-def rest(take: takes.Take, paths: set[str]) -> None:
+def rest(take: takes.Take, paths: set[str], group: str) -> None:
     """Keyframe properties at 0 in a take that does not animate them, if that is possible."""
     if take.id_data.is_editable:
-        for path in sorted(paths - takes.paths(take)):
+        still = paths - takes.paths(take)
+        for path in sorted(still):
             points = take.fcurves.new(path).keyframe_points
             points.insert(take.id_data.frame_range[0], 0.0, keyframe_type="GENERATED")
+        gather(take, still, group)
+
+
+def gather(take: takes.Take, paths: set[str], name: str) -> None:
+    """Put the F-curves of properties into a group, so that they fill one line of an editor."""
+    if curves := [curve for curve in take.fcurves if curve.data_path in paths]:
+        group = take.groups.get(name) or take.groups.new(name)
+        for curve in curves:
+            curve.group = group
 
 
 def reach(take: takes.Take, path: str, first: int, last: int) -> None:

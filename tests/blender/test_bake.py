@@ -437,6 +437,24 @@ def test_a_neutral_loop_made_cyclic_keeps_its_length(face, points):
     assert again == pytest.approx(once, abs=1e-4)
 
 
+def test_the_channels_of_in_betweens_fill_one_line(face):
+    own = [curve.data_path for curve in curves_of(face)]
+    first = bag_of(face)
+    second = new_take(face, 0.6)
+    bpy.ops.imface.bake_animation(start=1, end=9)
+    for groups in (first.groups, bag_of(face).groups):
+        assert groups.keys() == ["In-Betweens"]
+        assert len(groups[0].channels) == 2
+        assert not groups[0].show_expanded
+    assert {curve.data_path for curve in curves_of(face) if curve.group is None} == set(own)
+    bpy.ops.imface.bake_animation(start=1, end=9)
+    assert bag_of(face).groups.keys() == ["In-Betweens"]
+    bpy.ops.imface.remove_bake()
+    assert not first.groups
+    assert not bag_of(face).groups
+    assert [curve.data_path for curve in curves_in(second)] == own
+
+
 def test_a_sampled_bake_is_refused_before_any_work(face, points, assert_refused):
     bpy.ops.imface.bake_animation(start=1, end=9)
     for curve in curves_of(face):
@@ -602,7 +620,9 @@ def test_a_bake_that_would_act_with_another_strength_is_refused(
     animation.action_blend_type, animation.action_influence = blend, influence
     sentence = "The action of 'Face' blends with its NLA strips, and so would its bake. Set its"
     assert_refused(bpy.ops.imface.bake_animation, sentence, start=1, end=9)
-    animation.nla_tracks[0].mute = True  # then Blender blends with nothing
+    animation.use_nla = False  # then Blender blends with nothing
+    assert bpy.ops.imface.bake_animation(start=1, end=9) == {"FINISHED"}
+    animation.use_nla, animation.nla_tracks[0].mute = True, True
     assert bpy.ops.imface.bake_animation(start=1, end=9) == {"FINISHED"}
     assert heights_mm(face, points) == baked_heights(1)
 
