@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import time
 import traceback
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -78,6 +79,15 @@ class PolledOperator(bpy.types.Operator):
         show_error(message, details)
         self.report({"ERROR"}, message)
 
+    def _start(self, operator: Any, how: str, choices: Mapping[str, Any]) -> Outcome:
+        """Start another operator, and report what it reports."""
+        try:
+            operator(how, True, **choices)
+        except RuntimeError as error:
+            self.report({"ERROR"}, str(error).removeprefix(f"{say('Error')}: ").strip())
+            return {"CANCELLED"}
+        return {"FINISHED"}
+
 
 class QuickOperator(PolledOperator):
     """An operator that needs no worker: `work`, at once."""
@@ -115,18 +125,13 @@ class FileOperator(QuickOperator):
 
     def start(self, operator: Any, **choices: Any) -> Outcome:
         """Start the job."""
-        try:
-            operator(self._how, True, **choices)
-        except RuntimeError as error:  # what it reported
-            self.report({"ERROR"}, str(error).removeprefix(f"{say('Error')}: ").strip())
-            return {"CANCELLED"}
-        return {"FINISHED"}
+        return self._start(operator, self._how, choices)
 
 
 class JobOperator(PolledOperator):
     """An operator whose work is done by the worker: `prepare`, the job, `finish`."""
 
-    bl_options = {"UNDO"}  # noqa: RUF012 - Blender only reads it
+    bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012 - Blender only reads it
     label = ""  # what it does, for the panel and the console
     submit = staticmethod(submit)
     by_itself = False  # not asked for by the user, whose last error it leaves in the panel
@@ -147,8 +152,21 @@ class JobOperator(PolledOperator):
         """
         raise NotImplementedError
 
+    def draw(self, context: bpy.types.Context) -> None:
+        """Show in Adjust Last Operation what it was done with; to change that would bring the
+        window to a standstill until the job is done anew."""
+        self.layout.use_property_split = True
+        self.layout.enabled = False
+        for choice in self.properties.bl_rna.properties:
+            if choice.identifier != "rna_type" and not choice.is_hidden:
+                self.layout.prop(self, choice.identifier)
+
     def execute(self, context: bpy.types.Context) -> Outcome:
-        """Run to the end."""
+        """Run to the end; what Repeat Last runs once more, runs beside the user's work again."""
+        if self._asked_in:
+            name, choices = self.bl_idname.removeprefix("IMFACE_OT_"), self.as_keywords()  # type: ignore[func-returns-value]
+            self._start(getattr(bpy.ops.imface, name), "INVOKE_DEFAULT", choices)  # type: ignore[attr-defined]
+            return {"CANCELLED"}
         try:
             refuse_while_busy()
         except UserError as error:
@@ -194,7 +212,12 @@ class JobOperator(PolledOperator):
             return {"RUNNING_MODAL"}
         if event.type != "TIMER":
             return {"PASS_THROUGH"}
-        job.poll()
+        try:
+            job.poll()
+        except Exception as error:  # whatever it is, the panel must not wait for ever
+            self.cancel(context)
+            self._explain(error)
+            return {"CANCELLED"}
         overlay.show(job.preview)
         status.waiting = self._waits_for(context) if job.state == "done" else ""
         redraw_panels(context)
@@ -290,6 +313,7 @@ class JobOperator(PolledOperator):
         if status.job is self._job:
             status.job = None
             status.waiting = ""
+        self._job = None  # Blender keeps its last operators, and with them what they hold
         overlay.hide()
         if self._timer is not None:
             context.window_manager.event_timer_remove(self._timer)

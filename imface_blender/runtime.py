@@ -97,7 +97,7 @@ def read_bundle(folder: Path) -> Bundle | None:
         )
         key = hashlib.sha256(text.encode()).hexdigest()[:KEY_DIGITS]
         return Bundle(folder, key, content["python"], content["platform"], wheels)
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError("The add-on's list of wheels is damaged. Install the add-on again.") from (
             error
         )

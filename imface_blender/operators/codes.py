@@ -170,7 +170,7 @@ class IMFACE_OT_load_codes(CodesFile, _FaceOfCodes):
 
     bl_idname = "imface.load_codes"
     bl_label = "Make Face of Codes"
-    bl_options = {"UNDO", "INTERNAL"}  # noqa: RUF012 - Blender only reads it
+    bl_options = {"REGISTER", "UNDO", "INTERNAL"}  # noqa: RUF012 - Blender only reads it
 
     def codes(self, context: bpy.types.Context) -> Any:
         """Read the file."""

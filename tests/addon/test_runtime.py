@@ -303,6 +303,15 @@ def test_a_damaged_list_is_one_sentence(wheels: Path, text: str) -> None:
         runtime.read_bundle(wheels)
 
 
+def test_so_is_one_that_cannot_be_read(wheels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, encoding: str) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    with pytest.raises(UserError, match="list of wheels is damaged. Install the add-on again."):
+        runtime.read_bundle(wheels)
+
+
 @pytest.mark.parametrize("other", [("3.9", HERE.platform), (HERE.python, "plan9-x64")])
 def test_wheels_for_another_blender_are_one_sentence(
     tmp_path: Path, make_bundle: MakeBundle, other: tuple[str, str]

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The pattern of a long job: errors, cancelling, and the modal's steps without a window."""
 
+import json
 import time
 from types import SimpleNamespace
 
@@ -8,7 +9,8 @@ import bpy
 import pytest
 
 from imface_blender import faces, job_operators, jobs, overlay, shape_keys
-from imface_blender.job_operators import UNEXPECTED
+from imface_blender.job_operators import UNEXPECTED, JobOperator
+from imface_blender.operators import CLASSES
 from tests.blender.fake_worker.seeds import (
     BAD_INDEX,
     BAD_VERTEX,
@@ -282,6 +284,46 @@ def test_the_result_waits_until_the_user_has_dropped_what_is_being_moved(name, m
     window.tick_until(lambda _: jobs.status.waiting)
     window.context.window.modal_operators.remove(grab)
     assert window.tick_until(ended) == {"FINISHED"}
+
+
+def test_what_the_user_last_did_is_what_can_be_adjusted():
+    """Else Adjust Last Operation takes a result back, and all since whatever came before it."""
+    for operator in CLASSES:
+        options = getattr(operator, "bl_options", set())
+        assert ("REGISTER" in options) == ("UNDO" in options), operator
+
+
+def test_a_result_is_not_adjusted():
+    drawn = []
+    layout = SimpleNamespace(enabled=True, prop=lambda owner, name: drawn.append(name))
+    choices = SimpleNamespace(bl_rna=bpy.ops.imface.load_codes.get_rna_type())
+    shown = SimpleNamespace(layout=layout, properties=choices)
+    JobOperator.draw(shown, bpy.context)
+    assert not layout.enabled
+    assert sorted(drawn) == ["filepath", "resolution", "topology"]
+
+
+def test_repeat_last_runs_as_the_button_does():
+    window = Window(seed=3)
+    assert window.tick_until(ended) == {"FINISHED"}
+    assert window.execute(window.context) == {"CANCELLED"}
+    assert json.loads(bpy.context.object.imface.codes)["identity"][0] == 4  # seed and strength
+    assert bpy.ops.imface.generate() == {"FINISHED"}
+
+
+def test_a_result_is_not_kept_by_blender_s_list_of_operators():
+    window = Window(seed=1)
+    assert window.tick_until(ended) == {"FINISHED"}
+    assert window._job is None
+
+
+def test_whatever_a_job_raises_the_panel_is_free_again():
+    window = Window(ENDLESS)
+    jobs.status.job.poll = lambda: 1 / 0
+    assert window.event("TIMER") == {"CANCELLED"}
+    assert (jobs.status.job, jobs.status.error) == (None, UNEXPECTED)
+    assert "ZeroDivisionError" in jobs.status.details
+    assert bpy.ops.imface.generate() == {"FINISHED"}
 
 
 def test_a_waiting_result_can_be_declined():

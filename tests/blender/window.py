@@ -13,11 +13,11 @@ from imface_blender.jobs import Request
 class Window:
     """Stands in for a job operator in a window: the true methods, but no Blender behind them."""
 
-    modal, cancel = JobOperator.modal, JobOperator.cancel
+    modal, cancel, execute = JobOperator.modal, JobOperator.cancel, JobOperator.execute
     _begin, _conclude, _end = JobOperator._begin, JobOperator._conclude, JobOperator._end
     _start_in_turn, _wait_in_line = JobOperator._start_in_turn, JobOperator._wait_in_line
     _scene, _waits_for = JobOperator._scene, JobOperator._waits_for
-    _explain, _fail = JobOperator._explain, JobOperator._fail
+    _explain, _fail, _start = JobOperator._explain, JobOperator._fail, JobOperator._start
     submit = staticmethod(JobOperator.submit)
     bl_idname = "IMFACE_OT_generate"
     bl_options = JobOperator.bl_options
@@ -45,6 +45,9 @@ class Window:
     def finish(self, context, job):
         self.finished += 1
         return "Done"
+
+    def as_keywords(self):
+        return {"seed": self.seed}
 
     def report(self, kind, message):
         self.reports.append((*kind, message))
