@@ -324,11 +324,20 @@ def select_only(context: bpy.types.Context, objects: list[bpy.types.Object]) -> 
 
 
 def link(context: bpy.types.Context, obj: bpy.types.Object) -> None:
-    """Link to the active collection, or to the scene's where that one is fixed or hidden."""
+    """Link to the active collection, or to the scene's where that one is fixed, hidden or not to
+    be selected."""
     collection = context.collection
     if collection.is_editable and collection.override_library is None:
         collection.objects.link(obj)
-        if obj.visible_get(view_layer=context.view_layer):
+        if _is_within_reach(context, obj):
             return
         collection.objects.unlink(obj)
     context.scene.collection.objects.link(obj)
+
+
+def _is_within_reach(context: bpy.types.Context, obj: bpy.types.Object) -> bool:
+    """Tell whether the user sees an object and can select it."""
+    if not obj.visible_get(view_layer=context.view_layer):
+        return False
+    obj.select_set(True)
+    return obj.select_get()

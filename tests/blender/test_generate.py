@@ -95,6 +95,15 @@ def activate_collection(collection):
     return layer
 
 
+def test_it_goes_to_the_scene_s_collection_when_the_active_one_is_not_to_be_selected(make_face):
+    collection = bpy.data.collections.new("Reference")
+    activate_collection(collection)
+    collection.hide_select = True
+    face = make_face()
+    assert list(face.users_collection) == [bpy.context.scene.collection]
+    assert face.select_get()
+
+
 def test_it_goes_to_the_active_collection(make_face):
     collection = bpy.data.collections.new("Faces")
     activate_collection(collection)
