@@ -26,9 +26,14 @@ FRONT = Matrix(((1, 0, 0), (0, 0, -1), (0, 1, 0)))  # view to world, of the fron
 
 
 def scan_of(obj: bpy.types.Object | None) -> bpy.types.Object | None:
-    """Return the scan that a landmark belongs to, and any other object itself."""
-    is_landmark = obj is not None and of_object(obj).landmark and obj.parent
-    return obj.parent if is_landmark else obj
+    """Return the scan that a landmark belongs to, or to which a face was fitted if that is still in
+    the file by its name, and any other object itself."""
+    if obj is None:
+        return None
+    if of_object(obj).landmark and obj.parent:
+        obj = obj.parent
+    scan: bpy.types.Object | None = bpy.data.objects.get(of_object(obj).scan)
+    return scan if scan is not None and scan.users_scene else obj
 
 
 def of_scan(context: bpy.types.Context, scan: bpy.types.Object) -> dict[str, bpy.types.Object]:

@@ -223,6 +223,7 @@ class ObjectSettings(bpy.types.PropertyGroup):
 
     codes: StringProperty(name="Codes", description="The face's codes, as JSON")
     report: StringProperty(name="Report", description="How well a fit matches its scan, as JSON")
+    scan: StringProperty(name="Scan", description="Name of the scan that a fit was made for")
     topology: StringProperty(name="Mesh", description="Which mesh the face has")
     face: StringProperty(name="Face", description="Which face it is; its mesh carries the same")
     is_gallery: BoolProperty(

@@ -6,7 +6,7 @@ import bpy
 from .. import faces, landmarks, mesh_io, scan_colors
 from ..job_operators import JobOperator
 from ..jobs import Request
-from ..properties import FitChoice, MeshChoice, mesh_params
+from ..properties import FitChoice, MeshChoice, mesh_params, of_object
 from ..translations import say
 from ..worker_client import Job
 
@@ -28,13 +28,17 @@ class IMFACE_OT_fit_scan(FitChoice, MeshChoice, JobOperator):
         scan = landmarks.scan_of(context.object)
         reason = super().why_not(context) or faces.why_not_mesh(scan)
         if not reason and faces.report_of(scan):
-            return say("'{name}' is the face fitted to a scan. Select the scan", name=scan.name)
+            return say(
+                "'{name}' is the face fitted to a scan that is gone or renamed. Select the scan, "
+                "or import it again",
+                name=scan.name,
+            )
         return reason
 
     def prepare(self, context: bpy.types.Context) -> Request:
         """Send the scan as it is seen, and its landmarks."""
         scan = landmarks.scan_of(context.object)
-        self._name = f"{scan.name} Face"
+        self._name, self._session_uid = f"{scan.name} Face", scan.session_uid
         arrays = mesh_io.scan_arrays(scan, context.evaluated_depsgraph_get())
         self._colours_lost = scan_colors.are_lost(scan, mesh_io.mesh_of(scan), arrays)
         arrays |= landmarks.arrays(context, scan)
@@ -46,6 +50,8 @@ class IMFACE_OT_fit_scan(FitChoice, MeshChoice, JobOperator):
         report = job.values["report"]
         quality, self._doubtful = faces.report_line(report), faces.is_poor_fit(report)
         face = faces.add_face(context, self._name, self.topology, place, job)
+        if scan := faces.look_up(self._session_uid):
+            of_object(face).scan = scan.name
         sentences = [say("Fitted '{name}': {quality}", name=face.name, quality=quality)]
         if self._colours_lost:
             sentences.append(

@@ -159,6 +159,7 @@ _INTERFACE = {
     "What a shape preset does to the unlocked sliders": (
         "Was eine Formvorgabe mit den nicht gesperrten Reglern tut"
     ),
+    "Name of the scan that a fit was made for": "Name des Scans, zu dem eine Anpassung gehört",
     "Whether it holds the faces of a Random Gallery together": (
         "Ob es die Gesichter einer Zufallsgalerie zusammenhält"
     ),
@@ -746,8 +747,10 @@ _REASONS = {
         "„{name}“ ist kein ImFace-Gesicht. Eines auswählen, das mit „Erzeugen“, „An Scan anpassen“ "
         "oder „Überblendung“ erstellt wurde"
     ),
-    "'{name}' is the face fitted to a scan. Select the scan": (
-        "„{name}“ ist das an einen Scan angepasste Gesicht. Den Scan auswählen"
+    "'{name}' is the face fitted to a scan that is gone or renamed. Select the scan, or import it "
+    "again": (
+        "„{name}“ ist das Gesicht zu einem Scan, der nicht mehr da oder umbenannt ist. Den Scan "
+        "auswählen oder noch einmal importieren"
     ),
     "'{name}' is no mesh. Select a mesh object": (
         "„{name}“ ist kein Mesh. Ein Mesh-Objekt auswählen"

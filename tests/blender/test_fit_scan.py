@@ -9,6 +9,7 @@ import pytest
 from mathutils import Vector
 
 from imface_blender import faces
+from imface_blender.operators.fit_scan import IMFACE_OT_fit_scan
 
 
 def test_the_worker_gets_the_scan_in_the_scenes_place(make_mesh):
@@ -35,12 +36,40 @@ def test_the_face_arrives_by_the_pose_and_the_scan_stays(make_mesh, points):
     assert tuple(scan.data.vertices[1].co) == (1, 0, 0)
 
 
-def test_the_fit_itself_is_no_scan(make_mesh, assert_refused):
+def test_a_fitted_face_stands_for_its_scan(make_mesh, assert_refused):
     scan = make_mesh("Anna")
     bpy.ops.imface.fit_scan()
-    assert_refused(bpy.ops.imface.fit_scan, "'Anna Face' is the face fitted to a scan. Select the")
-    bpy.context.view_layer.objects.active = scan
     assert bpy.ops.imface.fit_scan(refine=True) == {"FINISHED"}
+    again = bpy.context.object
+    assert again.name == "Anna Face.001"
+    assert json.loads(again.imface.codes)["vertices"][1] == [1, 0, 0]
+    assert bpy.ops.imface.mark_landmarks() == {"FINISHED"}
+    assert {mark.parent for mark in bpy.context.selected_objects} == {scan}
+    bpy.context.view_layer.objects.active = again
+    scan.hide_set(True)
+    assert_refused(bpy.ops.imface.fit_scan, "'Anna' is hidden. Show it first")
+    bpy.data.objects.remove(scan)
+    assert_refused(bpy.ops.imface.fit_scan, "'Anna Face.001' is the face fitted to a scan that is")
+
+
+@pytest.mark.parametrize(
+    ("change", "known"),
+    [
+        (lambda scan: setattr(scan, "name", "Berta"), "Berta"),
+        (lambda scan: bpy.data.objects.remove(scan), ""),
+    ],
+)
+def test_a_scan_may_be_renamed_or_deleted_while_it_is_fitted(make_mesh, monkeypatch, change, known):
+    scan, prepare = make_mesh("Anna"), IMFACE_OT_fit_scan.prepare
+
+    def prepare_and_change(self, context):
+        request = prepare(self, context)
+        change(scan)
+        return request
+
+    monkeypatch.setattr(IMFACE_OT_fit_scan, "prepare", prepare_and_change)
+    assert bpy.ops.imface.fit_scan() == {"FINISHED"}
+    assert bpy.context.object.imface.scan == known
 
 
 def test_the_report_is_kept_and_can_be_read_in_one_line(make_mesh):
