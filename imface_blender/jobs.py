@@ -242,7 +242,8 @@ def user_is_busy(context: bpy.types.Context) -> bool:
     """
     return context.mode != "OBJECT" or any(
         operator.macros or operator.bl_idname.startswith("TRANSFORM_OT_")
-        for operator in context.window.modal_operators
+        for window in context.window_manager.windows
+        for operator in window.modal_operators
     )
 
 

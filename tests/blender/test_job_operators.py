@@ -280,9 +280,11 @@ def test_what_leaves_no_undo_step_waits_for_no_scene():
 def test_the_result_waits_until_the_user_has_dropped_what_is_being_moved(name, macros):
     window = Window(seed=1)
     grab = SimpleNamespace(bl_idname=name, macros=macros)
-    window.context.window.modal_operators.append(grab)
+    screen = SimpleNamespace(areas=[])
+    other = SimpleNamespace(modal_operators=[grab], screen=screen)  # of Blender's windows
+    window.context.window_manager.windows.append(other)
     window.tick_until(lambda _: jobs.status.waiting)
-    window.context.window.modal_operators.remove(grab)
+    other.modal_operators.remove(grab)
     assert window.tick_until(ended) == {"FINISHED"}
 
 

@@ -28,13 +28,14 @@ class Window:
 
     def __init__(self, seed):
         self.seed, self.reports, self.finished = seed, [], 0
+        window = SimpleNamespace(modal_operators=[self], screen=SimpleNamespace(areas=[]))
         self.context = SimpleNamespace(
             mode="OBJECT",
             active_object=None,
             scene=bpy.context.scene,
             screen=SimpleNamespace(is_animation_playing=False),
-            window=SimpleNamespace(modal_operators=[self]),
-            window_manager=bpy.context.window_manager,
+            window=window,
+            window_manager=SimpleNamespace(windows=[window]),
         )
         assert self._begin(self.context)
 
