@@ -133,7 +133,9 @@ def _face_commands(commands: argparse._SubParsersAction, common: argparse.Argume
         )
 
     fit = command("fit", "fit scans, lying anyhow, in any unit; landmarks may help")
-    fit.add_argument("scans", type=Path, nargs="+", metavar="SCAN")
+    fit.add_argument(
+        "scans", type=Path, nargs="+", metavar="SCAN", help="a file, or a folder of them"
+    )
     fit.add_argument("--out", type=Path, required=True, metavar="DIR")
     fit.add_argument(
         "--refine", action="store_true", help="capture detail that codes cannot express, up to 5 mm"

@@ -26,7 +26,7 @@ from .face.measured_fit import fit_and_measure
 from .face.shapes import build_mesh
 from .files import write_text
 from .interruption import Interruption
-from .mesh import load_scan, save_mesh
+from .mesh import FORMATS, load_scan, save_mesh
 from .scan.landmark_files import read_scan_landmarks
 from .torchrun import share
 
@@ -134,21 +134,35 @@ def _advise(name: str, report: Answer) -> None:
 
 def named_scans(paths: list[Path]) -> list[Path]:
     """Return the scans that paths name: one with wildcards, which Windows' shells leave as it is,
-    stands for all files that match.
+    stands for all files that match, and a folder for the scans that lie in it.
 
     Raises
     ------
     BackendError
-        If results of two scans would go by one name, be it only where case does not count.
+        If no scan lies in a folder, or if results of two scans would go by one name, be it only
+        where case does not count.
     """
-    scans: list[Path] = []
+    named: list[Path] = []
     for path in paths:
         matches = [] if os.path.exists(path) else sorted(glob(str(path)))
-        scans += map(Path, matches) if matches else [path]
+        named += map(Path, matches) if matches else [path]
+    scans = [scan for path in named for scan in (_scans_in(path) if path.is_dir() else [path])]
     counts = Counter(path.stem.casefold() for path in scans)
     twice = next((path.stem for path in scans if counts[path.stem.casefold()] > 1), None)
     if twice is not None:
         raise BackendError(f"Two scans are called '{twice}'. Rename one, or choose another --out.")
+    return scans
+
+
+def _scans_in(folder: Path) -> list[Path]:
+    """Return the scans that lie in a folder itself: below it may be results."""
+    files = sorted(path for path in folder.glob("[!.]*") if path.is_file())
+    scans = [path for path in files if path.suffix.lower() in FORMATS]
+    if not scans:
+        raise BackendError(
+            f"No OBJ, PLY, STL or GLB file lies in the folder {folder} itself. Name the folder "
+            "that holds the scans."
+        )
     return scans
 
 

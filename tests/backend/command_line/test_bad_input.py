@@ -75,6 +75,10 @@ BAD: dict[str, tuple[Words, str]] = {
         lambda d: ["fit", d / "a.obj", d / "b.obj", "--landmarks", d / "a.txt", "--out", d],
         "Landmarks are of one scan. Fit each scan in a call of its own.",
     ),
+    "folder without scans": (
+        lambda d: ["fit", d, "--out", d / "out"],
+        "No OBJ, PLY, STL or GLB file lies in the folder",
+    ),
     "missing weights": (
         lambda d: ["generate", "--weights", d / "none.safetensors", "--out", d / "a.ply"],
         "is missing. Install",

@@ -211,6 +211,18 @@ def test_wildcards_that_no_shell_has_replaced_stand_for_what_matches(
     assert "There is no file" in answer["failed"][str(tmp_path / "none*.obj")]
 
 
+def test_a_folder_stands_for_the_scans_that_lie_in_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "scans"
+    (folder / "earlier" / "a").mkdir(parents=True)
+    scans = [text_file(folder / name) for name in ("a.PLY", "b.obj")]
+    for other in ("a.mtl", ".c.obj", "earlier/a/fit.ply"):
+        text_file(folder / other)
+    answer, _ = partly(capsys, "fit", folder, "--out", tmp_path)
+    assert list(answer["failed"]) == list(map(str, scans))
+
+
 def test_torchruns_processes_share_the_scans(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
