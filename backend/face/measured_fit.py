@@ -19,9 +19,10 @@ from .fit import Clock, FitResult, fit_scan, refine_fit, report_fit, report_refi
 from .fit_codes import Report, Show
 from .shapes import build_mesh
 
-#: Mean distance from the scan to the fit.
-POOR_ABOVE_MM = 1.5
-#: Hair before brow and cheeks makes that large, but not a fit poor that has such a share of the
+#: Mean and 95th percentile of the distance from the scan to the fit: noise of 2 mm has 2.5 mm, a
+#: beard, a mask over mouth and nose, or another thing than a face, more than 3 mm.
+POOR_ABOVE_MM, POOR_ABOVE_P95_MM = 1.5, 3.0
+#: Hair before brow and cheeks makes those large, but not a fit poor that has such a share of the
 #: scan within 2 mm inside this radius [model units]: eyes, nose and mouth.
 MIDDLE_WITHIN_2MM, MIDDLE_RADIUS = 0.95, 0.45
 _MIDDLE_SAMPLES = 30_000
@@ -45,8 +46,9 @@ class MeasuredFit:
         The face as triangles, model space.
     report : dict
         ``settled``: whether the search was ended early; ``poor``: whether the face was probably put
-        to the wrong place; ``advice``: what to do about that or to know of the face, if there is
-        something; ``seconds`` per stage; and all of ``report_fit`` and ``report_refined``.
+        to the wrong place, or has the shape of what hides it; ``advice``: what to do about that or
+        to know of the face, if there is something; ``seconds`` per stage; and all of
+        ``report_fit`` and ``report_refined``.
     """
 
     result: FitResult
@@ -117,7 +119,8 @@ def verdict(figures: Mapping[str, Any], middle: Callable[[], float]) -> dict[str
     middle : callable
         Returns ``middle_within_2mm``, if it is asked for.
     """
-    near = figures["scan_to_fit_mean_mm"] <= POOR_ABOVE_MM  # a NaN is not
+    mean, p95 = figures["scan_to_fit_mean_mm"], figures["scan_to_fit_p95_mm"]
+    near = mean <= POOR_ABOVE_MM and p95 <= POOR_ABOVE_P95_MM  # a NaN is not
     shown = figures["coverage"] >= POOR_BELOW_COVERAGE
     if not (shown and (near or middle() >= MIDDLE_WITHIN_2MM)):
         return {"poor": True, "advice": Text(POOR_FIT)}

@@ -10,24 +10,31 @@ from backend.scan.compare import front_surface
 
 
 @pytest.mark.parametrize(
-    ("mean_mm", "coverage", "middle", "poor", "advice"),
+    ("mean_mm", "p95_mm", "coverage", "middle", "poor", "advice"),
     [
-        (0.6, 0.9, 0.0, False, ""),
-        (1.5, 0.6, 0.0, False, ""),
-        (1.51, 0.9, 0.94, True, POOR_FIT),
-        (np.nan, 1.0, np.nan, True, POOR_FIT),
-        (0.3, 0.485, 0.0, False, PARTLY_SEEN),  # measured of either half of a scan
-        (1.51, 0.485, 0.8, True, POOR_FIT),
-        (0.3, 0.29, 1.0, True, POOR_FIT),
-        (0.3, np.nan, 1.0, True, POOR_FIT),
-        (11.6, 0.55, 0.999, False, PARTLY_SEEN),  # measured of a face between curtains of hair
-        (4.6, 0.61, 0.63, True, POOR_FIT),  # of a fit to the wrong place of a head with goggles
+        (0.6, 1.5, 0.9, 0.0, False, ""),
+        (1.5, 3.0, 0.6, 0.0, False, ""),
+        (1.51, 3.0, 0.9, 0.94, True, POOR_FIT),
+        (np.nan, np.nan, 1.0, np.nan, True, POOR_FIT),
+        (0.3, 0.5, 0.485, 0.0, False, PARTLY_SEEN),  # measured of either half of a scan
+        (1.51, 3.0, 0.485, 0.8, True, POOR_FIT),
+        (0.3, 0.5, 0.29, 1.0, True, POOR_FIT),
+        (0.3, 0.5, np.nan, 1.0, True, POOR_FIT),
+        (11.6, 42.6, 0.55, 0.999, False, PARTLY_SEEN),  # measured of a face amid hair
+        (4.6, 24.3, 0.61, 0.63, True, POOR_FIT),  # of a fit elsewhere, of a head with goggles
+        (0.91, 2.53, 0.85, 0.85, False, ""),  # measured of a face with noise of 2 mm
+        (0.86, 3.75, 0.92, 0.88, True, POOR_FIT),  # and with a beard
+        (1.08, 5.94, 0.72, 0.91, True, POOR_FIT),  # of a fit to the mask over mouth and nose
     ],
 )
 def test_a_fit_far_from_its_scan_is_poor_and_half_a_face_is_none(
-    mean_mm: float, coverage: float, middle: float, poor: bool, advice: str
+    mean_mm: float, p95_mm: float, coverage: float, middle: float, poor: bool, advice: str
 ) -> None:
-    figures = {"scan_to_fit_mean_mm": mean_mm, "coverage": coverage}
+    figures = {
+        "scan_to_fit_mean_mm": mean_mm,
+        "scan_to_fit_p95_mm": p95_mm,
+        "coverage": coverage,
+    }
     assert verdict(figures, lambda: middle) == {"poor": poor, "advice": advice}
 
 
