@@ -18,7 +18,7 @@ from ..scan.clean import faced_out, wound_alike
 from ..scan.cloud import squares_of_points, visible_surface
 from ..scan.compare import FrontSurface, compare_strict, front_surface
 from ..scan.floating import without_floating_bits
-from ..scan.pose import NO_FACE, find_pose, find_pose_by_landmarks
+from ..scan.pose import NO_FACE, find_faces, find_pose_by_landmarks
 from ..scan.watertight import visible_points
 from .extract import ExtractConfig, extract_mesh, face_sdf
 from .fit_codes import FitConfig, Report, Show, fit_points
@@ -45,6 +45,8 @@ class FitResult:
         Time per stage.
     landmarks_used : bool or None
         Whether the face is where landmarks show it; None if there were none.
+    other_faces : bool
+        Whether the scan shows another face, which was not looked for if there were landmarks.
     """
 
     codes: Codes
@@ -52,6 +54,7 @@ class FitResult:
     surface: Mesh
     seconds: dict[str, float]
     landmarks_used: bool | None = None
+    other_faces: bool = False
 
     @cached_property
     def visible(self) -> FrontSurface:
@@ -91,7 +94,7 @@ def fit_scan(
     report(0.02, "Looking for the face")
     is_cloud = len(scan.polygons) == 0
     scan = squares_of_points(scan.vertices) if is_cloud else _facing_out(scan)
-    pose, landmarks_used = _place(model, scan, landmarks)
+    pose, landmarks_used, other_faces = _place(model, scan, landmarks)
     clock.lap("pose")
     report(0.1, "Looking at what is visible")
     scan = without_floating_bits(scan, pose)
@@ -107,7 +110,8 @@ def fit_scan(
         lambda codes, change: show(codes, change.after(pose)),
     )
     clock.lap("codes")
-    return FitResult(codes, change.after(pose), scan, clock.seconds, landmarks_used)
+    pose = change.after(pose)
+    return FitResult(codes, pose, scan, clock.seconds, landmarks_used, other_faces)
 
 
 def _facing_out(scan: Mesh) -> Mesh:
@@ -118,12 +122,13 @@ def _facing_out(scan: Mesh) -> Mesh:
 
 def _place(
     model: FaceModel, scan: Mesh, landmarks: np.ndarray | None
-) -> tuple[Similarity, bool | None]:
-    """Return where the face is, and whether landmarks, if there are any, show it there."""
+) -> tuple[Similarity, bool | None, bool]:
+    """Return where the face is, whether landmarks, if there are any, show it there, and whether
+    another one was found."""
     if landmarks is None:
-        pose, error = find_pose(scan, mean_face(model))
+        (pose, error), *others = find_faces(scan, mean_face(model))
         if error <= NO_FACE:
-            return pose, None
+            return pose, None, len(others) > 0
         raise NoFaceError(
             "No face was found in the scan (the best match has an error of {error}, a face "
             "less than {limit}). Select one that shows eyes, nose and mouth, cut away the rest of "
@@ -138,7 +143,7 @@ def _place(
             "The landmarks do not lie as those of a face, and without them none was found. Check "
             "their order and places."
         )
-    return pose, used
+    return pose, used, False
 
 
 @cache
@@ -160,14 +165,15 @@ def report_fit(result: FitResult, fitted: Mesh) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``face_found``, ``landmarks_used``, ``pose`` (4, 4) from scan to model space, ``scale``,
-        ``seconds`` per stage and the figures of ``scan.compare.SurfaceFigures`` over the visible
-        face.
+        ``face_found``, ``landmarks_used``, ``other_faces``, ``pose`` (4, 4) from scan to model
+        space, ``scale``, ``seconds`` per stage and the figures of ``scan.compare.SurfaceFigures``
+        over the visible face.
     """
     figures = compare_strict(result.visible, fitted, samples=_MEASURED)
     return {
         "face_found": True,
         "landmarks_used": result.landmarks_used,
+        "other_faces": result.other_faces,
         "pose": result.pose.matrix().tolist(),
         "scale": result.pose.scale,
         "seconds": dict(result.seconds),

@@ -31,6 +31,7 @@ POOR_BELOW_COVERAGE = 0.3
 WHOLE_ABOVE_COVERAGE = 0.6
 
 POOR_FIT = "poor fit: check that nothing hides eyes, nose and mouth"
+OTHER_FACES = "the scan shows another face too: to fit it, cut this one away or mark its landmarks"
 PARTLY_SEEN = "what the scan does not show of the face is a guess"
 
 
@@ -124,6 +125,8 @@ def verdict(figures: Mapping[str, Any], middle: Callable[[], float]) -> dict[str
     shown = figures["coverage"] >= POOR_BELOW_COVERAGE
     if not (shown and (near or middle() >= MIDDLE_WITHIN_2MM)):
         return {"poor": True, "advice": Text(POOR_FIT)}
+    if figures["other_faces"]:
+        return {"poor": False, "advice": Text(OTHER_FACES)}
     partly = figures["coverage"] < WHOLE_ABOVE_COVERAGE
     return {"poor": False, "advice": Text(PARTLY_SEEN) if partly else ""}
 

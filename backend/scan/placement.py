@@ -63,7 +63,7 @@ class Poses:
     def __len__(self) -> int:
         return len(self.shift)
 
-    def __getitem__(self, rows: np.ndarray) -> "Poses":
+    def __getitem__(self, rows: np.ndarray | slice) -> "Poses":
         return Poses(self.linear[rows], self.shift[rows])
 
     def scale(self) -> np.ndarray:

@@ -46,6 +46,8 @@ _SEEN_FROM = np.array([[-0.4, 0.3, 0.1], [0.4, 0.3, 0.1], [0.0, -0.5, 0.2]])
 _STEP = 0.03
 #: Where, from one refinement to the next: two poses that one rounding parts, another joins.
 _PHASES = (0.0, 1 / 3, 2 / 3)
+#: A face so far from another one is another [model units].
+_ELSEWHERE = 1.5
 #: The mean face is compared within this radius of a point in the middle of the head.
 _MIDDLE, _RADIUS = np.array([0, 0.05, 0.2]), 0.8
 _REFERENCE_SPACING = 0.085
@@ -62,6 +64,11 @@ class _Face:
 
 
 def find_pose(scan: Mesh, reference: Mesh, seed: int = 0) -> tuple[Similarity, float]:
+    """Find the likeliest face in a scan; see ``find_faces``."""
+    return find_faces(scan, reference, seed)[0]
+
+
+def find_faces(scan: Mesh, reference: Mesh, seed: int = 0) -> list[tuple[Similarity, float]]:
     """Find the face in a scan of any orientation, unit and winding.
 
     Every point that stands out may be a nose tip, at every size the scan may have. The
@@ -79,19 +86,20 @@ def find_pose(scan: Mesh, reference: Mesh, seed: int = 0) -> tuple[Similarity, f
 
     Returns
     -------
-    pose : Similarity
-        Scan space -> model space.
-    error : float
-        How unlike the best match and the mean face are; more than ``NO_FACE`` without a face.
+    list
+        The best match; if that is a face, and there is a face elsewhere in the scan, that too.
+        Of each the pose : Similarity, scan space -> model space; and the error : float, how unlike
+        it and the mean face are: more than ``NO_FACE`` without a face.
     """
     triangles = without_spikes(scan.vertices, scan.triangles)
     cloud = _draw(scan.vertices, triangles, _POINTS, seed)
     if len(cloud) == 0:
-        return IDENTITY, WORST
+        return [(IDENTITY, WORST)]
     face, unit = _measure(reference), _unit(cloud)
-    poses = _candidates(unit.apply(cloud), face)
-    if len(poses) == 0:
-        return IDENTITY, WORST
+    candidates = _candidates(unit.apply(cloud), face)
+    if len(candidates) == 0:
+        return [(IDENTITY, WORST)]
+    poses = _finalists(candidates, unit.apply(cloud), face)
     cloud = _draw_face(unit.apply(scan.vertices), triangles, poses.similarity(0), seed)
     poses = _refined(poses, cloud, face.points, face.normals, _ROUNDS[2])
     errors = _errors(poses, cloud, face)
@@ -102,7 +110,12 @@ def find_pose(scan: Mesh, reference: Mesh, seed: int = 0) -> tuple[Similarity, f
     for phase in _PHASES:
         start = _rounded(pose, scan.vertices, phase)
         _, (pose, error) = _matched(scan.vertices, triangles, start, face, seed)
-    return pose, error
+    apart = _apart(candidates, pose.after(unit.inverse()))
+    if error > NO_FACE or len(apart) == 0:
+        return [(pose, error)]
+    start = apart.similarity(0).after(unit)
+    other = min(_matched(scan.vertices, triangles, start, face, seed), key=lambda one: one[1])
+    return [(pose, error), other] if other[1] <= NO_FACE else [(pose, error)]
 
 
 def find_pose_by_landmarks(
@@ -189,12 +202,22 @@ def _rounded(pose: Similarity, vertices: np.ndarray, phase: float) -> Similarity
 
 
 def _candidates(cloud: np.ndarray, face: _Face) -> Poses:
-    """Return the few poses that match best, the best first; none if nothing stands out."""
+    """Return poses that match, the best first; none if nothing stands out."""
     poses = likely_placements(cloud, face.turned, _STARTS)
     poses = _refined(poses, cloud, face.points[::2], face.normals[::2], _ROUNDS[0])
-    poses = poses[np.argsort(_errors(poses, cloud, face))[:_FINALISTS]]
-    poses = _refined(poses, cloud, face.points, face.normals, _ROUNDS[1])
     return poses[np.argsort(_errors(poses, cloud, face))]
+
+
+def _finalists(poses: Poses, cloud: np.ndarray, face: _Face) -> Poses:
+    """Return the best few of the candidates, refined, the best first."""
+    poses = _refined(poses[:_FINALISTS], cloud, face.points, face.normals, _ROUNDS[1])
+    return poses[np.argsort(_errors(poses, cloud, face))]
+
+
+def _apart(poses: Poses, pose: Similarity) -> Poses:
+    """Return those of the poses that show a face elsewhere than a pose of the same space does."""
+    middles = pose.apply(poses.apply_inverse(np.zeros((1, 3)))[:, 0])
+    return poses[np.linalg.norm(middles, axis=1) > _ELSEWHERE]
 
 
 def _draw(

@@ -615,6 +615,10 @@ _REPORTS = {
     "poor fit: check that nothing hides eyes, nose and mouth": (
         "schlechte Anpassung: prüfen, ob etwas Augen, Nase oder Mund verdeckt"
     ),
+    "the scan shows another face too: to fit it, cut this one away or mark its landmarks": (
+        "der Scan zeigt noch ein Gesicht: um es anzupassen, dieses wegschneiden oder seine "
+        "Landmarken setzen"
+    ),
     "what the scan does not show of the face is a guess": (
         "was der Scan vom Gesicht nicht zeigt, ist geraten"
     ),

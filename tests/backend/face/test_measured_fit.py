@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 
-from backend.face.measured_fit import PARTLY_SEEN, POOR_FIT, middle_within_2mm, verdict
+from backend.face.measured_fit import OTHER_FACES, PARTLY_SEEN, POOR_FIT, middle_within_2mm, verdict
 from backend.mesh import Mesh
 from backend.scan.compare import front_surface
 
@@ -34,8 +34,16 @@ def test_a_fit_far_from_its_scan_is_poor_and_half_a_face_is_none(
         "scan_to_fit_mean_mm": mean_mm,
         "scan_to_fit_p95_mm": p95_mm,
         "coverage": coverage,
+        "other_faces": False,
     }
     assert verdict(figures, lambda: middle) == {"poor": poor, "advice": advice}
+
+
+def test_another_face_in_the_scan_is_worth_knowing_of_a_good_fit() -> None:
+    figures = {"scan_to_fit_mean_mm": 0.3, "scan_to_fit_p95_mm": 0.5, "other_faces": True}
+    for shown, poor, advice in [(0.5, False, OTHER_FACES), (0.2, True, POOR_FIT)]:
+        known = figures | {"coverage": shown}
+        assert verdict(known, lambda: 1.0) == {"poor": poor, "advice": advice}
 
 
 def test_hair_before_the_cheeks_is_not_in_the_middle_of_the_face(sphere: Mesh) -> None:

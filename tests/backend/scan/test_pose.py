@@ -14,11 +14,11 @@ from backend.face.fit import mean_face
 from backend.learn.ict import SKIN_PARTS, IctFaceKit
 from backend.mesh import Mesh, load_scan, sample_surface, triangulate
 from backend.model.imface import UNIT_MM
-from backend.scan.align import Similarity
+from backend.scan.align import IDENTITY, Similarity
 from backend.scan.clean import faced_out, wound_alike
 from backend.scan.cloud import squares_of_points
 from backend.scan.landmark_files import read_scan_landmarks
-from backend.scan.pose import NO_FACE, find_pose, find_pose_by_landmarks
+from backend.scan.pose import NO_FACE, find_faces, find_pose, find_pose_by_landmarks
 from backend.scan.watertight import visible_points
 
 #: Where a scan may lie: unit, axes turned or any rotation, shift.
@@ -185,6 +185,22 @@ def _chair() -> trimesh.Trimesh:
 )
 def test_a_thing_is_no_face(shape: trimesh.Trimesh, reference: Mesh) -> None:
     assert find_pose(_moved(_as_mesh(shape), PLACES[3]), reference)[1] > 1.2 * NO_FACE
+
+
+def test_of_two_heads_both_are_found(scan: Mesh, reference: Mesh, found: Similarity) -> None:
+    """The other one is smaller and turned away."""
+    turned = Rotation.from_euler("y", 140, degrees=True).as_matrix()
+    there = found.inverse().after(Similarity(0.8, turned, np.array([3.0, -0.4, 0])).after(found))
+    both = Mesh(
+        np.concatenate([scan.vertices, there.apply(scan.vertices)]),
+        np.concatenate([scan.polygons, scan.polygons + len(scan.vertices)]),
+    )
+    poses = [pose for pose, _ in find_faces(_moved(both, PLACES[3]), reference)]
+    assert len(poses) == 2
+    for place in (IDENTITY, there):
+        wanted = found.after(PLACES[3].after(place).inverse())
+        assert min(_off(pose, wanted, reference.vertices) for pose in poses) < 0.06
+    assert len(find_faces(scan, reference)) == 1
 
 
 def test_a_head_without_its_face_is_none(scan: Mesh, reference: Mesh, found: Similarity) -> None:
