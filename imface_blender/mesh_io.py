@@ -216,7 +216,8 @@ class FaceMesh:
         )
 
     def to_blender(self, name: str) -> bpy.types.Mesh:
-        """Make the mesh datablock: smooth, with UVs and materials where there are any."""
+        """Make the mesh datablock: smooth, as Blender has it from the start, with UVs and materials
+        where there are any."""
         mesh = bpy.data.meshes.new(name)
         mesh.vertices.add(len(self.vertices))
         mesh.loops.add(len(self.corners))
@@ -224,7 +225,6 @@ class FaceMesh:
         write_points(mesh.vertices, self.vertices)
         mesh.loops.foreach_set("vertex_index", self.corners)
         mesh.polygons.foreach_set("loop_start", self.starts)
-        mesh.polygons.foreach_set("use_smooth", np.ones(len(self.starts), dtype=bool))
         for material in self.materials:
             textured = material == "Skin" and self.texture is not None
             mesh.materials.append(

@@ -111,11 +111,7 @@ def blend_regions(
             detail=mix_detail(a.detail, b.detail, in_detail),
         )
     if what != "identity" and not (a.expression is None and b.expression is None):
-        neutral = model.neutral_expression.cpu().numpy()
-        first, second = (neutral if x.expression is None else x.expression for x in (a, b))
-        moves = _expression_moves(model)
-        step = moves.step(share[:, None] * moves.of(second - first), counts)
-        mixed = replace(mixed, expression=first + step)
+        mixed = replace(mixed, expression=_mixed_expression(model, a, b, share, counts))
     return mixed
 
 
@@ -244,6 +240,16 @@ def _mixed_identity(
         first, second = (_or_zeros(codes.surface, identity) for codes in (a, b))
         mixed["surface"] = first + identity.step(wanted(identity, first, second), counts)
     return mixed
+
+
+def _mixed_expression(
+    model: FaceModel, a: Codes, b: Codes, share: np.ndarray, counts: np.ndarray
+) -> np.ndarray:
+    """Return the expression code, moved likewise."""
+    neutral, moves = model.neutral_expression.cpu().numpy(), _expression_moves(model)
+    first, second = (neutral if x.expression is None else x.expression for x in (a, b))
+    moved: np.ndarray = first + moves.step(share[:, None] * moves.of(second - first), counts)
+    return moved
 
 
 def _or_zeros(code: np.ndarray | None, moves: _Moves) -> np.ndarray:

@@ -389,6 +389,15 @@ def test_what_cannot_be_keyframed(lively_face, census, expressions, sentence):
     assert lively_face.data.shape_keys.animation_data is None
 
 
+def test_a_value_within_a_range_that_the_artist_widened_is_keyframed(lively_face):
+    jaw = keys(lively_face)["jawOpen"]
+    jaw.slider_min, jaw.slider_max = -1, 2
+    bpy.ops.imface.keyframe_expression(expressions="jawOpen=1.5", frame=1)
+    assert keyframes(lively_face)["jawOpen"] == {1: 1.5}
+    with pytest.raises(RuntimeError, match="'jawOpen=3' is no value from -1 to 2"):
+        bpy.ops.imface.keyframe_expression(expressions="jawOpen=3")
+
+
 def test_a_face_without_expressions_cannot_be_keyframed(face):
     with pytest.raises(RuntimeError, match="'Face' has no expressions yet. Use Add Expressions"):
         bpy.ops.imface.keyframe_expression()

@@ -114,7 +114,8 @@ def test_it_goes_to_the_active_collection(make_face):
 def test_it_goes_to_the_scene_s_collection_when_the_active_one_is_not_seen(make_face, hidden):
     collection = bpy.data.collections.new("Unseen")
     layer = activate_collection(collection)
-    (layer if hidden == "layer" else collection).hide_viewport = True  # it is the active one no more
+    owner = layer if hidden == "layer" else collection
+    owner.hide_viewport = True  # another becomes the active one
     bpy.context.view_layer.active_layer_collection = layer
     assert bpy.context.collection == collection
     face = make_face()
