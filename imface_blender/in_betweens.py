@@ -88,10 +88,17 @@ def check_editable(obj: bpy.types.Object) -> None:
 
 
 def check_blending(obj: bpy.types.Object) -> None:
-    """Raise UserError when a bake of a face's action would act with another strength than 1."""
+    """Raise UserError when a bake of a face's action would act with another strength than 1, or
+    not at all."""
     animation = mesh_of(obj).shape_keys.animation_data
     if animation is None or not animation.use_nla:
         return
+    if any(track.is_solo for track in animation.nla_tracks):
+        raise UserError(
+            "An NLA track of '{name}' plays solo, and its action not at all. Press the track's "
+            "star and bake again.",
+            name=obj.name,
+        )
     if all(track.mute for track in animation.nla_tracks):
         return
     if animation.action_blend_type not in ("REPLACE", "ADD") or animation.action_influence != 1.0:

@@ -782,6 +782,11 @@ _ERRORS = {
         "„{key}“ hat Abtastwerte statt Schlüsselbilder. Im Grapheneditor im Menü Kanal die "
         "Abtastwerte in Schlüsselbilder umwandeln und erneut backen."
     ),
+    "An NLA track of '{name}' plays solo, and its action not at all. Press the track's star and "
+    "bake again.": (
+        "Eine NLA-Spur von „{name}“ spielt allein, und ihre Aktion gar nicht. Den Stern der Spur "
+        "drücken und erneut backen."
+    ),
     "The action of '{name}' blends with its NLA strips, and so would its bake. Set its Blending to "
     "Replace or Add and its Influence to 1, or push it down first and then set them.": (
         "Die Aktion von „{name}“ mischt sich mit ihren NLA-Streifen, und so täte es auch das "

@@ -627,6 +627,15 @@ def test_a_bake_that_would_act_with_another_strength_is_refused(
     assert heights_mm(face, points) == baked_heights(1)
 
 
+def test_a_bake_while_a_track_plays_solo_is_refused(face, assert_refused):
+    take = face.data.shape_keys.animation_data.action
+    push_down(face, 1)
+    play(face, take.copy())
+    face.data.shape_keys.animation_data.nla_tracks[0].is_solo = True
+    sentence = "An NLA track of 'Face' plays solo, and its action not at all."
+    assert_refused(bpy.ops.imface.bake_animation, sentence, start=1, end=9)
+
+
 def test_a_reset_takes_a_bake_along_whose_action_is_gone(face, points):
     bpy.ops.imface.bake_animation(start=1, end=9)
     height_mm(face, 9, points)
