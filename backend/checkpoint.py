@@ -179,9 +179,20 @@ def save_head(head: Head, path: Path, model_sha256: str) -> None:
 
 def _save(tensors: dict[str, Tensor], metadata: dict[str, str], path: Path) -> None:
     plain = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-    content = save(plain, metadata | {"format_version": FORMAT_VERSION})
+    content = _ordered(save(plain, metadata | {"format_version": FORMAT_VERSION}))
     with replacing(path) as partial:
         partial.write_bytes(content)
+
+
+def _ordered(content: bytes) -> bytes:
+    """Return a safetensors file with its metadata in order: its library leaves that to chance, and
+    the same model would have another sha256, which codes know it by, each time it is written."""
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the tensors stay aligned
+    return len(text).to_bytes(8, "little") + text + content[8 + length :]
 
 
 def file_sha256(path: Path) -> str:

@@ -95,6 +95,16 @@ def test_files_are_named_by_their_content(saved: Path) -> None:
     assert sorted(path.name for path in saved.parent.iterdir()) == [HEAD_NAME, BUNDLED.name]
 
 
+def test_the_same_model_is_the_same_file(saved: Path) -> None:
+    """Or codes, which know their weights by the file's hash, would not fit those made again."""
+    model, again = load_face_model(saved, CPU), saved.parent / "again" / saved.name
+    again.parent.mkdir()
+    for _ in range(4):
+        save_face_model(model, again, half=False)
+        for name in (BUNDLED.name, HEAD_NAME):
+            assert file_sha256(again.with_name(name)) == file_sha256(saved.with_name(name))
+
+
 def test_half_precision_halves_the_large_tensors(tmp_path: Path) -> None:
     model = model_from_tables(ImFace(ModelConfig(identities=2, expressions=4)))
     save_face_model(model, tmp_path / "whole.safetensors", half=False)
