@@ -2,18 +2,14 @@
 """A scan fitted, with its detail if that is wanted, and how well: what both the worker and the
 command line do."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..checkpoint import FaceModel
-from ..errors import ScanError
 from ..mesh import Mesh
-from ..model.imface import UNIT_MM
-from ..scan.compare import FrontSurface
-from ..scan.sampling import NearestTriangle
 from ..texts import Text
 from .fit import Clock, FitResult, fit_scan, refine_fit, report_fit, report_refined
 from .fit_codes import Report, Show
@@ -22,10 +18,9 @@ from .shapes import build_mesh
 #: Mean and 95th percentile of the distance from the scan to the fit: noise of 2 mm has 2.5 mm, a
 #: beard, a mask over mouth and nose, or another thing than a face, more than 3 mm.
 POOR_ABOVE_MM, POOR_ABOVE_P95_MM = 1.5, 3.0
-#: Hair before brow and cheeks makes those large, but not a fit poor that has such a share of the
-#: scan within 2 mm inside this radius [model units]: eyes, nose and mouth.
-MIDDLE_WITHIN_2MM, MIDDLE_RADIUS = 0.95, 0.45
-_MIDDLE_SAMPLES = 30_000
+#: Hair before brow and cheeks makes those large, but not a fit poor that has such a share of eyes,
+#: nose and mouth within 2 mm.
+GOOD_MIDDLE = 0.95
 #: Shares of the fit that the scan shows: half a face is one, a corner of it is none.
 POOR_BELOW_COVERAGE = 0.3
 WHOLE_ABOVE_COVERAGE = 0.6
@@ -93,10 +88,7 @@ def fit_and_measure(
     surface = build_mesh(model, result.codes, "surface", resolution)
     clock.lap("meshing")
     figures = report_fit(result, surface)
-    figures |= {
-        "settled": settled,
-        **verdict(figures, lambda: middle_within_2mm(result.visible, surface)),
-    }
+    figures |= {"settled": settled, **verdict(figures)}
     clock.lap("measuring")
     if refine and not settled:
         result = refine_fit(
@@ -111,32 +103,15 @@ def fit_and_measure(
     return MeasuredFit(result, surface, figures | {"seconds": clock.seconds})
 
 
-def verdict(figures: Mapping[str, Any], middle: Callable[[], float]) -> dict[str, Any]:
+def verdict(figures: Mapping[str, Any]) -> dict[str, Any]:
     """Return ``poor`` and ``advice`` of a fit without detail, which would hide that the face stands
-    wrongly.
-
-    Parameters
-    ----------
-    middle : callable
-        Returns ``middle_within_2mm``, if it is asked for.
-    """
+    wrongly."""
     mean, p95 = figures["scan_to_fit_mean_mm"], figures["scan_to_fit_p95_mm"]
     near = mean <= POOR_ABOVE_MM and p95 <= POOR_ABOVE_P95_MM  # a NaN is not
-    shown = figures["coverage"] >= POOR_BELOW_COVERAGE
-    if not (shown and (near or middle() >= MIDDLE_WITHIN_2MM)):
+    in_place = near or figures["middle_within_2mm"] >= GOOD_MIDDLE
+    if not (in_place and figures["coverage"] >= POOR_BELOW_COVERAGE):
         return {"poor": True, "advice": Text(POOR_FIT)}
     if figures["other_faces"]:
         return {"poor": False, "advice": Text(OTHER_FACES)}
     partly = figures["coverage"] < WHOLE_ABOVE_COVERAGE
     return {"poor": False, "advice": Text(PARTLY_SEEN) if partly else ""}
-
-
-def middle_within_2mm(scan: FrontSurface, fitted: Mesh) -> float:
-    """Return the share of a scan's eyes, nose and mouth that is within 2 mm of a fit, model space;
-    0 if it shows none of them."""
-    try:
-        points, _ = scan.sample(_MIDDLE_SAMPLES, MIDDLE_RADIUS)
-    except ScanError:
-        return 0.0
-    _, _, distance = NearestTriangle(Mesh(fitted.vertices, fitted.triangles))(points)
-    return float((distance * UNIT_MM < 2).mean())

@@ -74,7 +74,8 @@ def compare_as_paper(scan: Mesh, pose: Similarity, fitted: Mesh) -> SurfaceFigur
     there, cosines_there = _nearest_samples(*truth, *moved)
     back, cosines_back = _nearest_samples(*moved, *truth)
     known = np.ones(len(back), bool)
-    return surface_figures(there, back, cosines_there, cosines_back, known)
+    asking = truth[0][inside(truth[0])]
+    return surface_figures(asking, there, back, cosines_there, cosines_back, known)
 
 
 def _thinned(surface: FrontSurface, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -4,9 +4,9 @@
 import numpy as np
 import pytest
 
-from backend.face.measured_fit import OTHER_FACES, PARTLY_SEEN, POOR_FIT, middle_within_2mm, verdict
+from backend.face.measured_fit import OTHER_FACES, PARTLY_SEEN, POOR_FIT, verdict
 from backend.mesh import Mesh
-from backend.scan.compare import front_surface
+from backend.scan.compare import compare_strict, front_surface, surface_figures
 
 
 @pytest.mark.parametrize(
@@ -34,16 +34,17 @@ def test_a_fit_far_from_its_scan_is_poor_and_half_a_face_is_none(
         "scan_to_fit_mean_mm": mean_mm,
         "scan_to_fit_p95_mm": p95_mm,
         "coverage": coverage,
+        "middle_within_2mm": middle,
         "other_faces": False,
     }
-    assert verdict(figures, lambda: middle) == {"poor": poor, "advice": advice}
+    assert verdict(figures) == {"poor": poor, "advice": advice}
 
 
 def test_another_face_in_the_scan_is_worth_knowing_of_a_good_fit() -> None:
     figures = {"scan_to_fit_mean_mm": 0.3, "scan_to_fit_p95_mm": 0.5, "other_faces": True}
     for shown, poor, advice in [(0.5, False, OTHER_FACES), (0.2, True, POOR_FIT)]:
-        known = figures | {"coverage": shown}
-        assert verdict(known, lambda: 1.0) == {"poor": poor, "advice": advice}
+        known = figures | {"coverage": shown, "middle_within_2mm": 1.0}
+        assert verdict(known) == {"poor": poor, "advice": advice}
 
 
 def test_hair_before_the_cheeks_is_not_in_the_middle_of_the_face(sphere: Mesh) -> None:
@@ -54,7 +55,13 @@ def test_hair_before_the_cheeks_is_not_in_the_middle_of_the_face(sphere: Mesh) -
         np.concatenate([face.vertices, hair.vertices]),
         np.concatenate([face.polygons, hair.polygons + len(face.vertices)]),
     )
-    assert middle_within_2mm(front_surface(whole), face) == 1
+
+    def middle(scan: Mesh, fitted: Mesh) -> float:
+        return compare_strict(front_surface(scan), fitted, 30_000).middle_within_2mm
+
+    assert middle(whole, face) == 1
     moved = Mesh(face.vertices - np.array([0, 0, 0.1]), face.polygons)
-    assert middle_within_2mm(front_surface(whole), moved) < 0.3
-    assert middle_within_2mm(front_surface(hair), face) == 0
+    assert middle(whole, moved) < 0.3
+    around, on_it = front_surface(hair).sample(100)[0], np.zeros(100)
+    figures = surface_figures(around, on_it, on_it, on_it, on_it, on_it == 0)
+    assert (figures.within_2mm, figures.middle_within_2mm) == (1, 0)
