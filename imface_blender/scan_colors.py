@@ -12,6 +12,8 @@ from . import fit_error, scan_pictures
 from .scan_pictures import as_bytes
 from .wire import Arrays
 
+_BRIGHTEST = 2.0  # of most vertices: no colour of light is brighter, but nearly all in bytes are
+
 
 def read(scan: bpy.types.Object, mesh: bpy.types.Mesh) -> Arrays:
     """Read the colours of a mesh's loop triangles, or of its vertices if it has none of those;
@@ -34,7 +36,10 @@ def read(scan: bpy.types.Object, mesh: bpy.types.Mesh) -> Arrays:
         return {}
     values = np.empty(len(colours.data) * 4, np.float32)
     colours.data.foreach_get("color_srgb", values)
-    shown = as_bytes(values.reshape(-1, 4)[:, :3])
+    shown = values.reshape(-1, 4)[:, :3]
+    if np.median(shown, axis=0).max() > _BRIGHTEST:  # some programs write bytes into an OBJ
+        shown = shown / 255
+    shown = as_bytes(shown)
     if len(mesh.loop_triangles) == 0:
         return {"point_colors": shown} if colours.domain == "POINT" else {}
     if colours.domain == "POINT":

@@ -210,6 +210,18 @@ def _pixels(image: bpy.types.Image, limit: int) -> np.ndarray | None:
     """Return an image's colours (H, W, 3) uint8, first row at the top; None without its file."""
     if 0 in image.size:
         return None
+    if max(image.size) <= limit or image.source != "FILE" or image.is_dirty:
+        return _read(image, limit)
+    smaller = image.copy()  # read from its file again, which knows nothing of what was painted
+    try:
+        smaller.scale(*(max(side * limit // max(image.size), 1) for side in image.size))
+        return _read(smaller, limit)
+    finally:
+        bpy.data.images.remove(smaller)
+
+
+def _read(image: bpy.types.Image, limit: int) -> np.ndarray:
+    """Read an image's colours, 16 bytes for each of its pixels; some of more than the limit."""
     width, height = image.size
     values = np.empty(width * height * image.channels, np.float32)
     image.pixels.foreach_get(values)  # type: ignore[attr-defined]

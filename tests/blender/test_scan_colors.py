@@ -92,6 +92,22 @@ def test_of_a_very_large_image_only_some_pixels_are_sent(scan):
     assert (image == 128).all()  # the first row is the image's uppermost
 
 
+def test_a_very_large_file_is_read_smaller(scan, tmp_path):
+    """Its pixels would take 16 bytes each; what was painted is in no file."""
+    image_of(5000, 4).save(filepath=str(tmp_path / "wide.png"))
+    image = bpy.data.images.load(str(tmp_path / "wide.png"))
+    give_material(scan, image)
+    before = list(bpy.data.images)
+    sent = arrays_of(scan)["image"]
+    assert sent.shape == (3, 4096, 3)
+    assert (sent[0] == 64).all()  # half as much where half is to be seen through
+    assert sent[2, 0, 0] > 100
+    assert list(bpy.data.images) == before
+    assert tuple(image.size) == (5000, 4)
+    image.pixels[:] = [1.0] * (5000 * 4 * 4)
+    assert (arrays_of(scan)["image"] == 255).all()
+
+
 def test_a_scan_without_colours_sends_none(scan):
     give_material(scan, None)
     assert set(arrays_of(scan)) == {"vertices", "triangles"}
@@ -122,6 +138,16 @@ def test_vertex_colours_are_sent_for_each_corner(scan, domain):
     index = [[0, 1, 2], [0, 2, 3]] if domain == "POINT" else [[0, 1, 2], [3, 4, 5]]
     np.testing.assert_allclose(colours[..., 0], 25.5 * np.array(index), atol=1)
     assert (colours[..., 1:] == 255).all()
+
+
+def test_vertex_colours_of_an_obj_may_be_bytes(tmp_path):
+    rows = "".join(f"v {x} {y} {z} {200 + 10 * x} {3 * y} 90\n" for x, y, z in SQUARE)
+    path = tmp_path / "bytes.obj"
+    path.write_text(rows + "f 1 2 3\nf 1 3 4\n")
+    bpy.ops.wm.obj_import(filepath=str(path))
+    sent = arrays_of(bpy.context.object)["corner_colors"]
+    wanted = [[200 + 10 * SQUARE[i][0], 3 * SQUARE[i][1], 90] for i in (0, 1, 2, 0, 2, 3)]
+    np.testing.assert_allclose(sent.reshape(6, 3).astype(int), wanted, atol=1)
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
