@@ -89,6 +89,12 @@ def scan_arrays(scan: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> Array
         colours = scan_colors.read(evaluated, mesh)
     finally:
         evaluated.to_mesh_clear()
+    if len(local) == 0 and any(modifier.type == "NODES" for modifier in scan.modifiers):
+        raise UserError(
+            "'{scan}' is no mesh behind its geometry nodes. Add Realize Instances or Points to "
+            "Vertices to them, or switch them off.",
+            scan=scan.name,
+        )
     if len(triangles) == 0 and len(local) < MIN_POINTS:
         raise UserError(
             "'{scan}' has no faces. Select a mesh with at least 500 faces, or at least {points} "

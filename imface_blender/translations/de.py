@@ -887,6 +887,11 @@ _ERRORS = {
         "„{scan}“ hat keine Flächen. Ein Mesh mit mindestens 500 Flächen oder mindestens {points} "
         "Punkten auswählen."
     ),
+    "'{scan}' is no mesh behind its geometry nodes. Add Realize Instances or Points to Vertices to "
+    "them, or switch them off.": (
+        "„{scan}“ ist nach seinen Geometrie-Nodes kein Mesh. In sie „Realize Instances“ oder "
+        "„Points to Vertices“ einfügen oder sie ausschalten."
+    ),
     "'{scan}' has the landmark {landmark} twice. Delete one.": (
         "„{scan}“ hat die Landmarke {landmark} zweimal. Eine löschen."
     ),

@@ -157,6 +157,18 @@ def test_a_mesh_whose_modifiers_leave_no_faces(make_mesh, assert_refused):
     assert_refused(bpy.ops.imface.fit_scan, "'Scan' has no faces")
 
 
+def test_a_mesh_that_geometry_nodes_make_an_instance(make_mesh, assert_refused):
+    tree = bpy.data.node_groups.new("Scatter", "GeometryNodeTree")
+    for way in ("INPUT", "OUTPUT"):
+        tree.interface.new_socket("Geometry", in_out=way, socket_type="NodeSocketGeometry")
+    kinds = ("NodeGroupInput", "GeometryNodeGeometryToInstance", "NodeGroupOutput")
+    first, middle, last = map(tree.nodes.new, kinds)
+    tree.links.new(first.outputs[0], middle.inputs[0])
+    tree.links.new(middle.outputs[0], last.inputs[0])
+    make_mesh().modifiers.new("Scatter", "NODES").node_group = tree
+    assert_refused(bpy.ops.imface.fit_scan, "'Scan' is no mesh behind its geometry nodes.")
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_coordinates_that_are_no_numbers(make_mesh, assert_refused, value):
     make_mesh(vertices=[(value, 0, 0), (1, 0, 0), (0, 0, 1)])
