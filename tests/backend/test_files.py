@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Files are whole or not there: a disk that fills up takes nothing away."""
 
+import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import trimesh
 
 from backend import checkpoint, commands, files, fit_command
 from backend.codes import Codes
-from backend.files import replacing, write_text
+from backend.files import replacing, write_arrays, write_text
 from backend.mesh import Mesh, save_mesh
 
 MESH = Mesh(np.eye(3), np.array([[0, 1, 2]]))
@@ -23,6 +25,7 @@ WRITERS: dict[str, Callable[[Path], None]] = {
     "report.json": lambda path: fit_command._write_report(path.parent, {"a": 1}),
     "model.safetensors": lambda path: checkpoint._save({"a": torch.ones(1)}, {}, path),
     "card.json": lambda path: commands._write_card(path, {"a": 1}),
+    "keys.npz": lambda path: write_arrays(path, a=np.ones(3)),
 }
 
 
@@ -67,6 +70,20 @@ def test_two_that_write_a_file_at_once_do_not_meet(tmp_path: Path) -> None:
         second.write_text("second")
     assert path.read_text() == "first"  # it is the last to be finished
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_process_left_goes_when_the_file_is_written_again(tmp_path: Path) -> None:
+    path = tmp_path / "a[1].txt"
+    left, being_written, of_another = (
+        tmp_path / name
+        for name in ("a[1].txt.01ab.partial", "a[1].txt.23cd.partial", "a1.txt.45ef.partial")
+    )
+    for partial in (left, being_written, of_another):
+        partial.write_text("half a")
+    for partial in (left, of_another):
+        os.utime(partial, (time.time() - 3700,) * 2)
+    write_text(path, "whole")
+    assert sorted(tmp_path.iterdir()) == sorted([path, being_written, of_another])
 
 
 def _hold(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
