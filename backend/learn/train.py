@@ -180,9 +180,9 @@ class Trainer:
         by_time = [bool(settings["minutes"] > 0) for settings in (theirs, ours)]
         # From time to steps, or back, the schedule would jump.
         free = set(_OF_THE_SCHEDULE) - ({"minutes"} if by_time[0] != by_time[1] else set())
-        if set(others) - free:
+        if bound := [name for name in others if name not in free]:
             raise DataError(
-                f"{self.checkpoint} was begun with other settings: {', '.join(others)}. Give the "
+                f"{self.checkpoint} was begun with other settings: {', '.join(bound)}. Give the "
                 "same --config and --minutes, or begin another run with --start-from."
             )
         if others and self.rank == 0:
@@ -371,7 +371,7 @@ class Trainer:
         for batch, share in self._pieces(data.batch, size):
             yield "", self._of_scans(batch), share
         # As many points at a time as of the scans.
-        size = size * self.config.points // self.config.passer_by_points
+        size = max(size * self.config.points // self.config.passer_by_points, 1)
         for passage, share in self._pieces(data.neutral, size):
             yield "passers_by_", self._of_neutral(passage), share
         for passage, share in self._pieces(data.expressive, size):

@@ -14,6 +14,9 @@ from .losses import LossWeights
 
 T = TypeVar("T")
 
+#: Settings below without which there is no step.
+_COUNTS = ("steps", "scans", "points", "piece", "passer_by_points", "gradient_stride", "warmup")
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -42,7 +45,7 @@ class TrainConfig:
     losses: LossWeights = field(default_factory=LossWeights)
 
     def __post_init__(self) -> None:
-        for name in ("steps", "scans", "points", "piece", "gradient_stride", "warmup"):
+        for name in _COUNTS:
             if getattr(self, name) < 1:
                 raise ValueError(f"'{name}' has to be 1 at least")
 

@@ -169,6 +169,13 @@ def test_training_learns_from_them(
     assert terms[0]["sdf"] == pytest.approx(alone["sdf"])
 
 
+def test_one_of_them_may_have_more_points_than_a_piece_of_scans(
+    ict_file: Path, cache: ScanCache, train_config: TrainConfig, tmp_path: Path
+) -> None:
+    config = replace(train_config, points=32, piece=1, passer_by_points=40, passers_by=2)
+    assert Trainer(cache, tmp_path, config, ict_file).train_step()["passers_by_sdf"] > 0
+
+
 def test_without_the_data_there_are_no_passers_by(
     cache: ScanCache, train_config: TrainConfig, tmp_path: Path
 ) -> None:

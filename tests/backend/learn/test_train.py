@@ -189,7 +189,8 @@ def test_a_run_goes_on_with_its_own_settings_only(
 ) -> None:
     Trainer(cache, tmp_path, train_config).save()
     Trainer(cache, tmp_path, replace(train_config, piece=1, checkpoint_minutes=9)).resume()
-    others = replace(train_config, seed=3, minutes=9, losses=replace(train_config.losses, normal=7))
+    losses = replace(train_config.losses, normal=7)
+    others = replace(train_config, steps=7, seed=3, minutes=9, losses=losses)
     sentence = "begun with other settings: minutes, seed, losses.normal. Give the same --config"
     with pytest.raises(DataError, match=sentence):
         Trainer(cache, tmp_path, others).resume()
@@ -490,6 +491,7 @@ def test_a_file_changes_what_it_names(tmp_path: Path) -> None:
         ("[model]\nwarp = 'se4'", "'warp' is one of: se3, translation. Change it."),
         ("gradient_stride = 0", "'gradient_stride' has to be 1 at least. Change it."),
         ("warmup = 0", "'warmup' has to be 1 at least"),
+        ("passer_by_points = 0", "'passer_by_points' has to be 1 at least"),
         ("[model]\nconditioning = 'no'", "'conditioning' is one of: hypernetwork, modulation, "),
         ("learning_rate = -1e-3", "'learning_rate' is -0.001. Give it a number from 0 up."),
         ("[losses]\nsdf = nan", r"'losses\.sdf' is nan. Give it a number from 0 up."),
