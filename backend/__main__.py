@@ -5,6 +5,7 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -85,6 +86,18 @@ def _parser() -> argparse.ArgumentParser:
         add(commands, common)
     commands.add_parser("serve", help="answer jobs on stdin (what the add-on starts)")
     return parser
+
+
+def _from(least: int, kind: type[int] | type[float] = int) -> Callable[[str], float]:
+    """Return the type of an option that is a number from ``least`` up."""
+
+    def number(text: str) -> float:
+        value = kind(text)
+        if not value >= least:  # a NaN is not
+            raise argparse.ArgumentTypeError(f"{text} is out of range. Give {least} or more.")
+        return value
+
+    return number
 
 
 def _with_weights(
@@ -175,7 +188,7 @@ def _inspection_commands(
 
     sliders = command("sliders", "list the sliders of a face's shape, and what each does")
     sliders.add_argument(
-        "--people", type=int, default=0, help="also measure it on this many exact heads (slow)"
+        "--people", type=_from(0), default=0, help="also measure it on this many exact heads (slow)"
     )
 
     query = command("query", "evaluate the fields of a face of the training tables")
@@ -209,7 +222,7 @@ def _training_commands(
     train.add_argument("--cache", type=Path, required=True, metavar="DIR")
     train.add_argument("--out", type=Path, required=True, metavar="DIR")
     train.add_argument("--data", type=Path, help=f"{_ICT}, if the configuration has passers_by")
-    train.add_argument("--minutes", type=float, help="fit the schedule to this time")
+    train.add_argument("--minutes", type=_from(0, float), help="fit the schedule to this time")
     begin = train.add_mutually_exclusive_group()
     begin.add_argument("--resume", action="store_true")
     begin.add_argument(
@@ -240,22 +253,29 @@ def _measuring_commands(
     evaluate.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="tables, pictures; goes on with them"
     )
-    evaluate.add_argument("--people", type=int, default=40, help="held out, three scans each")
+    evaluate.add_argument("--people", type=_from(0), default=40, help="held out, three scans each")
     evaluate.add_argument("--makehuman", type=Path, metavar="FILE.npz")
-    evaluate.add_argument("--limit", type=int, default=200, help="MakeHuman heads at most")
+    evaluate.add_argument("--limit", type=_from(0), default=200, help="MakeHuman heads at most")
     evaluate.add_argument("--scans", type=Path, nargs="+", default=[], metavar="SCAN")
-    evaluate.add_argument("--damaged", type=int, default=2, help="people, with noise, holes, ...")
     evaluate.add_argument(
-        "--poses", type=int, default=0, help="other ways, 34 at most, to lay real scans and heads"
+        "--damaged", type=_from(0), default=2, help="people, with noise, holes, ..."
+    )
+    evaluate.add_argument(
+        "--poses",
+        type=_from(0),
+        default=0,
+        help="other ways, 34 at most, to lay real scans and heads",
     )
     evaluate.add_argument(
         "--graded", action="store_true", help="damage them at three strengths each"
     )
     evaluate.add_argument("--refine", action="store_true", help="also fit the detail of all scans")
-    evaluate.add_argument("--expressed", type=int, default=8, help="people with all expressions")
-    evaluate.add_argument("--faces", type=int, default=1000, help="random faces to inspect")
     evaluate.add_argument(
-        "--heads", type=int, default=12, help="people in all expressions, if it has a head"
+        "--expressed", type=_from(0), default=8, help="people with all expressions"
+    )
+    evaluate.add_argument("--faces", type=_from(0), default=1000, help="random faces to inspect")
+    evaluate.add_argument(
+        "--heads", type=_from(0), default=12, help="people in all expressions, if it has a head"
     )
     ablate = commands.add_parser(
         "ablate",
@@ -266,9 +286,9 @@ def _measuring_commands(
     ablate.add_argument("--config", type=Path, metavar="FILE.toml")
     ablate.add_argument("--cache", type=Path, required=True, metavar="DIR")
     ablate.add_argument("--out", type=Path, required=True, metavar="DIR")
-    ablate.add_argument("--minutes", type=float, default=20, help="of training, each")
+    ablate.add_argument("--minutes", type=_from(0, float), default=20, help="of training, each")
     ablate.add_argument("--variants", nargs="+", metavar="NAME", help="default: all")
-    ablate.add_argument("--people", type=int, default=5, help="held out, three scans each")
+    ablate.add_argument("--people", type=_from(1), default=5, help="held out, three scans each")
 
 
 if __name__ == "__main__":

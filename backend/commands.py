@@ -30,7 +30,7 @@ from .checkpoint import (
     save_head,
 )
 from .codes import Codes, read_json
-from .errors import BackendError
+from .errors import BackendError, ScanError
 from .face.blend import average
 from .face.correspondence import check_against_warp
 from .face.generate import express, generate
@@ -44,7 +44,7 @@ from .face.sliders import (
     reshaped_codes,
     sliders,
 )
-from .files import replacing, write_text
+from .files import write_arrays, write_text
 from .fit_command import fit_all, named_scans
 from .learn.ablate import VARIANTS, Ablation
 from .learn.cache import DatasetConfig, ScanCache, ScanSource, prepare
@@ -54,9 +54,10 @@ from .learn.evaluate_heads import head_figures
 from .learn.evaluate_poses import pose_figures
 from .learn.evaluation_sets import damaged_ict, held_out_ict, makehuman, real_scans
 from .learn.folder_scans import FolderScans
-from .learn.ict import ict_folder, load_ict
+from .learn.ict import IctFaceKit, ict_folder, load_ict
 from .learn.ict_scans import IctScans
 from .learn.publish import head_of_published, publish, training_directions, training_summary
+from .learn.rows import program
 from .learn.train import Trainer
 from .learn.train_config import load_config
 from .mesh import FORMATS, Mesh, save_mesh
@@ -71,7 +72,20 @@ _POSED_HEADS = 20
 
 
 def _model(options: Options) -> FaceModel:
+    if options.weights:
+        _check_weights(options.weights)
     return load_face_model(options.weights or BUNDLED)
+
+
+def _check_weights(path: Path) -> None:
+    """Refuse what stands beside a weights file and is easily taken for it."""
+    if path.is_dir():
+        raise BackendError(f"{path} is a folder. Give the file in it: {path / BUNDLED.name}.")
+    if path.suffix in (".pt", ".pth"):
+        raise BackendError(
+            f"{path.name} is a checkpoint of a training. Make a weights file of it first: by "
+            "'publish' or, if it is of the paper's code, by 'import-checkpoint'."
+        )
 
 
 def _codes(model: FaceModel, path: Path) -> Codes:
@@ -184,14 +198,13 @@ def _shape_keys(options: Options) -> Answer:
     codes = replace(_codes(model, options.codes), expression=None)
     keys = shape_keys(model, codes, names, options.topology, progress)
     bar.close()
-    with replacing(options.out) as partial, open(partial, "wb") as file:
-        np.savez_compressed(
-            file,
-            names=np.array(names),
-            basis=keys.basis_mm,
-            vertices=keys.vertices_mm,
-            polygons=keys.polygons,
-        )
+    write_arrays(
+        options.out,
+        names=np.array(names),
+        basis=keys.basis_mm,
+        vertices=keys.vertices_mm,
+        polygons=keys.polygons,
+    )
     residual = check_against_warp(model, codes)
     return {"file": str(options.out), "names": names, "residual": residual}
 
@@ -251,8 +264,7 @@ def _query(options: Options) -> Answer:
     names = [f.name for f in fields(FieldValues) if f.name != "expression_deformation"]
     arrays = {name: getattr(values, name)[0].cpu().numpy() for name in names}
     arrays["gradient"] = query_gradient(face, points)[1].cpu().numpy()
-    with replacing(options.out) as partial, open(partial, "wb") as file:
-        np.savez(file, **arrays)
+    write_arrays(options.out, **arrays)
     return {"file": str(options.out), "points": len(points)}
 
 
@@ -333,7 +345,8 @@ def _publish(options: Options) -> Answer:
     else:
         model = publish(source, load_ict(options.data) if options.data else None)
         save_face_model(model, path, half=True, training=training_directions(source))
-    files = {p.name: file_sha256(p) for p in sorted(options.out.glob("*.safetensors"))}
+    written = (HEAD_NAME, path.name) if options.data else (path.name,)
+    files = {name: file_sha256(options.out / name) for name in written}
     _write_card(options.out / CARD_NAME, {"format": 1, "files": files, "training": training})
     return {"files": files}
 
@@ -381,18 +394,33 @@ def _evaluate(options: Options) -> Answer:
         posed = [*sets["real scans"], *heads]
         figures["poses"] = pose_figures(model, posed, options.poses, options.out, _say)
     if options.expressed:
-        picture = options.out / "random_faces.jpg"
-        figures |= code_figures(model, ict, options.expressed, options.faces, picture, _say)
+        figures |= _code_figures(model, ict, options)
     if options.heads and model.head:
         figures["heads"] = head_figures(model, ict, options.heads, _say)
-    write_text(options.out / "evaluation.json", json.dumps(figures, indent=1))
+    answer = {"program": program()} | figures
+    write_text(options.out / "evaluation.json", json.dumps(answer, indent=1))
     text = markdown(figures)
     write_text(options.out / "evaluation.md", text)
     print(text)
     if options.card:
         known = json.loads(card.read_text())
         _write_card(card, known | {"figures": _merged(known.get("figures", {}), figures)})
-    return figures
+    return answer
+
+
+def _code_figures(model: FaceModel, ict: IctFaceKit, options: Options) -> Answer:
+    """Measure what the codes mean, unless the model is too weak to fit the people for it: what was
+    measured of it before is then all the more worth having."""
+    picture = options.out / "random_faces.jpg"
+    try:
+        return code_figures(model, ict, options.expressed, options.faces, picture, _say)
+    except ScanError as error:
+        print(
+            f"Expressions and codes are not measured, as a held-out person cannot be fitted: "
+            f"{error}",
+            file=sys.stderr,
+        )
+        return {}
 
 
 def _check_measurable(model: FaceModel, options: Options, card: Path) -> None:

@@ -32,6 +32,7 @@ from .cache import DatasetConfig
 from .evaluation_sets import EvaluationScan
 from .ict import IctFaceKit
 from .metrics import HeatPanel, compare_as_paper, heat_map
+from .rows import read_rows, rows_file
 
 #: The pose of a scan in mm that already stands in model space.
 IN_PLACE = Similarity(1 / UNIT_MM, np.eye(3), np.zeros(3))
@@ -157,15 +158,15 @@ def evaluate_set(
     """Fit and measure a set; call it again to go on after a stop.
 
     Rows, one per scan and method (with ``refine`` another one for our fit with detail), lie in
-    ``folder/NAME-HASH.json``, or ``NAME-HASH-refined.json``, by the scan's ``key``; a picture of
-    the first scans that this call fitted in ``folder/NAME.jpg``. Where a method cannot fit a scan,
+    a ``rows_file`` of the folder by the scan's ``key``; a picture of the first scans that this call
+    fitted in ``folder/NAME.jpg``. Where a method cannot fit a scan,
     or its fit not be measured, its row has the error; where ours cannot, the others, which start
     from its pose, have no row. Points without faces are measured against the sheet that was fitted,
     strictly only.
     Only rows of the given scans are returned, whatever else is stored.
     """
-    path = folder / f"{name}-{model.fitted_by}{'-refined' if refine else ''}.json"
-    stored: dict[str, list[Row]] = json.loads(path.read_text()) if path.exists() else {}
+    path = rows_file(folder, f"{name}, refined" if refine else name, model)
+    stored = read_rows(path)
     rows: list[Row] = []
     panels: list[HeatPanel] = []
     for scan in scans:

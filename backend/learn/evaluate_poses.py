@@ -21,6 +21,7 @@ from ..scan.align import Similarity
 from ..scan.sampling import NearestTriangle
 from .evaluation_sets import EvaluationScan
 from .metrics import Figures
+from .rows import read_rows, rows_file
 
 #: Two fits are the same face if their surfaces are this near [mm] in the mean.
 _SAME_MM = 0.05
@@ -54,8 +55,8 @@ def pose_figures(
 ) -> dict[str, Figures]:
     """Fit each scan as it is, and laid so many other ways, every second one wound the other way.
 
-    Distances of each scan, by its ``key``, lie in ``folder/poses-HASH.json``; call it again to go
-    on after a stop.
+    Distances of each scan, by its ``key``, lie in a ``rows_file`` of the folder; call it again to
+    go on after a stop.
 
     Returns
     -------
@@ -65,8 +66,8 @@ def pose_figures(
         ``max_mm``: of these means; ``not_found``: fits that said there was no face, and all those
         of a scan in which none is found as it lies.
     """
-    path = folder / f"poses-{model.fitted_by}.json"
-    stored: dict[str, list[float | None]] = json.loads(path.read_text()) if path.exists() else {}
+    path = rows_file(folder, "poses", model)
+    stored: dict[str, list[float | None]] = read_rows(path)
     rows: list[float | None] = []
     count = min(count, len(placements(0)))
     for i, scan in enumerate(scans):

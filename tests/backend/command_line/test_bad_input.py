@@ -87,6 +87,14 @@ BAD: dict[str, tuple[Words, str]] = {
         lambda d: ["generate", "--weights", _truncated(d), "--out", d / "a.ply"],
         "is damaged or incomplete.",
     ),
+    "a run's checkpoint as weights": (
+        lambda d: ["generate", "--weights", d / "checkpoint.pt", "--out", d / "a.ply"],
+        "checkpoint.pt is a checkpoint of a training. Make a weights file of it first: by",
+    ),
+    "a folder as weights": (
+        lambda d: ["generate", "--weights", d, "--out", d / "a.ply"],
+        "is a folder. Give the file in it:",
+    ),
     "expression": (
         lambda d: ["generate", "--expression", "smirk=1", "--out", d / "a.ply"],
         "There is no expression 'smirk'.",
@@ -320,3 +328,21 @@ def test_a_program_without_stdout_and_stderr_does_its_work(
     assert main(["generate", "--resolution", "16", "--out", str(out), "--json"]) == 0
     assert out.is_file()
     assert main(["generate", "--seed", "-1", "--out", str(out)]) == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["evaluate", "--data", "x", "--out", "y", "--people", "-1"],
+        ["ablate", "--data", "x", "--cache", "z", "--out", "y", "--people", "0"],
+        ["train", "--cache", "x", "--out", "y", "--minutes", "-3"],
+        ["train", "--cache", "x", "--out", "y", "--minutes", "nan"],
+    ],
+)
+def test_a_number_out_of_range_is_told_before_anything_begins(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(words)
+    assert end.value.code == 2
+    assert f"argument {words[-2]}: {words[-1]} is out of range. Give " in capsys.readouterr().err

@@ -12,9 +12,11 @@ import pytest
 
 from backend import commands
 from backend.__main__ import main
+from backend.checkpoint import load_face_model
 from backend.errors import ScanError
 from backend.learn.cache import ScanSamples
 from backend.learn.ict_scans import IctScans
+from backend.learn.rows import program
 from backend.mesh import load_scan
 from tests.backend.command_line.ask import LAYOUTS, answer_of
 
@@ -58,6 +60,29 @@ def test_a_model_without_a_head_is_evaluated(
     asked_of_a_head = [*map(str, words), *none[:-1], "2"]
     assert main(["evaluate", *asked_of_a_head]) == 2
     assert "no named expressions and no common topology. Give --exp" in capsys.readouterr().err
+
+
+def test_a_model_too_weak_for_people_with_expressions_is_measured_all_the_same(
+    tmp_path: Path,
+    ict_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def no_face(*_: object) -> None:
+        raise ScanError("No face was found in the scan.")
+
+    model = SimpleNamespace(head=SimpleNamespace(sha256="def"), sha256="abc")
+    monkeypatch.setattr(commands, "_model", lambda _: model)
+    monkeypatch.setattr(commands, "linear_bases", lambda *_: {})
+    monkeypatch.setattr(commands, "evaluate_set", lambda *_: [{"method": "ImFace"}])
+    monkeypatch.setattr(commands, "code_figures", no_face)
+    words = ["evaluate", "--data", ict_file, "--out", tmp_path, "--heads", 0, "--damaged", 0]
+    assert main([str(word) for word in words]) == 0
+    assert "a held-out person cannot be fitted: No face was found" in capsys.readouterr().err
+    figures = json.loads((tmp_path / "evaluation.json").read_text())
+    assert figures["sets"]["held-out ICT"]
+    assert figures["program"] == program()
+    assert "codes" not in figures
 
 
 @pytest.mark.parametrize(
@@ -168,6 +193,10 @@ def test_from_data_to_weights(
     assert json.loads((weights / "model_card.json").read_text()) == card | {"files": again}
     assert main([str(word) for word in (*anew, weights)]) == 2
     assert "A published model's head is made of its data. Give them" in capsys.readouterr().err
+    without_head = done("publish", run / "checkpoint.pt", "--out", weights)["files"]
+    assert set(without_head) == {"imface.safetensors"}  # the head there is of another model
+    assert load_face_model(weights / "imface.safetensors").head is None
+    assert done("publish", run / "checkpoint.pt", "--out", weights, *data)["files"] == files
     out = tmp_path / "head.glb"
     published = ["--weights", weights / "imface.safetensors", "--topology", "head"]
     assert main([str(w) for w in ("generate", *published, "--out", out)]) == 0

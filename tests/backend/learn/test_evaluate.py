@@ -17,7 +17,7 @@ from backend.codes import Codes
 from backend.errors import DataError, ScanError
 from backend.face.fit import FitResult
 from backend.learn import evaluate as evaluation
-from backend.learn import evaluate_codes
+from backend.learn import evaluate_codes, rows
 from backend.learn.cache import DatasetConfig
 from backend.learn.evaluate import (
     IN_PLACE,
@@ -140,6 +140,37 @@ def test_another_scan_of_the_same_name_is_measured_anew(
         (row,) = evaluate_set("balls", [scan], tiny_model, {}, tmp_path)
         assert row["mm"] == pytest.approx(scan.mesh.vertices.max() * 81 / 80)
     assert EvaluationScan("a", ball).key == EvaluationScan("a", _cap()).key
+
+
+def test_what_another_program_measured_is_measured_anew(
+    tiny_model: FaceModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluation, "fit_ours", _off_by_1mm)
+    monkeypatch.setattr(evaluation, "measure", _radius)
+    monkeypatch.setattr(evaluation, "heat_map", lambda *_: None)
+    scans = [EvaluationScan("a", _cap())]
+    before = evaluate_set("balls", scans, tiny_model, {}, tmp_path)
+    monkeypatch.setattr(evaluation, "measure", lambda *_: {"mm": 1.0})
+    assert evaluate_set("balls", scans, tiny_model, {}, tmp_path) == before
+    old = rows.program()
+    with monkeypatch.context() as updated:
+        updated.setattr(rows, "program", lambda: "0.2.0-01234567")
+        (row,) = evaluate_set("balls", scans, tiny_model, {}, tmp_path)
+    assert row["mm"] == 1
+    assert evaluate_set("balls", scans, tiny_model, {}, tmp_path) == before
+    names = "".join(path.name for path in tmp_path.glob("*.json"))
+    assert all(program in names for program in (old, "0.2.0-01234567"))
+
+
+def test_a_program_is_another_one_after_any_change_of_its_sources(tmp_path: Path) -> None:
+    source = tmp_path / "inner" / "a.py"
+    source.parent.mkdir()
+    source.write_text("a = 1")
+    before = rows.hash_of_sources(tmp_path)
+    (tmp_path / "a.txt").write_text("no source")
+    assert rows.hash_of_sources(tmp_path) == before
+    source.write_text("a = 2")
+    assert rows.hash_of_sources(tmp_path) != before
 
 
 def _radius(scan: EvaluationScan, fitted: Fitted) -> dict[str, float]:
