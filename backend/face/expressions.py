@@ -90,16 +90,19 @@ def set_names(model: FaceModel, kind: str) -> list[str]:
 
 
 def check_names(model: FaceModel, names: list[str]) -> None:
-    """Raise BackendError if an expression is unknown or absent."""
-    for name in names:
-        if set(FACESCAPE.get(name, {name: 1.0})) <= set(model.expression_names):
-            continue
-        if name in ARKIT_NAMES or name in FACESCAPE:
-            raise BackendError("This model has no expression '{name}'. Leave it out.", name=name)
+    """Raise BackendError if expressions are unknown or absent; it names all of them."""
+    known = set(model.expression_names)
+    missing = [name for name in names if not set(FACESCAPE.get(name, {name: 1.0})) <= known]
+    unknown = [name for name in missing if name not in ARKIT_NAMES and name not in FACESCAPE]
+    if unknown:
         raise BackendError(
             "There is no expression '{name}'. Use ARKit's names, such as jawOpen or "
             "eyeBlinkLeft, or FaceScape's, such as smile or lip_puckerer.",
-            name=name,
+            name="', '".join(unknown),
+        )
+    if missing:
+        raise BackendError(
+            "This model has no expression '{name}'. Leave it out.", name="', '".join(missing)
         )
 
 

@@ -235,10 +235,12 @@ def shape_keys_job(params: Params, arrays: Arrays, report: Report) -> Answer:
     model = face_model()
     codes = _codes(params.get("codes"))
     kind = params.get("set", "arkit")
-    names = list(params.get("names") or set_names(model, kind))
+    chosen = list(params.get("names") or ())
+    names = chosen or set_names(model, kind)
     level = params.get("topology", "head")
     keys = shape_keys(model, codes, names, level, report)
-    values = {"names": names, "absent": absent_names(model) if kind == "arkit" else []}
+    absent = absent_names(model) if kind == "arkit" and not chosen else []
+    values = {"names": names, "absent": absent}
     return values, {"basis_mm": keys.basis_mm, "vertices_mm": keys.vertices_mm}
 
 

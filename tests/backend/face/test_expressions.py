@@ -115,3 +115,7 @@ def test_unknown_and_absent_names_are_one_sentence_each(tiny_model: FaceModel) -
         check_names(tiny_model, ["jawOpen", "smirk"])
     with pytest.raises(BackendError, match="has no expression 'tongueOut'. Leave it out."):
         expression_code(tiny_model, {"tongueOut": 1.0})
+    with pytest.raises(BackendError, match="There is no expression 'smirk', 'wink'. Use ARKit's"):
+        check_names(tiny_model, ["smirk", "tongueOut", "jawOpen", "wink"])
+    with pytest.raises(BackendError, match="has no expression 'tongueOut', 'smile'. Leave it out."):
+        check_names(tiny_model, ["tongueOut", "smile"])

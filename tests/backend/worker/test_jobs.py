@@ -128,15 +128,18 @@ def test_express_changes_the_expression_alone() -> None:
     assert again["codes"] == codes
 
 
-def test_shape_keys_answer_names_and_basis() -> None:
+def test_shape_keys_answer_names_and_basis(monkeypatch: pytest.MonkeyPatch) -> None:
     values, _ = _run("generate", {"seed": 1, "topology": "surface", "resolution": 16})
     params = {"codes": values["codes"], "topology": "face", "names": ["jawOpen"]}
     values, arrays = _run("shape_keys", params)
-    assert values == {"names": ["jawOpen"], "absent": ["tongueOut"]}
+    assert values == {"names": ["jawOpen"], "absent": []}  # nobody asked for tongueOut
     assert arrays["basis_mm"].shape == (9409, 3)
     assert arrays["vertices_mm"].shape == (1, 9409, 3)
     values, _ = _run("shape_keys", params | {"names": ["smile"], "set": "facescape"})
     assert values == {"names": ["smile"], "absent": []}  # tongueOut is none of FaceScape's
+    monkeypatch.setattr(jobs, "set_names", lambda model, kind: ["jawOpen"])
+    values, _ = _run("shape_keys", params | {"names": None})
+    assert values == {"names": ["jawOpen"], "absent": ["tongueOut"]}
 
 
 def test_in_betweens_of_an_animation() -> None:

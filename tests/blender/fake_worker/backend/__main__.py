@@ -162,7 +162,8 @@ def shape_keys(params, arrays):
     basis = exact_mm(params["codes"].get("sliders", {}))
     vertices = np.repeat(basis[None], len(names), axis=0)
     vertices[:, 4, 1] += [1 + known.index(name) for name in names]
-    values = {"names": names, "absent": ["tongueOut"] if kind == "arkit" else []}
+    whole = kind == "arkit" and not params["names"]
+    values = {"names": names, "absent": ["tongueOut"] if whole else []}
     return values, {"basis_mm": basis, "vertices_mm": vertices}
 
 
