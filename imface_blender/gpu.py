@@ -123,6 +123,8 @@ class Installing(ThreadJob):
 
     def explain(self, error: Exception) -> str:
         """Return what is said of a full disk, and the like."""
+        if runtime.is_path_too_long(error):
+            return say(runtime.TOO_LONG)
         return say(
             "PyTorch for the GPU could not be installed ({reason}). Check the disk and try again.",
             reason=error,

@@ -36,6 +36,7 @@ SECONDS_BETWEEN_TRIES = 0.1
 # The licence texts are in the add-on's own wheels/LICENSES.txt.
 LEFT_OUT = ("torch/include/", "torch/test/")
 LEFT_OUT_OF_METADATA = ".dist-info/licenses/"
+LONGEST_WINDOWS_PATH = 247  # of a folder; of a file a few characters more
 
 SYSTEMS = {
     ("linux", "x86_64"): "linux-x64",
@@ -146,6 +147,12 @@ def remove(home: Path) -> None:
         ) from error
 
 
+TOO_LONG = (
+    "The path to Blender's user folder is too long for Windows. Set BLENDER_USER_EXTENSIONS to a "
+    "folder with a short path, restart Blender and install the add-on again."
+)
+
+
 class Unpacking(ThreadJob):
     """Unpacks the wheels in a thread of its own; folders of other wheels are deleted."""
 
@@ -166,6 +173,8 @@ class Unpacking(ThreadJob):
 
     def explain(self, error: Exception) -> str:
         """Return what is said of a full disk, and the like."""
+        if is_path_too_long(error):
+            return say(TOO_LONG)
         if isinstance(error, PermissionError):
             return say(
                 "The runtime could not be unpacked ({reason}). See that you may write there and "
@@ -200,6 +209,12 @@ class Unpacking(ThreadJob):
                 self._news = ((done + share * wheel.size) / total, title)
             done += wheel.size
         mark_complete(target)
+
+
+def is_path_too_long(error: Exception) -> bool:
+    """Tell whether Windows refused a path for its length, of which it only says "not found"."""
+    path = str(getattr(error, "filename", None) or "")
+    return sys.platform == "win32" and len(path) > LONGEST_WINDOWS_PATH
 
 
 def mark_complete(folder: Path) -> None:

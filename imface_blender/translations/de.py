@@ -1079,6 +1079,12 @@ _WORKER = {
         "Die Laufzeitumgebung konnte nicht entfernt werden ({reason}). Andere Blender schließen "
         "und erneut versuchen."
     ),
+    "The path to Blender's user folder is too long for Windows. Set BLENDER_USER_EXTENSIONS to a "
+    "folder with a short path, restart Blender and install the add-on again.": (
+        "Der Pfad zu Blenders Benutzerordner ist für Windows zu lang. BLENDER_USER_EXTENSIONS auf "
+        "einen Ordner mit kurzem Pfad setzen, Blender neu starten und das Add-on erneut "
+        "installieren."
+    ),
     "The runtime could not be unpacked ({reason}). Free some disk and try again.": (
         "Die Laufzeitumgebung konnte nicht entpackt werden ({reason}). Speicherplatz freigeben und "
         "erneut versuchen."

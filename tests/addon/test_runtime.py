@@ -151,6 +151,21 @@ def test_a_full_disk_is_one_sentence_and_the_next_time_goes_on(wheels: Path, hom
     assert run(wheels, home).state == "done"
 
 
+@pytest.mark.parametrize(("system", "letters"), [("win32", 300), ("win32", 30), ("linux", 300)])
+def test_a_path_too_long_for_windows_is_one_sentence(
+    wheels: Path, home: Path, monkeypatch: pytest.MonkeyPatch, system: str, letters: int
+) -> None:
+    def refuse(*_: Any) -> Any:
+        yield 0.0
+        raise FileNotFoundError(2, "No such file or directory", "C:/" + letters * "a")
+
+    monkeypatch.setattr(runtime, "unpack", refuse)
+    monkeypatch.setattr(sys, "platform", system)
+    job = run(wheels, home)
+    assert job.state == "failed"
+    assert ("BLENDER_USER_EXTENSIONS" in job.error) == (system == "win32" and letters == 300)
+
+
 @pytest.fixture
 def antivirus(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Return a list of folders in which, as on Windows, a program holds a file: they cannot be
