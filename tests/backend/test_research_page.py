@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The code on the page for researchers does what stands beside it."""
 
-import re
 from typing import Any
 
-from backend import ROOT
+from tests.pages import DOCS, fenced
 
 
 def test_the_library_is_used_as_the_page_says() -> None:
-    page = (ROOT / "docs" / "research.md").read_text("utf-8")
-    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (code,) = fenced(DOCS / "research.md", "python")
     made: dict[str, Any] = {}
     exec(code, made)
     assert made["mesh"].vertices.shape == (26719, 3)
