@@ -244,9 +244,14 @@ class Trainer:
             try:
                 torch.save(state, partial)
             except RuntimeError as error:  # what a full disk is to it
+                kept, how = (
+                    ("the one before is kept", "go on with --resume")
+                    if self.checkpoint.is_file()
+                    else ("there is none yet", "start again")
+                )
                 raise BackendError(
-                    f"{self.checkpoint} could not be written; the one before is kept. Free space "
-                    "on the disk and go on with --resume."
+                    f"{self.checkpoint} could not be written; {kept}. Free space on the disk and "
+                    f"{how}."
                 ) from error
 
     def _trained_rows(self) -> dict[str, Tensor]:

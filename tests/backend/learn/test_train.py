@@ -338,6 +338,9 @@ def test_a_crash_while_saving_keeps_the_checkpoint(
     ):
         trainer.save()
     assert trainer.checkpoint.read_bytes() == before
+    trainer.checkpoint.unlink()
+    with pytest.raises((OSError, BackendError), match=r"No space|is none yet\. .* and start again"):
+        trainer.save()
 
 
 def test_the_learning_rate_rises_and_falls(
