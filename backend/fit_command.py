@@ -222,8 +222,8 @@ def _fit_one(model: FaceModel, path: Path, options: Options, report: Report) -> 
     known = made_from | fit.report | {"seconds": clock.total()}
     _write_report(folder, known)
     if sys.stderr.isatty():
-        mean_mm = known.get("refined", known)["scan_to_fit_mean_mm"]
-        tqdm.write(f"{path.name}: {mean_mm:.2f} mm mean distance to the fit", sys.stderr)
+        mean_mm = known.get("refined", known)["face_mean_mm"]
+        tqdm.write(f"{path.name}: {mean_mm:.2f} mm mean distance of the face", sys.stderr)
     return known
 
 

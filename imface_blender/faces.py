@@ -197,8 +197,8 @@ def report_line(report: Mapping[str, Any]) -> str:
     parts = [
         label(
             "{mean:.2f} mm mean, {within:.0f} % within 2 mm, {unseen:.0f} % of the face not seen",
-            mean=figures["scan_to_fit_mean_mm"],
-            within=100 * figures["within_2mm"],
+            mean=figures.get("face_mean_mm", figures["scan_to_fit_mean_mm"]),
+            within=100 * figures.get("face_within_2mm", figures["within_2mm"]),
             unseen=100 - 100 * figures["coverage"],
         )
     ]

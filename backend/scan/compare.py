@@ -51,6 +51,9 @@ class SurfaceFigures:
         none of them.
     coverage : float
         Share of the fit that the scan shows, within 5 mm of it.
+    face_mean_mm, face_within_2mm : float
+        Of that, the mean distance to the scan and the share within 2 mm: hair and hats do not
+        count.
     """
 
     chamfer_mm: float
@@ -61,6 +64,8 @@ class SurfaceFigures:
     within_2mm: float
     middle_within_2mm: float
     coverage: float
+    face_mean_mm: float
+    face_within_2mm: float
 
 
 @dataclass(frozen=True)
@@ -174,7 +179,7 @@ def compare_strict(
     the nearest point of the scan's visible surface is not on the open border of that: where the
     scan ends, has a hole (an open mouth, an eye socket, a nostril) or goes out of sight, nothing is
     known of the fit. Each such point is left out, however far away it is. Of raw scans with hair
-    and clothes use ``scan_to_fit_*`` alone.
+    and clothes use ``scan_to_fit_*`` and ``face_*`` alone.
 
     Parameters
     ----------
@@ -224,8 +229,10 @@ def surface_figures(
 ) -> SurfaceFigures:
     """Return the figures of distances [model units] from a scan's points (N, 3) to a fit, (N,), and
     from the fit, (M,), and of the cosines there; of the way back only what is known (M,) counts."""
-    coverage = float((known & (back * UNIT_MM < _SHOWN_MM)).mean())
-    there, back, cosines_back = there * UNIT_MM, back[known] * UNIT_MM, cosines_back[known]
+    there, back = there * UNIT_MM, back * UNIT_MM
+    is_shown = known & (back < _SHOWN_MM)
+    shown = back[is_shown] if is_shown.any() else np.array([_SHOWN_MM])
+    back, cosines_back = back[known], cosines_back[known]
     middle = there[inside(asking, MIDDLE_RADIUS)]
     recall, precision = (there < 1).mean(), (back < 1).mean()
     return SurfaceFigures(
@@ -236,7 +243,9 @@ def surface_figures(
         scan_to_fit_p95_mm=float(np.percentile(there, 95)),
         within_2mm=float((there < 2).mean()),
         middle_within_2mm=float((middle < 2).mean()) if len(middle) else 0.0,
-        coverage=coverage,
+        coverage=float(is_shown.mean()),
+        face_mean_mm=float(shown.mean()),
+        face_within_2mm=float((shown < 2).mean()),
     )
 
 

@@ -95,6 +95,12 @@ def test_a_refined_report_names_the_figures_with_detail():
     assert line == "0.10 mm mean, 100 % within 2 mm, 5 % of the face not seen; poor fit"
 
 
+def test_hair_before_a_face_is_not_in_the_line_of_its_report():
+    hair = {"scan_to_fit_mean_mm": 11.6, "within_2mm": 0.55, "coverage": 0.55}
+    line = faces.report_line(hair | {"face_mean_mm": 0.18, "face_within_2mm": 0.99})
+    assert line == "0.18 mm mean, 99 % within 2 mm, 45 % of the face not seen"
+
+
 def test_detail_survives_saving(make_mesh, tmp_path):
     make_mesh("Anna")
     bpy.ops.imface.fit_scan()

@@ -107,7 +107,7 @@ def test_fit_says_that_landmarks_were_left_out_and_the_fit_is_poor(
 ) -> None:
     scan = load_scan(lee_perry_smith)
     monkeypatch.setattr(measured_fit, "POOR_ABOVE_MM", 0.0)
-    monkeypatch.setattr(measured_fit, "MIDDLE_WITHIN_2MM", 2.0)
+    monkeypatch.setattr(measured_fit, "GOOD_MIDDLE", 2.0)
     wrong = tmp_path / "wrong.txt"
     np.savetxt(wrong, scan.vertices[:: len(scan.vertices) // 4][:5])
     words = ["fit", lee_perry_smith, "--landmarks", wrong, "--resolution", 32, "--out", tmp_path]

@@ -56,12 +56,12 @@ def test_hair_before_the_cheeks_is_not_in_the_middle_of_the_face(sphere: Mesh) -
         np.concatenate([face.polygons, hair.polygons + len(face.vertices)]),
     )
 
-    def middle(scan: Mesh, fitted: Mesh) -> float:
-        return compare_strict(front_surface(scan), fitted, 30_000).middle_within_2mm
-
-    assert middle(whole, face) == 1
+    figures = compare_strict(front_surface(whole), face, 30_000)
+    assert figures.middle_within_2mm == 1
+    assert figures.face_mean_mm < 0.05 < 10 < figures.scan_to_fit_mean_mm
+    assert figures.within_2mm < 0.9 < figures.face_within_2mm
     moved = Mesh(face.vertices - np.array([0, 0, 0.1]), face.polygons)
-    assert middle(whole, moved) < 0.3
+    assert compare_strict(front_surface(whole), moved, 30_000).middle_within_2mm < 0.3
     around, on_it = front_surface(hair).sample(100)[0], np.zeros(100)
     figures = surface_figures(around, on_it, on_it, on_it, on_it, on_it == 0)
     assert (figures.within_2mm, figures.middle_within_2mm) == (1, 0)
