@@ -288,3 +288,11 @@ def test_progress_counts_what_has_arrived(
         time.sleep(0.02)
     assert job.fraction == pytest.approx(0.45)
     job.close()
+
+
+def test_a_path_too_long_for_windows_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    refusal = FileNotFoundError(2, "No such file or directory", "C:/" + 300 * "a")
+    monkeypatch.setattr("sys.platform", "linux")
+    assert "Check the disk" in gpu.Installing.explain(None, refusal)
+    monkeypatch.setattr("sys.platform", "win32")
+    assert "BLENDER_USER_EXTENSIONS" in gpu.Installing.explain(None, refusal)
