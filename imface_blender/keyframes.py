@@ -148,8 +148,7 @@ def rest(take: takes.Take, paths: set[str], group: str) -> None:
     if take.id_data.is_editable:
         still = paths - takes.paths(take)
         for path in sorted(still):
-            points = take.fcurves.new(path).keyframe_points
-            points.insert(take.id_data.frame_range[0], 0.0, keyframe_type="GENERATED")
+            _insert(take.fcurves.new(path), take.id_data.frame_range[0], 0.0)
         gather(take, still, group)
 
 
@@ -167,8 +166,7 @@ def reach(take: takes.Take, path: str, first: int, last: int) -> None:
     curve = take.fcurves.find(path)
     start, end = curve.range()
     for at in [at for at in (first, last) if not start <= at <= end]:
-        point = curve.keyframe_points.insert(at, 0.0, keyframe_type="GENERATED")
-        point.interpolation = "LINEAR"
+        _insert(curve, at, 0.0)
 
 
 def silence(take: takes.Take, path: str, frames: range) -> None:
@@ -186,7 +184,13 @@ def silence(take: takes.Take, path: str, frames: range) -> None:
     curve.update()
     if any(curve.evaluate(at) != value for at, value in wanted.items()):
         for at, value in wanted.items():
-            points.insert(at, value, keyframe_type="GENERATED").interpolation = "LINEAR"
+            _insert(curve, at, value)
+
+
+def _insert(curve: bpy.types.FCurve, frame: float, value: float) -> None:
+    """Insert a keyframe of ours; Blender 4.3 does so only if it is told the type afterwards."""
+    point = curve.keyframe_points.insert(frame, value)
+    point.type, point.interpolation = "GENERATED", "LINEAR"
 
 
 def acting(take: takes.Take, paths: set[str]) -> set[str]:
