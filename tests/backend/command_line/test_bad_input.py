@@ -81,7 +81,7 @@ BAD: dict[str, tuple[Words, str]] = {
     ),
     "missing weights": (
         lambda d: ["generate", "--weights", d / "none.safetensors", "--out", d / "a.ply"],
-        "is missing. Install",
+        "none.safetensors. Check what follows --weights.",
     ),
     "truncated weights": (
         lambda d: ["generate", "--weights", _truncated(d), "--out", d / "a.ply"],
