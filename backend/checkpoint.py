@@ -290,7 +290,9 @@ def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Any]:
 def _load(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, str]]:
     if not path.is_file():
         raise WeightsError(
-            "The weights file {file} is missing. Install the add-on's zip again.", file=path
+            "The weights file {file} is missing. Check its path, or install the add-on's zip "
+            "again.",
+            file=path,
         )
     try:
         with safe_open(path, framework="pt") as file:

@@ -78,7 +78,7 @@ def _model(options: Options) -> FaceModel:
 
 
 def _check_weights(path: Path) -> None:
-    """Refuse what is easily given for a weights file: what stands beside it, or nothing."""
+    """Refuse what stands beside a weights file and is easily taken for it."""
     if path.is_dir():
         raise BackendError(f"{path} is a folder. Give the file in it: {path / BUNDLED.name}.")
     if path.suffix in (".pt", ".pth"):
@@ -86,8 +86,6 @@ def _check_weights(path: Path) -> None:
             f"{path.name} is a checkpoint of a training. Make a weights file of it first: by "
             "'publish' or, if it is of the paper's code, by 'import-checkpoint'."
         )
-    if not path.exists():
-        raise BackendError(f"There is no file {path}. Check what follows --weights.")
 
 
 def _codes(model: FaceModel, path: Path) -> Codes:

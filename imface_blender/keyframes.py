@@ -202,16 +202,20 @@ def acting(take: takes.Take, paths: set[str]) -> set[str]:
 
 def is_locked(owner: Owner, struct: Any, name: str) -> bool:
     """Tell whether any of a property's F-curves, or its group, is locked."""
-    components = range(np.size(getattr(struct, name)))
-    curves = (_find(owner, struct, name, index) for index in components)
-    return any(c.lock or (c.group is not None and c.group.lock) for c in curves if c is not None)
+    curves = _curves(owner, struct, name)
+    return any(curve.lock or (curve.group is not None and curve.group.lock) for curve in curves)
 
 
 def is_sampled(owner: Owner, struct: Any, name: str) -> bool:
     """Tell whether any of a property's F-curves has samples, beside which it takes no keyframes."""
+    return any(len(curve.sampled_points) for curve in _curves(owner, struct, name))
+
+
+def _curves(owner: Owner, struct: Any, name: str) -> list[bpy.types.FCurve]:
+    """Return the F-curves of a property's components, of those that have one."""
     components = range(np.size(getattr(struct, name)))
     curves = (_find(owner, struct, name, index) for index in components)
-    return any(len(curve.sampled_points) for curve in curves if curve is not None)
+    return [curve for curve in curves if curve is not None]
 
 
 def _is_driven(owner: Owner, struct: Any, name: str) -> bool:

@@ -27,7 +27,8 @@ FRONT = Matrix(((1, 0, 0), (0, 0, -1), (0, 1, 0)))  # view to world, of the fron
 
 def scan_of(obj: bpy.types.Object | None) -> bpy.types.Object | None:
     """Return the scan that a landmark belongs to, or to which a face was fitted if that is still in
-    the file by its name, and any other object itself."""
+    the file by its name, and any other object itself. A pointer instead of the name would carry the
+    scan along into every file that the face is appended to."""
     if obj is None:
         return None
     if of_object(obj).landmark and obj.parent:

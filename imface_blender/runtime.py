@@ -37,6 +37,10 @@ SECONDS_BETWEEN_TRIES = 0.1
 LEFT_OUT = ("torch/include/", "torch/test/")
 LEFT_OUT_OF_METADATA = ".dist-info/licenses/"
 LONGEST_WINDOWS_PATH = 247  # of a folder; of a file a few characters more
+TOO_LONG = (
+    "The path to Blender's user folder is too long for Windows. Set BLENDER_USER_EXTENSIONS to a "
+    "folder with a short path, restart Blender and install the add-on again."
+)
 
 SYSTEMS = {
     ("linux", "x86_64"): "linux-x64",
@@ -145,12 +149,6 @@ def remove(home: Path) -> None:
             "The runtime could not be removed ({reason}). Close other Blenders and try again.",
             reason=error,
         ) from error
-
-
-TOO_LONG = (
-    "The path to Blender's user folder is too long for Windows. Set BLENDER_USER_EXTENSIONS to a "
-    "folder with a short path, restart Blender and install the add-on again."
-)
 
 
 class Unpacking(ThreadJob):

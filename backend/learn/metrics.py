@@ -71,10 +71,9 @@ def compare_as_paper(scan: Mesh, pose: Similarity, fitted: Mesh) -> SurfaceFigur
     made, made_normals = _thinned(front_surface(fitted), seed=1)
     motion = _rigid_icp(made, truth[0])
     moved = motion.apply(made), made_normals @ motion.rotation.T
-    there, cosines_there = _nearest_samples(*truth, *moved)
-    back, cosines_back = _nearest_samples(*moved, *truth)
+    asking, there, cosines_there = _nearest_samples(*truth, *moved)
+    _, back, cosines_back = _nearest_samples(*moved, *truth)
     known = np.ones(len(back), bool)
-    asking = truth[0][inside(truth[0])]
     return surface_figures(asking, there, back, cosines_there, cosines_back, known)
 
 
@@ -104,11 +103,12 @@ def _rigid_icp(moving: np.ndarray, fixed: np.ndarray) -> Similarity:
 
 def _nearest_samples(
     points: np.ndarray, normals: np.ndarray, others: np.ndarray, other_normals: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return distance (N,) and |cos| (N,) from each inner point to the nearest other one."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the inner points (N, 3), and of each the distance (N,) and |cos| (N,) to the nearest
+    other one."""
     inner = inside(points)
     distance, nearest = cKDTree(others).query(points[inner], workers=-1)
-    return distance, cosines(normals[inner], other_normals[nearest])
+    return points[inner], distance, cosines(normals[inner], other_normals[nearest])
 
 
 @dataclass(frozen=True)

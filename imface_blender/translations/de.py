@@ -1278,8 +1278,9 @@ _BACKEND = {
     "The weights file {file} is damaged or incomplete. Install it again.": (
         "Die Gewichtsdatei {file} ist beschädigt oder unvollständig. Sie neu installieren."
     ),
-    "The weights file {file} is missing. Install the add-on's zip again.": (
-        "Die Gewichtsdatei {file} fehlt. Das Zip des Add-ons neu installieren."
+    "The weights file {file} is missing. Check its path, or install the add-on's zip again.": (
+        "Die Gewichtsdatei {file} fehlt. Ihren Pfad prüfen oder das Zip des Add-ons neu "
+        "installieren."
     ),
     "The worker met an unexpected error ({kind}: {reason}).": (
         "Im Worker ist ein unerwarteter Fehler aufgetreten ({kind}: {reason})."

@@ -127,7 +127,7 @@ def test_priors_of_a_papers_checkpoint_come_from_its_tables(tiny_config: ModelCo
 
 
 def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match=r"none\.safetensors is missing. Install the add-on"):
+    with pytest.raises(WeightsError, match=r"none\.safetensors is missing. Check its path, or"):
         load_face_model(tmp_path / "none.safetensors")
 
 

@@ -81,7 +81,7 @@ BAD: dict[str, tuple[Words, str]] = {
     ),
     "missing weights": (
         lambda d: ["generate", "--weights", d / "none.safetensors", "--out", d / "a.ply"],
-        "none.safetensors. Check what follows --weights.",
+        "none.safetensors is missing. Check its path, or install the add-on's zip again.",
     ),
     "truncated weights": (
         lambda d: ["generate", "--weights", _truncated(d), "--out", d / "a.ply"],

@@ -126,12 +126,18 @@ def test_rows_say_what_was_measured_and_survive_a_stop(
     assert "| 2.5 / 2.5 / 2.5 |" in text
 
 
-def test_another_scan_of_the_same_name_is_measured_anew(
-    tiny_model: FaceModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def radii(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measure no more of a fit than its radius, and draw nothing."""
     monkeypatch.setattr(evaluation, "fit_ours", _off_by_1mm)
     monkeypatch.setattr(evaluation, "measure", _radius)
     monkeypatch.setattr(evaluation, "heat_map", lambda *_: None)
+
+
+@pytest.mark.usefixtures("radii")
+def test_another_scan_of_the_same_name_is_measured_anew(
+    tiny_model: FaceModel, tmp_path: Path
+) -> None:
     ball = _cap()
     wound_over = Mesh(ball.vertices, ball.polygons[:, ::-1])
     damaged = EvaluationScan("a", ball, damaged=wound_over)
@@ -142,12 +148,10 @@ def test_another_scan_of_the_same_name_is_measured_anew(
     assert EvaluationScan("a", ball).key == EvaluationScan("a", _cap()).key
 
 
+@pytest.mark.usefixtures("radii")
 def test_what_another_program_measured_is_measured_anew(
     tiny_model: FaceModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evaluation, "fit_ours", _off_by_1mm)
-    monkeypatch.setattr(evaluation, "measure", _radius)
-    monkeypatch.setattr(evaluation, "heat_map", lambda *_: None)
     scans = [EvaluationScan("a", _cap())]
     before = evaluate_set("balls", scans, tiny_model, {}, tmp_path)
     monkeypatch.setattr(evaluation, "measure", lambda *_: {"mm": 1.0})
